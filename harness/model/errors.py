@@ -1,0 +1,104 @@
+"""The error tree. Every error that a user can cause or meet is one of these.
+
+HarnessError                 exit code
+├── UsageError               64   the user's input is wrong
+│   └── TopologyError        64   ... in a topology file: a list of problems with their places
+├── EnvironmentBroken        70   the machine, engine or cluster did not do what it must
+│   ├── CommandFailed        70   ... a command ended with another code than 0
+│   ├── DeadlineExceeded     70   ... something did not happen in time
+│   └── ChannelLost          70   ... a kept connection to a host is gone
+└── Interrupted              130  Ctrl-C or SIGTERM
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+EXIT_PASS = 0
+EXIT_FAIL = 1
+EXIT_UNKNOWN = 2
+EXIT_USAGE = 64
+EXIT_BROKEN = 70
+EXIT_INTERRUPTED = 130
+
+
+class HarnessError(Exception):
+    """Base of all errors that are shown to a user without a stack trace.
+
+    `hint` says what to do about it; None where nothing sensible can be said.
+    """
+
+    exit_code: ClassVar[int] = EXIT_BROKEN
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(HarnessError):
+    exit_code = EXIT_USAGE
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One mistake in a topology file. `line` and `column` count from 1; `key` is a dotted path."""
+
+    file: str
+    line: int
+    column: int
+    key: str
+    message: str
+    nearest: str | None = None
+
+    def __str__(self) -> str:
+        near = f" (did you mean {self.nearest!r}?)" if self.nearest else ""
+        where = f"{self.key}: " if self.key else ""
+        return f"{self.file}:{self.line}:{self.column}: {where}{self.message}{near}"
+
+
+class TopologyError(UsageError):
+    """A topology cannot be used. `problems` is never empty and holds every mistake that was found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class EnvironmentBroken(HarnessError):
+    """The machine, the engine or the cluster failed; this says nothing about a driver."""
+
+
+class CommandFailed(EnvironmentBroken):
+    """A command ended with a code other than 0. Carries what a person needs to run it again."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        code: int,
+        output: str,
+        *,
+        where: str = "this machine",
+        hint: str | None = None,
+    ) -> None:
+        tail = output.strip()[-2000:]
+        super().__init__(f"on {where}: `{shlex.join(argv)}` ended with {code}\n{tail}".rstrip(), hint=hint)
+        self.argv = tuple(argv)
+        self.code = code
+        self.output = output
+        self.where = where
+
+
+class DeadlineExceeded(EnvironmentBroken):
+    """Something did not happen within its deadline. What it was doing is indeterminate."""
+
+
+class ChannelLost(EnvironmentBroken):
+    """A kept stream to a host ended. Operations that were under way are indeterminate."""
+
+
+class Interrupted(HarnessError):
+    exit_code = EXIT_INTERRUPTED

@@ -1,0 +1,200 @@
+"""A plan: what a topology means on one provider and orchestrator, before anything is changed.
+
+All of it is plain data and goes into plan.json; `plan_from_json(plan_to_json(p)) == p`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from harness.model.topology import Check, Topology
+
+LABEL = "harness.run"
+#: Every cluster, namespace and nft table of a run starts with this: names are labels where there are none.
+PREFIX = "harness-"
+
+
+def cluster_name(run: str) -> str:
+    return f"{PREFIX}{run}"
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Something that a host must be able to do. `feature` is a name of the features room (`vxlan`, `ipvs`).
+
+    `part` narrows what is skipped when it is missing (`ingress`); empty: everything that `wanted_by` names.
+    `wanted_by` is what a user wrote (`network app`, `check mtu`). `nodes` empty: every node.
+    """
+
+    feature: str
+    wanted_by: str
+    part: str = ""
+    nodes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    name: str
+    role: Literal["manager", "worker"]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file that a step hands to a command on standard input, or that a user may want to read."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command on one node. Steps of one `phase` may run in parallel; phases run in order of appearance.
+
+    `node` is a node's name. `document` names the Document that goes to standard input, if any.
+    """
+
+    phase: str
+    title: str
+    node: str
+    argv: tuple[str, ...]
+    timeout_s: float
+    document: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of endpoint that connectivity is expected from or to: one per service, live ones by number.
+
+    `containers` is how many must run: replicas, nodes (global), or 1 (a plain container).
+    `networks` maps a network to the names under which the service answers there, besides addresses:
+    the service's name, aliases. `host` is true for network_mode host.
+    """
+
+    service: str
+    containers: int
+    kind: Literal["replicated", "global", "plain"]
+    networks: Mapping[str, tuple[str, ...]]
+    node: str = ""
+    host: bool = False
+    ports: tuple[Mapping[str, Any], ...] = ()
+    endpoint_mode: Literal["vip", "dnsrr"] = "dnsrr"
+    mounts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """`packet_bytes` is the largest IP packet that must pass unfragmented; `isolated` from other networks."""
+
+    name: str
+    driver: str
+    packet_bytes: int
+    resolves_names: bool
+    internal: bool = False
+    subnets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class VolumePlan:
+    """`shared`: all nodes must see one content. `promises` maps a promise to (expected, source)."""
+
+    name: str
+    driver: str
+    shared: bool
+    promises: Mapping[str, tuple[str, str]]
+    device: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    run: str
+    topology: Topology
+    provider: str
+    orchestrator: str
+    seed: int
+    nodes: tuple[NodePlan, ...]
+    demands: tuple[Demand, ...] = ()
+    prepare: tuple[Step, ...] = ()
+    steps: tuple[Step, ...] = ()
+    undo: tuple[Step, ...] = ()
+    documents: tuple[Document, ...] = ()
+    targets: tuple[Target, ...] = ()
+    networks: tuple[NetworkPlan, ...] = ()
+    volumes: tuple[VolumePlan, ...] = ()
+    checks: tuple[Check, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def cluster(self) -> str:
+        return cluster_name(self.run)
+
+    @property
+    def managers(self) -> list[str]:
+        return [node.name for node in self.nodes if node.role == "manager"]
+
+    def document(self, name: str) -> Document:
+        return next(document for document in self.documents if document.name == name)
+
+    def target(self, service: str) -> Target:
+        return next(target for target in self.targets if target.service == service)
+
+    def network(self, name: str) -> NetworkPlan:
+        return next(network for network in self.networks if network.name == name)
+
+    def volume(self, name: str) -> VolumePlan:
+        return next(volume for volume in self.volumes if volume.name == name)
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    data = asdict(plan)
+    data["topology"] = plan.topology.model_dump(mode="json")
+    data["checks"] = [check.model_dump(mode="json") for check in plan.checks]
+    return {"schema": 1, **data}
+
+
+def plan_from_json(data: Mapping[str, Any]) -> Plan:
+    """The plan of an earlier run. Raises ValueError where `data` is not one that this version can read."""
+    if data.get("schema") != 1:
+        raise ValueError(f"plan.json has schema {data.get('schema')!r}; this version reads 1")
+    try:
+        return Plan(
+            run=data["run"],
+            topology=Topology.model_validate(data["topology"]),
+            provider=data["provider"],
+            orchestrator=data["orchestrator"],
+            seed=data["seed"],
+            nodes=tuple(NodePlan(**row) for row in data["nodes"]),
+            demands=tuple(_demand(row) for row in data["demands"]),
+            prepare=tuple(_step(row) for row in data["prepare"]),
+            steps=tuple(_step(row) for row in data["steps"]),
+            undo=tuple(_step(row) for row in data["undo"]),
+            documents=tuple(Document(**row) for row in data["documents"]),
+            targets=tuple(_target(row) for row in data["targets"]),
+            networks=tuple(
+                NetworkPlan(**{**row, "subnets": tuple(row["subnets"])}) for row in data["networks"]
+            ),
+            volumes=tuple(_volume(row) for row in data["volumes"]),
+            checks=tuple(Check.model_validate(row) for row in data["checks"]),
+            notes=tuple(data["notes"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"plan.json lacks or misspells {error}") from error
+
+
+def _demand(row: Mapping[str, Any]) -> Demand:
+    return Demand(**{**row, "nodes": tuple(row["nodes"])})
+
+
+def _step(row: Mapping[str, Any]) -> Step:
+    return Step(**{**row, "argv": tuple(row["argv"])})
+
+
+def _target(row: Mapping[str, Any]) -> Target:
+    networks = {name: tuple(names) for name, names in row["networks"].items()}
+    return Target(**{**row, "networks": networks, "ports": tuple(row["ports"])})
+
+
+def _volume(row: Mapping[str, Any]) -> VolumePlan:
+    return VolumePlan(**{**row, "promises": {k: tuple(v) for k, v in row["promises"].items()}})

@@ -1,0 +1,291 @@
+"""A topology: the world that YAML describes, in Compose's words where Compose has a word.
+
+Models only: they normalise short forms and check one value at a time. Names across sections, and what is not
+built yet, are checked by the loader against a `Catalog`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+NAME = r"^[a-z][a-z0-9-]{0,30}$"
+Name = Annotated[str, Field(pattern=NAME)]
+MAX_NODES = 64
+
+
+class Part(BaseModel):
+    """Base of all sections: unknown keys are refused, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Nodes(Part):
+    manager: int = Field(1, ge=1, le=1, description="Managers (Swarm) or control planes; one")
+    worker: int = Field(2, ge=0, le=MAX_NODES, description="Workers")
+
+    @property
+    def names(self) -> list[str]:
+        return [f"n{i + 1}" for i in range(self.manager + self.worker)]
+
+
+class Cluster(Part):
+    provider: str = Field("docker", description="docker | kind | vagrant | existing")
+    orchestrator: str = Field("swarm", description="swarm | kubernetes")
+    nodes: Nodes = Field(default_factory=Nodes)
+    heartbeat_s: int | None = Field(None, ge=1, le=600, description="Swarm's dispatcher heartbeat")
+    engine: str | None = Field(None, description="Version of the engine on the nodes")
+    inventory: str | None = Field(None, description="Hosts that exist, for provider existing")
+
+    @property
+    def effective_heartbeat_s(self) -> int:
+        return self.heartbeat_s or (30 if self.provider == "vagrant" else 1)
+
+
+class IpamConfig(Part):
+    subnet: str | None = Field(None, description="Network in CIDR notation")
+    gateway: str | None = Field(None, description="Address of the gateway")
+    ip_range: str | None = Field(None, description="Part of the subnet to allocate from, in CIDR notation")
+
+    @field_validator("subnet", "ip_range")
+    @classmethod
+    def _network(cls, value: str | None) -> str | None:
+        if value is not None:
+            ipaddress.ip_network(value)
+        return value
+
+    @field_validator("gateway")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None:
+            ipaddress.ip_address(value)
+        return value
+
+
+class Ipam(Part):
+    config: list[IpamConfig] = Field(default_factory=list, max_length=4)
+
+
+class Network(Part):
+    driver: str = Field(..., description="overlay | macvlan | ipvlan | bridge")
+    attachable: bool = False
+    internal: bool = False
+    ipam: Ipam = Field(default_factory=Ipam)
+    driver_opts: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("driver_opts", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        return _text_values(value)
+
+    @property
+    def mtu(self) -> int | None:
+        """The MTU that the topology asks for; None where it leaves it to the driver."""
+        text = self.driver_opts.get("com.docker.network.driver.mtu")
+        return int(text) if text else None
+
+    @field_validator("driver_opts")
+    @classmethod
+    def _mtu_is_a_number(cls, value: dict[str, str]) -> dict[str, str]:
+        text = value.get("com.docker.network.driver.mtu")
+        if text is not None and not (text.isdigit() and 68 <= int(text) <= 65535):
+            raise ValueError("com.docker.network.driver.mtu must be a number from 68 to 65535")
+        return value
+
+    @property
+    def subnets(self) -> list[str]:
+        return [config.subnet for config in self.ipam.config if config.subnet]
+
+
+class Store(Part):
+    kind: str = Field(..., description="glusterfs | cephfs | nfs | local")
+    nodes: list[Name] = Field(default_factory=list)
+    options: dict[str, Any] = Field(default_factory=dict)
+    managed: bool = True
+    address: str | None = None
+
+
+class Volume(Part):
+    driver: str = Field("local", description="local | glusterfs | cephfs | nfs")
+    store: Name | None = None
+    driver_opts: dict[str, str] = Field(default_factory=dict)
+    storage_class: str | None = None
+    access_mode: str | None = None
+
+    @field_validator("driver_opts", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        return _text_values(value)
+
+
+def _text_values(value: Any) -> Any:
+    """Compose lets numbers and booleans stand unquoted in driver_opts."""
+    if isinstance(value, dict):
+        return {k: _scalar_text(v) if isinstance(v, bool | int | float) else v for k, v in value.items()}
+    return value
+
+
+def _scalar_text(value: bool | int | float) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class Attachment(Part):
+    """A service's place on one network."""
+
+    aliases: list[Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$")]] = Field(
+        default_factory=list
+    )
+    ipv4_address: str | None = None
+
+
+class Port(Part):
+    target: int = Field(..., ge=1, le=65535)
+    published: int | None = Field(None, ge=1, le=65535)
+    protocol: Literal["tcp", "udp"] = "tcp"
+    mode: Literal["host", "ingress"] = "ingress"
+
+
+class Mount(Part):
+    type: Literal["volume", "bind", "tmpfs"] = "volume"
+    source: str | None = None
+    target: str = Field(..., pattern=r"^/")
+    read_only: bool = False
+
+
+class Placement(Part):
+    constraints: list[str] = Field(default_factory=list)
+
+
+class Deploy(Part):
+    mode: Literal["replicated", "global"] = "replicated"
+    replicas: int = Field(1, ge=0, le=500)
+    endpoint_mode: Literal["vip", "dnsrr"] = "dnsrr"
+    placement: Placement = Field(default_factory=Placement)
+
+
+_PORT = re.compile(r"^(?:(?P<published>\d+):)?(?P<target>\d+)(?:/(?P<protocol>tcp|udp))?$")
+
+
+def _port(value: Any) -> Any:
+    """Compose's short forms: 80, "80", "8000:5000", "53:53/udp"."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {"target": value}
+    if isinstance(value, str):
+        match = _PORT.match(value)
+        if not match:
+            raise ValueError(f"a port is written as 5000, 8000:5000 or 8000:5000/udp, not {value!r}")
+        return {key: text for key, text in match.groupdict().items() if text}
+    return value
+
+
+def _mount(value: Any) -> Any:
+    """Compose's short form: source:target[:ro]."""
+    if not isinstance(value, str):
+        return value
+    parts = value.split(":")
+    if len(parts) not in (2, 3) or (len(parts) == 3 and parts[2] not in ("ro", "rw")):
+        raise ValueError(f"a mount is written as source:/target or source:/target:ro, not {value!r}")
+    source, target = parts[:2]
+    kind = "bind" if source.startswith(("/", ".", "~")) else "volume"
+    return {"type": kind, "source": source, "target": target, "read_only": parts[-1] == "ro"}
+
+
+def _attachments(value: Any) -> Any:
+    if isinstance(value, list):
+        names = [name for name in value if isinstance(name, str)]
+        doubles = sorted({name for name in names if names.count(name) > 1})
+        if doubles:
+            raise ValueError(f"the network {doubles[0]!r} stands twice")
+        return dict.fromkeys(names, Attachment()) if len(names) == len(value) else value
+    if isinstance(value, dict):
+        return {k: {} if v is None else v for k, v in value.items()}
+    return value
+
+
+def _environment(value: Any) -> Any:
+    if isinstance(value, list) and all(isinstance(entry, str) and "=" in entry for entry in value):
+        return dict(entry.split("=", 1) for entry in value)
+    return _text_values(value)
+
+
+def _command(value: Any) -> Any:
+    return ["sh", "-c", value] if isinstance(value, str) else value
+
+
+class Service(Part):
+    image: str | None = Field(None, description="Default: the harness's workload image")
+    command: Annotated[list[str] | None, BeforeValidator(_command)] = None
+    environment: Annotated[dict[str, str], BeforeValidator(_environment)] = Field(default_factory=dict)
+    user: str | None = None
+    read_only: bool = False
+    cap_drop: list[str] = Field(default_factory=list)
+    deploy: Deploy | None = None
+    node: Name | None = Field(None, description="Makes a plain container on that node")
+    network_mode: Literal["host", "bridge", "none"] | None = None
+    networks: Annotated[dict[Name, Attachment], BeforeValidator(_attachments)] = Field(default_factory=dict)
+    ports: list[Annotated[Port, BeforeValidator(_port)]] = Field(default_factory=list)
+    volumes: list[Annotated[Mount, BeforeValidator(_mount)]] = Field(default_factory=list)
+
+    @field_validator("user", mode="before")
+    @classmethod
+    def _user(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> Service:
+        if self.node and self.deploy:
+            raise ValueError("a service has `node` (a plain container) or `deploy` (scheduled), not both")
+        if self.network_mode and self.networks:
+            raise ValueError("`network_mode` and `networks` exclude each other")
+        return self
+
+    @property
+    def effective_deploy(self) -> Deploy:
+        return self.deploy or Deploy()
+
+
+class Fault(Part):
+    """When and where a fault is injected, relative to the start of the check's load."""
+
+    fault: str
+    target: str = Field("one", description="one | minority | majority | all | a role | a node's name")
+    direction: Literal["both", "in", "out"] = "both"
+    at_s: float = Field(1.0, ge=0, le=3600)
+    hold_s: float = Field(3.0, gt=0, le=3600)
+    repeat: int = Field(1, ge=1, le=100)
+
+
+class Check(Part):
+    """One ready check. `params` is held against the check's own model by the loader, defaults filled in."""
+
+    kind: str
+    id: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    faults: list[Fault] = Field(default_factory=list)
+
+
+class Topology(Part):
+    name: Name
+    description: str | None = None
+    cluster: Cluster = Field(default_factory=Cluster)
+    networks: dict[Name, Network] = Field(default_factory=dict)
+    stores: dict[Name, Store] = Field(default_factory=dict)
+    volumes: dict[Name, Volume] = Field(default_factory=dict)
+    services: dict[Name, Service] = Field(default_factory=dict, max_length=200)
+    policies: list[dict[str, Any]] = Field(default_factory=list, description="NetworkPolicy objects")
+    promises: list[dict[str, Any]] = Field(
+        default_factory=list, description="Overrides of the promise matrix, each with its reason"
+    )
+    allow_sensitive: bool = False
+    checks: list[Check] = Field(default_factory=list, max_length=100)
+
+    @field_validator("networks", "volumes", "services", "stores", mode="before")
+    @classmethod
+    def _empty_sections(cls, value: Any) -> Any:
+        """`app:` with nothing behind it means the defaults, as in Compose."""
+        if isinstance(value, dict):
+            return {k: {} if v is None else v for k, v in value.items()}
+        return {} if value is None else value

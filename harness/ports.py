@@ -1,0 +1,426 @@
+"""The seams. Everything that may have a second implementation is a Protocol on this page.
+
+Rules that hold for all of them:
+- every call that leaves this process takes `timeout_s`, and none has a default;
+- nothing is retried below the caller: an unanswered write is indeterminate;
+- what is missing is named (a Demand, a Right), never guessed.
+
+tests/contract runs one suite against every implementation of a seam, the fakes of tests/fakes.py included.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel
+
+from harness.model.history import History
+from harness.model.plan import Demand, Document, NetworkPlan, Plan, Step, VolumePlan
+from harness.model.topology import Check, Network, Topology, Volume
+from harness.model.verdict import Verdict
+
+#: What a cluster lets us do. `shell`: commands on its hosts; `wire`: the link between them;
+#: `lifecycle`: freeze, kill and start hosts; `networks`: make networks.
+Right = Literal["shell", "wire", "lifecycle", "networks"]
+
+#: Says one line about long work. Called from several threads.
+Progress = Callable[[str], None]
+
+
+# --- hosts -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended. `stdout` and `stderr` are decoded with replacement characters, never truncated."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        return self.code == 0
+
+    @property
+    def output(self) -> str:
+        return "\n".join(text for text in (self.stdout.strip(), self.stderr.strip()) if text)
+
+
+class Channel(Protocol):
+    """A kept two-way stream of lines to a process on a host. One reader, any number of writers."""
+
+    def send(self, line: bytes) -> None:
+        """Write one line, newline included. Raises ChannelLost."""
+
+    def receive(self, timeout_s: float) -> bytes | None:
+        """The next line with its newline; None when none came in time. Raises ChannelLost at the end."""
+
+    def close(self) -> None:
+        """End the process on the host as well. Idempotent."""
+
+
+class Host(Protocol):
+    """A node of a cluster, or the machine that holds the wire."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def address(self) -> str:
+        """Where other hosts reach it on the wire; empty where it has none."""
+
+    @property
+    def rights(self) -> frozenset[Right]: ...
+
+    def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes = b"") -> Result:
+        """Run `argv` once. A code other than 0 is a Result, not an error.
+
+        The deadline also ends the process on the host. Raises DeadlineExceeded, ChannelLost.
+        """
+
+    def channel(self, argv: Sequence[str]) -> Channel:
+        """Start `argv` and keep its stdin and stdout."""
+
+
+class Wire(Protocol):
+    """The link between hosts, seen from outside them."""
+
+    @property
+    def host(self) -> Host:
+        """Where nft, ip and tc act on the wire."""
+
+    def port(self, node: str) -> str:
+        """The interface on the wire that leads to `node`."""
+
+
+class Lifecycle(Protocol):
+    """What can be done to a node from outside. All four are idempotent."""
+
+    def freeze(self, node: str, *, timeout_s: float) -> None:
+        """Stop every process of the node; none is left running when it returns."""
+
+    def thaw(self, node: str, *, timeout_s: float) -> None: ...
+    def kill(self, node: str, *, timeout_s: float) -> None:
+        """Power off, without a warning to anything on the node."""
+
+    def start(self, node: str, *, timeout_s: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A live cluster. `wire` and `lifecycle` are None where we have no right to them."""
+
+    name: str
+    run: str
+    provider: str
+    hosts: Mapping[str, Host]
+    wire: Wire | None = None
+    lifecycle: Lifecycle | None = None
+
+    @property
+    def rights(self) -> frozenset[Right]:
+        """What every host allows, and the wire and the lifecycle where we have them."""
+        shared = frozenset.intersection(*(frozenset(host.rights) for host in self.hosts.values()))
+        held: set[Right] = set(shared)
+        held |= {"wire"} if self.wire else set()
+        held |= {"lifecycle"} if self.lifecycle else set()
+        return frozenset(held)
+
+
+@dataclass(frozen=True)
+class ClusterInfo:
+    """What labels alone tell about a cluster. `since` is ISO 8601, UTC."""
+
+    name: str
+    run: str
+    provider: str
+    nodes: int
+    since: str
+    topology: str = ""
+    key: str = ""
+
+
+class Provider(Protocol):
+    """Makes hosts. What it makes carries the run as a label or in its name; all verbs work from that alone."""
+
+    @property
+    def name(self) -> str: ...
+
+    def demands(self, topology: Topology) -> list[Demand]: ...
+
+    def up(self, plan: Plan, progress: Progress) -> Cluster:
+        """Make the plan's nodes. When it fails, what it made is gone again."""
+
+    def find(self, name: str) -> Cluster:
+        """A cluster that is there, by its name or its run. Raises UsageError, naming those that are."""
+
+    def clusters(self) -> list[ClusterInfo]:
+        """All clusters of this provider that are there."""
+
+    def logs(self, name: str, into: Path) -> None:
+        """Write every node's logs to `into/<node>/`. Best effort: what cannot be had is said in a file."""
+
+    def down(self, name: str) -> list[str]:
+        """Remove everything that carries the name, also what a killed run left half-made. Idempotent.
+
+        Returns what was removed, for people.
+        """
+
+
+# --- orchestrators ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Address:
+    """A container's place on a network. `ip` is IPv4; `ip6` is empty where there is none."""
+
+    ip: str
+    prefix: int
+    mac: str = ""
+    ip6: str = ""
+
+
+@dataclass(frozen=True)
+class Container:
+    """A live container of a service. `name` is ours and stable over a run: `web.1` (replica), `edge.n2`
+    (global), `probe` (plain). `pid` is that of its first process, as its node's agent sees it; 0: the node.
+    """
+
+    name: str
+    service: str
+    node: str
+    id: str
+    pid: int
+    networks: Mapping[str, Address] = field(default_factory=dict)
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    host: bool = False
+    hostname: str = ""
+
+
+@dataclass(frozen=True)
+class PublishedAddress:
+    """Where a published port of a service is reached: `mode` is host or ingress."""
+
+    node: str
+    ip: str
+    port: int
+    target: int
+    protocol: str
+    mode: str
+
+
+class Orchestrator(Protocol):
+    """Swarm or Kubernetes on a cluster's hosts."""
+
+    @property
+    def name(self) -> str: ...
+
+    def demands(self, topology: Topology) -> list[Demand]: ...
+
+    def join(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
+        """Make one orchestrated cluster of the hosts, or adopt the one that they already are."""
+
+    def apply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
+        """Execute the plan's steps; returns when every container of the plan runs. Raises EnvironmentBroken
+        with the orchestrator's own words about what does not.
+        """
+
+    def containers(self, cluster: Cluster, plan: Plan, service: str | None = None) -> list[Container]:
+        """Running containers of one service or of all. Hosts that do not answer contribute none."""
+
+    def endpoints(self, cluster: Cluster, plan: Plan, service: str) -> list[PublishedAddress]: ...
+
+    def scale(self, cluster: Cluster, plan: Plan, service: str, replicas: int, *, timeout_s: float) -> None:
+        """Returns when exactly `replicas` containers run."""
+
+    def stop(self, cluster: Cluster, container: Container, *, timeout_s: float) -> None:
+        """Stop a plain container so that `start` can bring it back."""
+
+    def start(self, cluster: Cluster, container: Container, *, timeout_s: float) -> None: ...
+
+    def healthy(self, cluster: Cluster, plan: Plan) -> list[str]:
+        """What is not as it must be, for people; empty when every node and container is Ready."""
+
+    def delete(self, cluster: Cluster, plan: Plan) -> None:
+        """Remove what `apply` made. Idempotent; the cluster stays."""
+
+
+# --- drivers: what a network or a volume means on an orchestrator (pure) ------------------------------------
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a driver adds to a plan. `stack` is merged into the stack's section of its kind."""
+
+    steps: tuple[Step, ...] = ()
+    undo: tuple[Step, ...] = ()
+    documents: tuple[Document, ...] = ()
+    stack: Mapping[str, Any] = field(default_factory=dict)
+
+
+class NetworkDriver(Protocol):
+    """Registry key: (orchestrator, driver). Pure: no process, no socket."""
+
+    def demands(self, name: str, network: Network) -> list[Demand]: ...
+    def problems(self, name: str, network: Network) -> list[tuple[str, str]]:
+        """What this driver cannot express: (key below the network, message)."""
+
+    def plan(self, name: str, network: Network, wire_mtu: int) -> NetworkPlan: ...
+    def declare(self, name: str, network: Network, plan: Plan) -> Declared: ...
+
+
+class VolumeDriver(Protocol):
+    """Registry key: (orchestrator, driver). Pure."""
+
+    def demands(self, name: str, volume: Volume) -> list[Demand]: ...
+    def problems(self, name: str, volume: Volume) -> list[tuple[str, str]]: ...
+    def plan(self, name: str, volume: Volume) -> VolumePlan: ...
+    def declare(self, name: str, volume: Volume, plan: Plan) -> Declared: ...
+
+
+class Store(Protocol):
+    """The server side of a volume: Gluster peers, a Ceph cluster, an NFS export."""
+
+    def demands(self, topology: Topology, store: str) -> list[Demand]: ...
+    def up(self, cluster: Cluster, plan: Plan, store: str, progress: Progress) -> None:
+        """Start the servers on the hosts and wait until they are usable. Before Orchestrator.join."""
+
+    def mount(self, host: Host, plan: Plan, volume: str, *, timeout_s: float) -> None: ...
+    def daemons(self, cluster: Cluster, store: str) -> Mapping[str, Sequence[str]]:
+        """Node to the daemons on it that a fault may name."""
+
+    def down(self, cluster: Cluster, store: str) -> None: ...
+
+
+# --- experiments -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Program:
+    """A call of the agent (docs/agent.md lists them). A program with `until_stopped` runs until the runner
+    stops it: faults are timed against it, and it goes on until they are healed.
+    """
+
+    method: str
+    params: Mapping[str, Any]
+    timeout_s: float
+    until_stopped: bool = False
+
+
+@dataclass(frozen=True)
+class Assignment:
+    host: str
+    program: Program
+
+
+@dataclass(frozen=True)
+class Load:
+    """Run all programs at once. With `hold_s` > 0 those with until_stopped run at least that long.
+
+    `faults`: the check's faults are injected while this load runs; at most one Load of a check has it.
+    """
+
+    assignments: tuple[Assignment, ...]
+    faults: bool = False
+    hold_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Act:
+    """Change the cluster through its orchestrator. `container` for stop and start, `replicas` for scale."""
+
+    kind: Literal["scale", "stop", "start"]
+    service: str
+    replicas: int = 0
+    container: str = ""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Take the scene anew and record it as `endpoint` rows under `phase`."""
+
+    phase: str
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Run `load` again every `every_s` until `settled(new rows)` or `within_s` is over; all rows are kept."""
+
+    load: Load
+    settled: Callable[[History], bool]
+    within_s: float
+    every_s: float = 0.5
+
+
+Stage = Load | Act | Look | Repeat
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The cluster as it is now. `nodes` maps a node to its address on the wire; `port` is the agents' own
+    listening port and `token` what they answer with, so that a foreign listener is noticed.
+    """
+
+    containers: tuple[Container, ...]
+    nodes: Mapping[str, str]
+    published: tuple[tuple[str, PublishedAddress], ...] = ()
+    port: int = 7799
+    token: str = ""
+
+    def on(self, node: str) -> list[Container]:
+        return [container for container in self.containers if container.node == node]
+
+    def of(self, service: str) -> list[Container]:
+        return [container for container in self.containers if container.service == service]
+
+
+class Workload(Protocol):
+    """The experiment behind one kind of check."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def params(self) -> type[BaseModel]:
+        """The check's parameters, defaults included; from it come validation and the JSON schema."""
+
+    def demands(self, check: Check, topology: Topology) -> list[Demand]: ...
+
+    def stages(self, check: Check, plan: Plan, rng: random.Random) -> Generator[Stage, Scene, None]:
+        """The experiment, stage by stage: each yield returns the latest scene."""
+
+
+@dataclass(frozen=True)
+class Felt:
+    """Whether a fault reached its target, and by what it was seen."""
+
+    felt: bool
+    evidence: str
+
+
+class Fault(Protocol):
+    """Something that goes wrong on purpose. Healing is part of the fault and works from labels alone."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def rights(self) -> frozenset[Right]: ...
+    def demands(self) -> list[Demand]: ...
+
+    def inject(self, cluster: Cluster, targets: Sequence[str], direction: str, *, timeout_s: float) -> None:
+        """Returns when the fault holds. `direction` is both, in or out, seen from the targets."""
+
+    def felt(self, cluster: Cluster, targets: Sequence[str], direction: str, *, timeout_s: float) -> Felt:
+        """Ask the fault's own probe now."""
+
+    def heal(self, cluster: Cluster, *, timeout_s: float) -> list[str]:
+        """Undo this fault on the whole cluster, whoever injected it. Idempotent. Returns what it undid."""
+
+
+class Checker(Protocol):
+    """Judges one check. Pure: from the same rows and plan, the same verdict."""
+
+    def __call__(self, history: History, plan: Plan, check: Check) -> Verdict: ...
