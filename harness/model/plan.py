@@ -172,9 +172,7 @@ def plan_from_json(data: Mapping[str, Any]) -> Plan:
             undo=tuple(_step(row) for row in data["undo"]),
             documents=tuple(Document(**row) for row in data["documents"]),
             targets=tuple(_target(row) for row in data["targets"]),
-            networks=tuple(
-                NetworkPlan(**{**row, "subnets": tuple(row["subnets"])}) for row in data["networks"]
-            ),
+            networks=tuple(NetworkPlan(**{**row, "subnets": tuple(row["subnets"])}) for row in data["networks"]),
             volumes=tuple(_volume(row) for row in data["volumes"]),
             checks=tuple(Check.model_validate(row) for row in data["checks"]),
             notes=tuple(data["notes"]),
