@@ -1,0 +1,1 @@
+"""How a host is reached: commands with a deadline, kept streams, and the agent that speaks over one."""
