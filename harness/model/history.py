@@ -49,20 +49,59 @@ class Op:
 COLUMNS = tuple(field.name for field in fields(Op))
 
 
+class Coded:
+    """A text column as small integers: `texts[codes[i]]` is the text of row i. Texts are distinct."""
+
+    __slots__ = ("codes", "texts")
+
+    def __init__(self, codes: npt.NDArray[np.int32], texts: npt.NDArray[Any]) -> None:
+        self.codes = codes
+        self.texts = texts
+
+    @classmethod
+    def of(cls, values: Iterable[Any]) -> Coded:
+        seen: dict[Any, int] = {}
+        codes = np.array([seen.setdefault(value, len(seen)) for value in values], dtype=np.int32)
+        return cls(codes, _objects(list(seen)))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def decoded(self) -> npt.NDArray[Any]:
+        return self.texts[self.codes]
+
+    def is_in(self, wanted: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Which rows hold one of the texts."""
+        hit = np.array([text in wanted for text in self.texts], dtype=bool)
+        return hit[self.codes] if len(hit) else np.zeros(len(self.codes), dtype=bool)
+
+
 class History:
     """Operations in columns, all of one length. `value` is an object array of int or str by `f`.
 
-    Immutable by convention: `where` returns a new one.
+    Immutable by convention: `where` returns a new one. Text columns are kept coded, so that selecting among
+    millions of rows compares integers; `history["f"]` is an object array of str all the same.
     """
 
-    def __init__(self, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+    def __init__(self, columns: Mapping[str, npt.NDArray[Any] | Coded]) -> None:
         missing = [name for name in COLUMNS if name not in columns]
         if missing:
             raise ValueError(f"a history lacks the columns {', '.join(missing)}")
-        self._columns = {name: columns[name] for name in COLUMNS}
-        lengths = {len(column) for column in self._columns.values()}
+        lengths = {len(columns[name]) for name in COLUMNS}
         if len(lengths) > 1:
             raise ValueError(f"the columns of a history differ in length: {sorted(lengths)}")
+        self._columns: dict[str, npt.NDArray[Any]] = {}
+        self._coded: dict[str, Coded] = {}
+        for name in COLUMNS:
+            self._place(name, columns[name])
+
+    def _place(self, name: str, column: npt.NDArray[Any] | Coded) -> None:
+        if isinstance(column, Coded):
+            self._coded[name] = column
+        elif name in TEXT_COLUMNS:
+            self._coded[name] = Coded.of(column.tolist())
+        else:
+            self._columns[name] = column
 
     @classmethod
     def of(cls, ops: Iterable[Op]) -> History:
@@ -75,46 +114,54 @@ class History:
         """Columns from batches: each maps a column to a list, or to one value that holds for the whole batch.
 
         A batch has an entry `n` (its number of rows) where no column is a list. Absent columns take Op's default.
+        Raises ValueError where lists differ in length or a column is unknown; TypeError, OverflowError or
+        ValueError where a value is not of its column's type.
         """
-        parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in COLUMNS}
+        gathered = {name: _Gathered(name) for name in COLUMNS}
         for batch in batches:
-            for name, column in spread(batch).items():
-                parts[name].append(column)
-        return cls({name: np.concatenate(p) if p else _column(name, []) for name, p in parts.items()})
+            rows = _rows(batch)
+            for name in COLUMNS:
+                gathered[name].add(batch.get(name, _DEFAULTS[name]), rows)
+        return cls({name: column.done() for name, column in gathered.items()})
 
     def __len__(self) -> int:
-        return len(self._columns["f"])
+        return len(self._coded["f"])
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        return self._columns[name]
+        return self._coded[name].decoded() if name in self._coded else self._columns[name]
+
+    def coded(self, name: str) -> Coded:
+        """A text column as integers, for grouping. Texts that occur in no row may be among its `texts`."""
+        return self._coded[name]
 
     def ops(self) -> Iterator[Op]:
-        for row in zip(*(self._columns[name].tolist() for name in COLUMNS), strict=True):
+        for row in zip(*(self[name].tolist() for name in COLUMNS), strict=True):
             yield Op(*row)
 
     def where(self, mask: npt.NDArray[np.bool_]) -> History:
-        return History({name: column[mask] for name, column in self._columns.items()})
+        kept: dict[str, npt.NDArray[Any] | Coded] = {name: array[mask] for name, array in self._columns.items()}
+        for name, coded in self._coded.items():
+            kept[name] = Coded(coded.codes[mask], coded.texts)
+        return History(kept)
 
     def only(self, **equal: str | Sequence[str]) -> History:
-        """Rows whose columns equal the given values: `history.only(f="tcp", check=["a", "b"])`."""
+        """Rows whose text columns equal the given values: `history.only(f="tcp", check=["a", "b"])`."""
         mask = np.ones(len(self), dtype=bool)
         for name, wanted in equal.items():
-            values = [wanted] if isinstance(wanted, str) else list(wanted)
-            mask &= np.logical_or.reduce([self._columns[name] == value for value in values])
+            mask &= self._coded[name].is_in([wanted] if isinstance(wanted, str) else list(wanted))
         return self.where(mask)
 
     def value_int(self) -> npt.NDArray[np.int64]:
         return self._columns["value"].astype(np.int64)
 
 
-_DEFAULTS: dict[str, Any] = {
-    "process": "", "host": "", "at": "", "check": "", "f": "", "key": "", "value": "", "offset": ABSENT,
-    "length": 0, "fd": ABSENT, "errno": 0, "start_ns": 0, "end_ns": 0, "err_ns": 0, "outcome": "ok",
-}  # fmt: skip
+_DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Op)} | dict.fromkeys(
+    ("process", "host", "at", "check", "f", "key", "value"), ""
+)
 
 
-def spread(batch: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
-    """A batch as full columns. Raises ValueError where lists differ in length or a column is unknown."""
+def _rows(batch: Mapping[str, Any]) -> int:
+    """How many rows a batch has. Raises ValueError where its lists differ or it names an unknown column."""
     unknown = set(batch) - set(COLUMNS) - {"n"}
     if unknown:
         raise ValueError(f"unknown columns in a batch: {', '.join(sorted(unknown))}")
@@ -123,17 +170,44 @@ def spread(batch: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
         lengths.add(batch["n"])
     if len(lengths) != 1:
         raise ValueError(f"a batch must have one length, not {sorted(lengths)}")
-    n = lengths.pop()
-    full = {}
-    for name in COLUMNS:
-        value = batch.get(name, _DEFAULTS[name])
-        full[name] = _column(name, value if isinstance(value, list) else [value] * n)
-    return full
+    rows: int = lengths.pop()
+    return rows
+
+
+class _Gathered:
+    """One column, gathered from batches."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._text = name in TEXT_COLUMNS
+        self._seen: dict[Any, int] = {}
+        self._parts: list[npt.NDArray[Any]] = []
+
+    def add(self, value: Any, rows: int) -> None:
+        if isinstance(value, list):
+            self._parts.append(self._code(value) if self._text else _column(self._name, value))
+        elif self._text:
+            self._parts.append(np.full(rows, self._seen.setdefault(value, len(self._seen)), dtype=np.int32))
+        else:
+            dtype = np.int64 if self._name in INT_COLUMNS else object
+            self._parts.append(np.full(rows, value, dtype=dtype))
+
+    def _code(self, values: list[Any]) -> npt.NDArray[np.int32]:
+        seen = self._seen
+        return np.array([seen.setdefault(value, len(seen)) for value in values], dtype=np.int32)
+
+    def done(self) -> npt.NDArray[Any] | Coded:
+        if not self._parts:
+            return _column(self._name, [])
+        whole = np.concatenate(self._parts)
+        return Coded(whole, _objects(list(self._seen))) if self._text else whole
 
 
 def _column(name: str, values: list[Any]) -> npt.NDArray[Any]:
-    if name in INT_COLUMNS:
-        return np.array(values, dtype=np.int64)
+    return np.array(values, dtype=np.int64) if name in INT_COLUMNS else _objects(values)
+
+
+def _objects(values: list[Any]) -> npt.NDArray[Any]:
     column = np.empty(len(values), dtype=object)
     column[:] = values
     return column

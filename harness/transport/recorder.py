@@ -1,0 +1,254 @@
+# ruff: noqa: S608 - every name that is put into SQL here is a constant of this package; paths are quoted.
+"""The history on disk: JSON lines while a run goes on, one Parquet file at its end.
+
+A line is a batch of rows in columns (docs/history.md). What `kill -9` of the recording process can take is what
+was written in the last `FLUSH_S` seconds, and at most one line is cut.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from harness.model.errors import EnvironmentBroken, UsageError
+from harness.model.history import COLUMNS, INT_COLUMNS, TEXT_COLUMNS, Coded, History
+
+FLUSH_S = 0.4
+ROTATE_BYTES = 64 * 1024 * 1024
+PARQUET = "history.parquet"
+LINES = "history"
+
+#: Kinds of rows whose `value` is an integer; Parquet holds it in decimal.
+INTEGER_KINDS = ("append", "reserve", "entry")
+
+Note = Callable[[str], None]
+
+
+class Recorder:
+    """Appends batches to `folder/NNNN.jsonl`; files of an earlier recorder in that folder are left alone.
+
+    Thread-safe. Once the disk has refused a write, every later call raises the same EnvironmentBroken: a history
+    with a hole in it must not look whole.
+    """
+
+    def __init__(self, folder: Path, *, rotate_bytes: int = ROTATE_BYTES) -> None:
+        self._folder = folder
+        self._rotate_bytes = rotate_bytes
+        self._lock = threading.Lock()
+        self._waiting: list[bytes] = []
+        self._broken: EnvironmentBroken | None = None
+        self._descriptor = -1
+        self._size = 0
+        self._closing = threading.Event()
+        self._make_folder()
+        self._flusher = threading.Thread(target=self._flush_often, name="history-flush", daemon=True)
+        self._flusher.start()
+
+    def write(self, batch: Mapping[str, Any], *, now: bool = False) -> None:
+        """Append one batch. With `now` it has left this process when the call returns, else within FLUSH_S.
+
+        Raises EnvironmentBroken, naming the folder, where the disk is full or gone; ValueError after `close`.
+        """
+        line = json.dumps(batch, separators=(",", ":")).encode() + b"\n"
+        with self._lock:
+            self._refuse_if_broken()
+            if self._closing.is_set():
+                raise ValueError("the history is closed")
+            self._waiting.append(line)
+            if now:
+                self._flush()
+
+    def close(self) -> None:
+        """Flush and close. Idempotent. Raises EnvironmentBroken where something could not be written."""
+        self._closing.set()
+        self._flusher.join()
+        with self._lock:
+            try:
+                self._refuse_if_broken()
+                self._flush()
+            finally:
+                self._close_file()
+
+    def _make_folder(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._refused(error) from error
+        numbers = [int(path.stem) for path in self._folder.glob("*.jsonl") if path.stem.isdigit()]
+        self._next = max(numbers, default=0) + 1
+
+    def _flush_often(self) -> None:
+        while not self._closing.wait(FLUSH_S):
+            with self._lock:
+                if self._broken is None:
+                    self._flush_or_remember()
+
+    def _flush_or_remember(self) -> None:
+        try:
+            self._flush()
+        except EnvironmentBroken as error:
+            self._broken = error  # raised by the next call of `write` or `close`
+
+    def _refuse_if_broken(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+
+    def _flush(self) -> None:
+        lines, self._waiting = self._waiting, []
+        try:
+            for line in lines:
+                self._put(line)
+        except OSError as error:
+            self._broken = self._refused(error)
+            raise self._broken from error
+
+    def _put(self, line: bytes) -> None:
+        if self._descriptor >= 0 and self._size + len(line) > self._rotate_bytes:
+            self._close_file()
+        if self._descriptor < 0:
+            self._open_next()
+        rest = memoryview(line)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+        self._size += len(line)
+
+    def _open_next(self) -> None:
+        path = self._folder / f"{self._next:04d}.jsonl"
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._next += 1
+        self._size = 0
+
+    def _close_file(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _refused(self, error: OSError) -> EnvironmentBroken:
+        return EnvironmentBroken(
+            f"the history cannot be written to {self._folder}: {error.strerror}",
+            hint="free space there, or choose another folder with --runs-dir",
+        )
+
+
+def read_history(run_folder: Path, note: Note = lambda _text: None) -> History:
+    """The history of a run, finished or not: history.parquet where there is one, else history/*.jsonl.
+
+    The last line of a file may be cut (its writer was killed); it is dropped and `note` is told. Raises UsageError
+    where there is no history, or one that is damaged, with file and line.
+    """
+    parquet = run_folder / PARQUET
+    if parquet.exists():
+        return from_parquet(parquet)
+    files = sorted((run_folder / LINES).glob("*.jsonl"), key=lambda path: (len(path.stem), path.stem))
+    if not files:
+        raise UsageError(f"{run_folder} holds no history: neither {PARQUET} nor {LINES}/*.jsonl")
+    return History.of_batches(batch for path in files for batch in _batches(path, note))
+
+
+def _batches(path: Path, note: Note) -> Iterator[Mapping[str, Any]]:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.endswith(b"\n"):
+                yield _batch(path, number, line)
+            else:
+                note(f"{path}:{number}: the last line is cut and was dropped ({len(line)} bytes)")
+
+
+def _batch(path: Path, number: int, line: bytes) -> Mapping[str, Any]:
+    """One line as a batch, tried on its own so that damage is reported with its place."""
+    try:
+        batch = json.loads(line)
+        if not isinstance(batch, dict):
+            raise ValueError(f"a batch is an object, not {type(batch).__name__}")
+        History.of_batches([batch])
+    except (ValueError, TypeError, OverflowError) as error:
+        raise UsageError(f"{path}:{number}: not a batch of a history: {error}") from error
+    return batch
+
+
+def to_parquet(history: History, path: Path) -> None:
+    """Write `path` at once or not at all. Raises EnvironmentBroken where the disk refuses."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        _copy(history, temporary)
+        os.replace(temporary, path)
+    except (OSError, duckdb.Error) as error:
+        raise EnvironmentBroken(f"{path} cannot be written: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _copy(history: History, path: Path) -> None:
+    rows = {name: history[name] for name in INT_COLUMNS}
+    rows |= {name: history.coded(name).codes for name in TEXT_COLUMNS}
+    rows["value"] = np.array([str(value) for value in history["value"].tolist()], dtype=object)
+    if not len(history):
+        rows["value"] = np.array([], dtype=str)
+    texts = {name: history.coded(name).texts.tolist() for name in TEXT_COLUMNS}
+    with duckdb.connect() as connection:
+        connection.register("rows", rows)
+        columns = ", ".join(_as_text(name) for name in COLUMNS)
+        target = f"{_quoted(path)} (FORMAT parquet, COMPRESSION zstd)"
+        connection.execute(f"COPY (SELECT {columns} FROM rows) TO {target}", texts)
+
+
+def _as_text(name: str) -> str:
+    if name in TEXT_COLUMNS:
+        return f'list_extract(${name}::VARCHAR[], "{name}" + 1) AS "{name}"'
+    return f'"{name}"::VARCHAR AS "{name}"' if name == "value" else f'"{name}"::BIGINT AS "{name}"'
+
+
+def from_parquet(path: Path) -> History:
+    """The history that `to_parquet` wrote. Raises UsageError where the file is another or damaged."""
+    try:
+        with duckdb.connect() as connection:
+            connection.execute(f"CREATE VIEW rows AS SELECT * FROM read_parquet({_quoted(path)})")
+            return History({**_texts(connection), **_numbers(connection), "value": _values(connection)})
+    except duckdb.Error as error:
+        raise UsageError(f"{path} is not a readable history: {str(error).splitlines()[0]}") from error
+
+
+def _texts(connection: duckdb.DuckDBPyConnection) -> dict[str, Coded]:
+    return {name: _text(connection, name) for name in TEXT_COLUMNS}
+
+
+def _text(connection: duckdb.DuckDBPyConnection, name: str) -> Coded:
+    """DuckDB's ENUM numbers the texts, so that a million rows do not become a million strings here."""
+    distinct = connection.execute(f'SELECT DISTINCT "{name}" FROM rows').fetchall()
+    if not distinct:
+        return Coded.of([])
+    connection.execute(f'CREATE OR REPLACE TYPE label AS ENUM (SELECT DISTINCT "{name}" FROM rows)')
+    texts = connection.execute("SELECT enum_range(NULL::label)").fetchall()[0][0]
+    codes = connection.execute(f'SELECT enum_code("{name}"::label) AS code FROM rows').fetchnumpy()["code"]
+    column = np.empty(len(texts), dtype=object)
+    column[:] = texts
+    return Coded(codes.astype(np.int32), column)
+
+
+def _numbers(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    columns = ", ".join(f'"{name}"' for name in INT_COLUMNS)
+    found = connection.execute(f"SELECT {columns} FROM rows").fetchnumpy()
+    return {name: np.asarray(found[name], dtype=np.int64) for name in INT_COLUMNS}
+
+
+def _values(connection: duckdb.DuckDBPyConnection) -> Any:
+    kinds = ", ".join(f"'{kind}'" for kind in INTEGER_KINDS)
+    found = connection.execute(
+        f"SELECT f IN ({kinds}) AS is_number, CASE WHEN is_number THEN value::BIGINT ELSE 0 END AS number, "
+        "CASE WHEN is_number THEN '' ELSE value END AS text FROM rows"
+    ).fetchnumpy()
+    values = np.asarray(found["text"], dtype=object)
+    is_number = np.asarray(found["is_number"], dtype=bool)
+    values[is_number] = np.asarray(found["number"])[is_number]
+    return values
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
