@@ -1,0 +1,1 @@
+"""Makers of hosts: `docker` (container nodes on one engine)."""

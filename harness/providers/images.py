@@ -1,0 +1,218 @@
+"""Node and workload images: built once from Debian packages, cached by the hash of what goes in.
+
+With an image registry: the Dockerfile of ci/images over debian:trixie-slim. Without: mmdebstrap and `docker import`.
+Both run the same set-up script over the same list of packages. A cached file counts only with its receipt, written
+last, so a half-written one is built again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from harness.model.errors import CommandFailed, EnvironmentBroken
+from harness.model.places import cache_dir, data_dir
+from harness.ports import Progress
+from harness.providers.engine import Engine, docker_errors
+from harness.transport.process import run_process
+
+Role = Literal["node", "workload"]
+
+SUITE = "trixie"
+BASE_IMAGE = f"debian:{SUITE}-slim"
+INSIDE = "/usr/lib/harness"
+BUILD_TIMEOUT_S = 900.0
+IMPORT_TIMEOUT_S = 180.0
+PULL_TIMEOUT_S = 120.0
+#: A node needs apt's whole bootstrap (services, alternatives); a workload only unpacked packages: 72 MB, not 103.
+VARIANTS: dict[Role, str] = {"node": "apt", "workload": "extract"}
+LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+
+
+def packages(role: Role) -> list[str]:
+    lines = (data_dir("images") / f"packages.{role}").read_text().splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def recipe_hash(role: Role) -> str:
+    """12 hexadecimal digits over everything that makes the image: files, packages, suite, options, architecture."""
+    digest = hashlib.sha256()
+    for part in (role, SUITE, VARIANTS[role], *LEFT_OUT, platform.machine()):
+        digest.update(part.encode() + b"\0")
+    for name in (f"packages.{role}", "setup.sh", "entrypoint.sh", "Dockerfile"):
+        digest.update((data_dir("images") / name).read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def tag(role: Role) -> str:
+    return f"harness/{role}:{recipe_hash(role)}"
+
+
+def ensure_image(engine: Engine, role: Role, progress: Progress) -> str:
+    """The tag of the image on `engine`, built or imported when it is not there. Raises EnvironmentBroken."""
+    name = tag(role)
+    with docker_errors(f"looking for the image {name}"):
+        if engine.client(20).image.exists(name):
+            return name
+    if not engine.own and _build(engine, role, progress):
+        return name
+    root = root_tar(role, progress)
+    progress(f"importing the {role} image")
+    changes = [f"LABEL harness.image={role}", 'CMD ["sleep", "infinity"]']
+    with docker_errors(f"importing the {role} image"):
+        engine.client(IMPORT_TIMEOUT_S).image.import_(root, tag=name, changes=changes)
+    return name
+
+
+def image_archive(engine: Engine, role: Role, progress: Progress) -> Path:
+    """`docker save` of the image as a file: loading it gives the same image ID on every node, importing would not."""
+    name = ensure_image(engine, role, progress)
+    with docker_errors(f"asking for the ID of {name}"):
+        image_id = engine.client(20).image.inspect(name).id.removeprefix("sha256:")[:12]
+    path = cache_dir() / "images" / f"{role}-{recipe_hash(role)}-{image_id}.docker.tar"
+    if not _is_whole(path):
+        with _replacing(path) as new, docker_errors(f"saving {name}"):
+            engine.client(IMPORT_TIMEOUT_S).image.save(name, output=new)
+    return path
+
+
+def root_tar(role: Role, progress: Progress) -> Path:
+    """A Debian root for `role` as a tar file in the cache."""
+    path = cache_dir() / "images" / f"{role}-{recipe_hash(role)}.tar"
+    if not _is_whole(path):
+        progress(f"building the {role} root from Debian's packages (once; about 30 s)")
+        with _replacing(path) as new:
+            _bootstrap(role, new)
+    return path
+
+
+def engine_root(progress: Progress) -> Path:
+    """The node's root unpacked: what the harness's own engine runs in."""
+    path = cache_dir() / "engine" / f"root-{recipe_hash('node')}"
+    if not (path / INSIDE.lstrip("/") / "entrypoint.sh").exists():
+        archive = root_tar("node", progress)
+        progress("unpacking the engine's root")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix="root-new-") as folder:
+            new = Path(folder) / "root"
+            new.mkdir()
+            _run(
+                "tar",
+                "--extract",
+                f"--directory={new}",
+                "--numeric-owner",
+                "--exclude=./dev/*",
+                f"--file={archive}",
+            )
+            shutil.rmtree(path, ignore_errors=True)
+            new.rename(path)
+    return path
+
+
+# --- by mmdebstrap
+
+
+def _bootstrap(role: Role, into: Path) -> None:
+    if shutil.which("mmdebstrap") is None:
+        raise EnvironmentBroken(
+            "no image registry is used here, and mmdebstrap, which builds the images, is missing",
+            hint="apt-get install mmdebstrap",
+        )
+    inside = f'"$1"{INSIDE}'
+    source = data_dir("images")
+    hooks = [
+        f"mkdir -p {inside}",
+        f"cp {source}/setup.sh {source}/entrypoint.sh {source}/packages.{role} {inside}/",
+        f'chroot "$1" sh {INSIDE}/setup.sh configure {role}',
+    ]
+    argv = [
+        "mmdebstrap",
+        f"--variant={VARIANTS[role]}",
+        f"--include={','.join(packages(role))}",
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
+        *(f"--customize-hook={hook}" for hook in hooks),
+        "--format=tar",
+        SUITE,
+        str(into),
+        *_mirror(),
+    ]
+    _run(*argv, timeout_s=BUILD_TIMEOUT_S)
+
+
+def _mirror() -> list[str]:
+    """The mirror that this machine's apt uses for Debian; none where it uses none: mmdebstrap's default then."""
+    if shutil.which("apt-get") is None:
+        return []
+    sites = _run("apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)").splitlines()
+    found = [line.split() for line in sites if line.startswith("Debian ")]
+    plain = [uri for _origin, codename, uri in found if re.fullmatch(r"[a-z]+", codename)]
+    return plain[:1]
+
+
+# --- by a Dockerfile
+
+
+def _build(engine: Engine, role: Role, progress: Progress) -> bool:
+    """Build over Debian's image where a registry answers; False, said aloud, where none does."""
+    try:
+        with docker_errors(f"pulling {BASE_IMAGE}"):
+            engine.client(PULL_TIMEOUT_S).pull(BASE_IMAGE, quiet=True)
+    except EnvironmentBroken as error:
+        progress(f"no image registry answers ({error.message.splitlines()[-1]}): building from Debian's packages")
+        return False
+    build_image(engine, role, BASE_IMAGE, progress)
+    return True
+
+
+def build_image(engine: Engine, role: Role, base: str, progress: Progress) -> None:
+    """Build the Dockerfile of `role` over `base`, which must be on the engine or in a registry that it reaches."""
+    progress(f"building the {role} image over {base}")
+    arguments = {"BASE": base, "ROLE": role}
+    argv = engine.argv("build", "--quiet", "--tag", tag(role), "--label", f"harness.image={role}")
+    for name, value in arguments.items():
+        argv += ["--build-arg", f"{name}={value}"]
+    environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
+    _run(*argv, str(data_dir("images")), timeout_s=BUILD_TIMEOUT_S, env=environment)
+
+
+# --- files that are whole or not there
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        receipt = json.loads(_receipt(path).read_text())
+        return bool(receipt["bytes"] == path.stat().st_size)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _receipt(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary path that becomes `path`, with a receipt, when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="new-") as folder:
+        new = Path(folder) / path.name
+        yield new
+        size = new.stat().st_size
+        new.replace(path)
+        _receipt(path).write_text(json.dumps({"bytes": size}))
+
+
+def _run(*argv: str, timeout_s: float = 60.0, env: dict[str, str] | None = None) -> str:
+    result = run_process(argv, timeout_s=timeout_s, stdin=b"", where="this machine", env=env)
+    if not result.ok:
+        raise CommandFailed(argv, result.code, result.output)
+    return result.stdout
