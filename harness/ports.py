@@ -97,8 +97,11 @@ class Wire(Protocol):
         """The interface on the wire that leads to `node`."""
 
 
+NodeState = Literal["running", "frozen", "off"]
+
+
 class Lifecycle(Protocol):
-    """What can be done to a node from outside. All four are idempotent."""
+    """What can be done to a node from outside. All are idempotent."""
 
     def freeze(self, node: str, *, timeout_s: float) -> None:
         """Stop every process of the node; none is left running when it returns."""
@@ -108,6 +111,7 @@ class Lifecycle(Protocol):
         """Power off, without a warning to anything on the node."""
 
     def start(self, node: str, *, timeout_s: float) -> None: ...
+    def state(self, node: str, *, timeout_s: float) -> NodeState: ...
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Node and workload images: built once from Debian packages, cached by the hash of what goes in.
 
-With an image registry: the Dockerfile of ci/images over debian:trixie-slim. Without: mmdebstrap and `docker import`.
-Both run the same set-up script over the same list of packages. A cached file counts only with its receipt, written
-last, so a half-written one is built again.
+With an image registry: the Dockerfile of ci/images over debian:trixie-slim. Without: mmdebstrap and
+`docker import`. Both run the same set-up script over the same list of packages. A cached file counts only with its
+receipt, written last, so a half-written one is built again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ Role = Literal["node", "workload"]
 SUITE = "trixie"
 BASE_IMAGE = f"debian:{SUITE}-slim"
 INSIDE = "/usr/lib/harness"
+SCRIPTS = ("setup.sh", "entrypoint.sh")
 BUILD_TIMEOUT_S = 900.0
 IMPORT_TIMEOUT_S = 180.0
 PULL_TIMEOUT_S = 120.0
@@ -44,11 +46,11 @@ def packages(role: Role) -> list[str]:
 
 
 def recipe_hash(role: Role) -> str:
-    """12 hexadecimal digits over everything that makes the image: files, packages, suite, options, architecture."""
+    """12 hexadecimal digits over all that makes the image: files, packages, suite, options, architecture."""
     digest = hashlib.sha256()
     for part in (role, SUITE, VARIANTS[role], *LEFT_OUT, platform.machine()):
         digest.update(part.encode() + b"\0")
-    for name in (f"packages.{role}", "setup.sh", "entrypoint.sh", "Dockerfile"):
+    for name in (f"packages.{role}", *SCRIPTS, "Dockerfile"):
         digest.update((data_dir("images") / name).read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 
@@ -74,7 +76,7 @@ def ensure_image(engine: Engine, role: Role, progress: Progress) -> str:
 
 
 def image_archive(engine: Engine, role: Role, progress: Progress) -> Path:
-    """`docker save` of the image as a file: loading it gives the same image ID on every node, importing would not."""
+    """`docker save` of the image: loading it gives one image ID on every node, importing on each would not."""
     name = ensure_image(engine, role, progress)
     with docker_errors(f"asking for the ID of {name}"):
         image_id = engine.client(20).image.inspect(name).id.removeprefix("sha256:")[:12]
@@ -128,10 +130,10 @@ def _bootstrap(role: Role, into: Path) -> None:
             hint="apt-get install mmdebstrap",
         )
     inside = f'"$1"{INSIDE}'
-    source = data_dir("images")
+    files = [shlex.quote(str(data_dir("images") / name)) for name in (*SCRIPTS, f"packages.{role}")]
     hooks = [
         f"mkdir -p {inside}",
-        f"cp {source}/setup.sh {source}/entrypoint.sh {source}/packages.{role} {inside}/",
+        f"cp {' '.join(files)} {inside}/",
         f'chroot "$1" sh {INSIDE}/setup.sh configure {role}',
     ]
     argv = [

@@ -1,0 +1,334 @@
+"""Provider `docker`: every node a privileged container with an engine of its own, one bridge as the wire.
+
+Everything carries the label harness.run=<run>; list, find, logs and down work from labels alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import shlex
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness.model.errors import CommandFailed, EnvironmentBroken, HarnessError, UsageError
+from harness.model.places import SHARED_DIR
+from harness.model.plan import LABEL, PREFIX, Demand, Plan
+from harness.model.topology import Topology
+from harness.ports import Cluster, ClusterInfo, Progress
+from harness.providers import engine as engines
+from harness.providers import images
+from harness.providers.engine import Engine, docker_errors
+from harness.providers.labels import (
+    CALL_TIMEOUT_S,
+    LABEL_KEY,
+    LABEL_ROLE,
+    LABEL_TOPOLOGY,
+    WIRE,
+    cluster_of,
+    infos,
+    is_used,
+    node_name,
+    nodes_of,
+    remove,
+)
+from harness.providers.nodes import ContainerHost
+from harness.providers.own_engine import OwnEngine
+from harness.providers.rights import explicit_rights
+from harness.transport.process import run_process
+
+START_TIMEOUT_S = 60.0
+ENGINE_TIMEOUT_S = 60.0
+PARALLEL = 8
+#: Wires are /24s of this block: outside Docker's default pools (172.17-31, 192.168) and of most topologies.
+WIRE_BLOCK = ipaddress.IPv4Network("10.213.0.0/16")
+WIRE_TRIES = 20
+
+
+def cluster_key(topology: Topology) -> str:
+    """Clusters with one key can be used for one another's topologies (`--reuse`)."""
+    spec = topology.cluster.model_dump(mode="json")
+    return json.dumps(spec, sort_keys=True, separators=(",", ":"))
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """What is needed to make the containers of one cluster."""
+
+    engine: Engine
+    plan: Plan
+    network: str
+    addresses: dict[str, str]
+    image: str
+
+    def labels(self, role: str) -> dict[str, str]:
+        return {
+            LABEL: self.plan.run,
+            LABEL_ROLE: role,
+            LABEL_TOPOLOGY: self.plan.topology.name,
+            LABEL_KEY: cluster_key(self.plan.topology),
+        }
+
+    def node(self, name: str, rights: dict[str, Any]) -> None:
+        cluster = self.plan.cluster
+        with docker_errors(f"starting node {name}"):
+            self.engine.client(START_TIMEOUT_S).container.run(
+                self.image,
+                ["tini", "--", "sh", f"{images.INSIDE}/entrypoint.sh"],
+                name=f"{cluster}-{name}",
+                hostname=name,
+                detach=True,
+                pull="never",
+                cgroupns="private",
+                networks=[self.network],
+                ip=self.addresses[name],
+                add_hosts=list(self.addresses.items()),
+                tmpfs=["/run", "/tmp"],  # noqa: S108  # inside the node
+                mounts=[
+                    _mount(f"{cluster}-{name}", "/var/lib/docker", self.plan.run),
+                    _mount(f"{cluster}-shared", SHARED_DIR, self.plan.run),
+                ],
+                envs={
+                    "HARNESS_ADDRESS": self.addresses[name],
+                    "HARNESS_REGISTRY": "no" if self.engine.own else "yes",
+                },
+                labels=self.labels("node"),
+                **rights,
+            )
+
+    def wire(self) -> None:
+        with docker_errors("starting the helper on the wire"):
+            self.engine.client(START_TIMEOUT_S).container.run(
+                self.image,
+                ["tini", "--", "sleep", "infinity"],
+                name=f"{self.plan.cluster}-{WIRE}",
+                detach=True,
+                pull="never",
+                networks=["host"],
+                pid="host",
+                cgroupns="host",
+                privileged=True,
+                labels=self.labels(WIRE),
+            )
+
+
+def _mount(volume: str, target: str, run: str) -> list[str]:
+    return ["type=volume", f"source={volume}", f"target={target}", f"volume-label={LABEL}={run}"]
+
+
+class DockerProvider:
+    """Implements ports.Provider."""
+
+    name = "docker"
+
+    def __init__(self, own: OwnEngine | None = None) -> None:
+        self.own = own or OwnEngine(images.engine_root)
+
+    def demands(self, _topology: Topology) -> list[Demand]:
+        return [Demand("overlayfs", "provider docker")]
+
+    # --- making
+
+    def up(self, plan: Plan, progress: Progress) -> Cluster:
+        engine = engines.choose(lambda: self.own.start(progress))
+        image = images.ensure_image(engine, "node", progress)
+        try:
+            network, addresses = _make_wire_network(engine, plan)
+            self._make_nodes(_Maker(engine, plan, network, addresses, image), progress)
+            cluster = self.find(plan.cluster)
+            self._load_workload(cluster, engine, plan, progress)
+            return cluster
+        except BaseException:
+            progress(f"{plan.cluster} did not come up: removing what was made")
+            with contextlib.suppress(HarnessError):
+                self.down(plan.cluster)
+            raise
+
+    def _make_nodes(self, maker: _Maker, progress: Progress) -> None:
+        names = [node.name for node in maker.plan.nodes]
+        whose = "the harness's own engine" if maker.engine.own else "the engine"
+        progress(f"starting {len(names)} nodes on {whose} {maker.engine.version}")
+        rights = _first_rights(maker, names[0])
+        _each([maker.wire, *(partial(maker.node, name, rights) for name in names[1:])])
+        hosts = [ContainerHost(n, maker.addresses[n], maker.engine, f"{maker.plan.cluster}-{n}") for n in names]
+        _each([partial(_await_engine, host) for host in hosts])
+        progress(f"the engines of {', '.join(names)} answer")
+
+    def _load_workload(self, cluster: Cluster, engine: Engine, plan: Plan, progress: Progress) -> None:
+        wanted = {service.image for service in plan.topology.services.values()} | {None}
+        if None in wanted:
+            images.ensure_image(engine, "workload", progress)
+            archive = images.image_archive(engine, "workload", progress)
+            hosts = [host for host in cluster.hosts.values() if isinstance(host, ContainerHost)]
+            _each([partial(_load, host, archive) for host in hosts])
+        for image in sorted(filter(None, wanted)):
+            self._hand_over(cluster, engine, image, progress)
+
+    def _hand_over(self, cluster: Cluster, engine: Engine, image: str, progress: Progress) -> None:
+        """An image of the outer engine is given to the nodes; one that is not there is left to their registry."""
+        with docker_errors(f"looking for the image {image}"):
+            if not engine.client(CALL_TIMEOUT_S).image.exists(image):
+                return
+        progress(f"handing {image} to the nodes")
+        for host in cluster.hosts.values():
+            if isinstance(host, ContainerHost):
+                _pipe_image(engine, host, image)
+
+    # --- finding
+
+    def find(self, name: str) -> Cluster:
+        run = name.removeprefix(PREFIX)
+        for engine in self._engines():
+            nodes = nodes_of(engine, run)
+            if nodes:
+                return cluster_of(engine, run, nodes)
+        known = ", ".join(info.name for info in self.clusters()) or "none"
+        raise UsageError(f"there is no cluster {name!r}", hint=f"clusters that are there: {known}")
+
+    def clusters(self) -> list[ClusterInfo]:
+        return [info for engine in self._engines() for info in infos(engine)]
+
+    def _engines(self) -> list[Engine]:
+        """Every engine that answers; ours first."""
+        found = [self.own.running(), engines.system_engine()]
+        distinct = {engine.host: engine for engine in found if engine is not None}
+        return list(distinct.values())
+
+    def logs(self, name: str, into: Path) -> None:
+        run = name.removeprefix(PREFIX)
+        for engine in self._engines():
+            for container in nodes_of(engine, run):
+                folder = into / node_name(container, run)
+                folder.mkdir(parents=True, exist_ok=True)
+                argv = engine.argv("logs", "--timestamps", "--tail", "5000", container.name)
+                _write_output(argv, folder / "engine.log")
+
+    # --- removing
+
+    def down(self, name: str) -> list[str]:
+        run = name.removeprefix(PREFIX)
+        if self.own.left and self.own.running() is None:
+            self.own.start(lambda _line: None)  # killed, with nodes that live on: only an engine can remove them
+        removed = [line for engine in self._engines() for line in remove(engine, run)]
+        self.own.stop_if_unused(is_used)
+        return removed
+
+
+# --- parts of making
+
+
+def _first_rights(maker: _Maker, name: str) -> dict[str, Any]:
+    """Starts the first node and returns the rights with which that worked.
+
+    runc before 1.1.12 refuses --privileged where the machine's bounding set lacks a capability; then the same is
+    asked for by name, less what the machine lacks.
+    """
+    privileged: dict[str, Any] = {"privileged": True}
+    try:
+        maker.node(name, privileged)
+    except CommandFailed as error:
+        if "unable to apply caps" not in error.output:
+            raise
+        with docker_errors(f"removing the half-made node {name}"):
+            client = maker.engine.client(CALL_TIMEOUT_S)
+            client.container.remove(f"{maker.plan.cluster}-{name}", force=True)
+        explicit = explicit_rights()
+        maker.node(name, explicit)
+        return explicit
+    return privileged
+
+
+def _make_wire_network(engine: Engine, plan: Plan) -> tuple[str, dict[str, str]]:
+    """One bridge with a subnet that clashes with nothing that the engine or the topology uses."""
+    taken = [ipaddress.ip_network(text) for text in _taken_subnets(engine, plan)]
+    start = sum(plan.run.encode()) % 256
+    candidates = list(WIRE_BLOCK.subnets(new_prefix=24))
+    free = [net for net in candidates[start:] + candidates[:start] if not any(net.overlaps(t) for t in taken)]
+    for subnet in free[:WIRE_TRIES]:
+        try:
+            with docker_errors("making the wire"):
+                engine.client(CALL_TIMEOUT_S).network.create(
+                    plan.cluster, driver="bridge", subnet=str(subnet), labels={LABEL: plan.run}
+                )
+        except CommandFailed as error:
+            if "overlap" in error.output:  # another run took it between our look and our call
+                continue
+            raise
+        addresses = [str(subnet[10 + number]) for number in range(len(plan.nodes))]
+        return plan.cluster, dict(zip((node.name for node in plan.nodes), addresses, strict=True))
+    raise EnvironmentBroken(f"no subnet of {WIRE_BLOCK} is free for the wire")
+
+
+def _taken_subnets(engine: Engine, plan: Plan) -> Iterator[str]:
+    for network in plan.topology.networks.values():
+        yield from (subnet for subnet in network.subnets if ":" not in subnet)
+    with docker_errors("looking at the engine's networks"):
+        for found in engine.client(CALL_TIMEOUT_S).network.list():
+            for config in found.ipam.config or []:
+                subnet = config.get("Subnet") or ""
+                if subnet and ":" not in subnet:
+                    yield subnet
+
+
+def _await_engine(host: ContainerHost) -> None:
+    """Wait until the node's own engine answers, and refuse a storage driver that would copy every layer."""
+    deadline = time.monotonic() + ENGINE_TIMEOUT_S
+    ask = ["docker", "info", "--format", "{{.Driver}}"]
+    while True:
+        answer = host.run(ask, timeout_s=10)
+        if answer.ok and answer.stdout.strip():
+            break
+        if time.monotonic() > deadline or "is not running" in answer.output:
+            raise EnvironmentBroken(f"the engine of {host.name} did not start:\n{_last_log(host)}")
+        time.sleep(0.1)
+    if answer.stdout.strip() != "overlay2":
+        raise EnvironmentBroken(
+            f"the engine of {host.name} uses the storage driver {answer.stdout.strip()}, not overlay2"
+        )
+
+
+def _last_log(host: ContainerHost) -> str:
+    argv = host.engine.argv("logs", "--tail", "15", host.container)
+    return run_process(argv, timeout_s=CALL_TIMEOUT_S, stdin=b"", where=host.name).output
+
+
+def _load(host: ContainerHost, archive: Path) -> None:
+    _piped(
+        ["cat", str(archive)],
+        host.engine.argv("exec", "-i", host.container, "docker", "load", "--quiet"),
+        host.name,
+    )
+
+
+def _pipe_image(engine: Engine, host: ContainerHost, image: str) -> None:
+    load = engine.argv("exec", "-i", host.container, "docker", "load", "--quiet")
+    _piped(engine.argv("save", image), load, host.name)
+
+
+def _piped(source: Sequence[str], sink: Sequence[str], where: str) -> None:
+    """`source | sink`, without holding the bytes here."""
+    argv = ["sh", "-c", f"{shlex.join(source)} | {shlex.join(sink)}"]
+    result = run_process(argv, timeout_s=images.IMPORT_TIMEOUT_S, stdin=b"", where=where)
+    if not result.ok:
+        raise CommandFailed(argv, result.code, result.output, where=where)
+
+
+def _write_output(argv: Sequence[str], path: Path) -> None:
+    try:
+        path.write_text(run_process(argv, timeout_s=CALL_TIMEOUT_S, stdin=b"", where="the engine").output + "\n")
+    except HarnessError as error:
+        path.write_text(f"could not be had: {error}\n")
+
+
+def _each(calls: Sequence[Callable[[], None]]) -> None:
+    """Run all at once; the first error is raised after all have ended, so that nothing is half under way."""
+    with ThreadPoolExecutor(max_workers=PARALLEL) as pool:
+        futures = [pool.submit(call) for call in calls]
+    for future in futures:
+        future.result()
