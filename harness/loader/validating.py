@@ -1,0 +1,95 @@
+"""Holds a tree against a model, reports what does not fit, and goes on with what does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.loader.known import known_keys
+from harness.loader.messages import describe
+from harness.loader.problems import Problems, listed, nearest
+from harness.loader.tree import Place, Tree
+
+T = TypeVar("T")
+_NAME = "[key]"  # pydantic's mark for an error in the key of a mapping
+
+
+def validated(
+    tree: Tree,
+    annotation: type[T],
+    problems: Problems,
+    *,
+    stand_ins: Mapping[str, Any] | None = None,
+    also_known: Sequence[str] = (),
+) -> T | None:
+    """Data of type `annotation` from what is right in `tree`; None where nothing can be made of it.
+
+    What is wrong is reported and **taken out of `tree`**. `stand_ins` are values for required keys of the root,
+    so that one that is missing does not hide the rest. `also_known` are keys of the root that others read.
+    """
+    adapter: TypeAdapter[T] = TypeAdapter(annotation)
+    while True:
+        try:
+            return adapter.validate_python(tree.plain())
+        except ValidationError as error:
+            errors = [_Mistake(tree, each, also_known) for each in error.errors(include_url=False)]
+        for mistake in errors:
+            mistake.report(annotation, problems)
+        taken_out = [mistake.take_out(stand_ins or {}) for mistake in errors]
+        if not all(taken_out):
+            return None
+
+
+class _Mistake:
+    """One pydantic error at its place in a tree."""
+
+    def __init__(self, root: Tree, error: Mapping[str, Any], also_known: Sequence[str]) -> None:
+        loc: Sequence[str | int] = error["loc"]
+        self._error = error
+        self._also_known = also_known if len(loc) == 1 else ()
+        self._chain = root.walk(loc)
+        self._loc = loc
+        self._rest = [str(part) for part in loc[len(self._chain) - 1 :]]
+
+    @property
+    def _tree(self) -> Tree:
+        return self._chain[-1]
+
+    def report(self, annotation: Any, problems: Problems) -> None:
+        """Says nothing about a value that has a problem already: one mistake, one report."""
+        key, place = self._where()
+        if key in problems.keys:
+            return
+        message, near = describe(self._error, self._tree)
+        if self._error["type"] == "extra_forbidden":
+            message, near = self._unknown_key(annotation)
+        elif self._rest and self._error["type"] != "missing" and self._rest != [_NAME]:
+            message = f"{self._rest[-1]} {message}"
+        problems.add(place, key, message, near)
+
+    def _where(self) -> tuple[str, Place]:
+        if self._error["type"] == "missing":
+            return self._tree.key_of(self._rest[0] if self._rest else ""), self._tree.place
+        if self._error["type"] == "extra_forbidden" or self._rest == [_NAME]:
+            return self._tree.key, self._tree.name_place
+        return self._tree.key, self._tree.place
+
+    def _unknown_key(self, annotation: Any) -> tuple[str, str | None]:
+        known = [*known_keys(annotation, self._loc[:-1]), *self._also_known]
+        name = str(self._loc[-1])
+        near = nearest(name, known)
+        return (f"unknown key {name!r}" if near else f"unknown key {name!r} (known: {listed(known)})"), near
+
+    def take_out(self, stand_ins: Mapping[str, Any]) -> bool:
+        """Whether the tree is without this mistake afterwards."""
+        if len(self._chain) > 1:
+            self._chain[-2].remove(self._tree)
+            return True
+        missing = self._rest[0] if self._rest else ""
+        if missing not in stand_ins:
+            return False
+        place = self._tree.place
+        self._tree.entries()[missing] = Tree(missing, place, place, stand_ins[missing])
+        return True
