@@ -1,0 +1,223 @@
+"""One check: its workload's stages, one after another, on the cluster; then all is put back."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
+from functools import partial
+
+from harness.model.errors import EnvironmentBroken, UsageError
+from harness.model.history import History
+from harness.model.plan import Plan
+from harness.model.topology import Check
+from harness.ports import (
+    Act,
+    Cluster,
+    Fault,
+    Load,
+    Look,
+    Orchestrator,
+    Progress,
+    PublishedAddress,
+    Repeat,
+    Scene,
+    Stage,
+    Workload,
+)
+from harness.runner._changes import Changes, State, state_of
+from harness.runner._faults import Nemesis
+from harness.runner._journal import Journal
+from harness.runner._load import LoadRunner
+from harness.runner._seams import AgentLike, Clock, RecorderLike
+
+ALIVE_TIMEOUT_S = 2.0
+UNLISTEN_TIMEOUT_S = 10.0
+#: After a fault: for nodes to be Ready and their containers to run again, on top of the missed heartbeats.
+RECOVER_S = 60.0
+RESTORED_WITHIN_S = 30.0
+RESTORED_EVERY_S = 0.5
+
+#: Lists among a program's parameters whose length says how much is asked.
+COUNTED = ("probes", "lookups", "transfers", "pairs", "connections", "writers", "readers")
+
+
+class CheckRunner:
+    """Runs one check. `left` says afterwards what was not restored; empty where the cluster is clean."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        plan: Plan,
+        orchestrator: Orchestrator,
+        check: Check,
+        *,
+        faults: Mapping[str, Fault],
+        agents: Mapping[str, AgentLike],
+        recorder: RecorderLike,
+        progress: Progress,
+        clock: Clock,
+    ) -> None:
+        self._cluster, self._plan, self._orchestrator, self._check = cluster, plan, orchestrator, check
+        self._agents, self._progress, self._clock = agents, progress, clock
+        self.journal = Journal(recorder, check.id, clock)
+        self._loads = LoadRunner(agents, self.journal, clock)
+        self._changes = Changes(cluster, plan, orchestrator, self.journal, clock)
+        self._nemesis = Nemesis(
+            cluster=cluster,
+            plan=plan,
+            faults=faults,
+            journal=self.journal,
+            progress=progress,
+            clock=clock,
+            rng=self._rng("faults"),
+            recovered=self._recovered,
+            recover_s=RECOVER_S + 3 * plan.topology.cluster.effective_heartbeat_s,
+            check=check.id,
+        )
+        self._token = secrets.token_hex(8)
+        self._scene = Scene((), {})
+        self._before: State | None = None
+        self._struck = False
+        self.left: tuple[str, ...] = ()
+
+    def run(self, workload: Workload) -> UsageError | EnvironmentBroken | None:
+        """What stopped the check, if anything did; the cluster is put back either way, as far as it can be.
+
+        Raises only what must end the run: an interrupt, a defect, a history that cannot be written.
+        """
+        error = None
+        try:
+            self._nemesis.refuse_nonsense(self._check.faults)
+            self._drive(workload)
+        except (UsageError, EnvironmentBroken) as stopped:
+            error = stopped
+        finally:
+            self.left = (*self._changes.undo(), *self._nemesis.unhealed)
+        self.left += tuple(self._unrestored())
+        self.journal.raise_if_broken()
+        return error
+
+    def _drive(self, workload: Workload) -> None:
+        with closing(workload.stages(self._check, self._plan, self._rng("workload"))) as stages:
+            stage = next(stages, None)
+            while stage is not None:
+                self._perform(stage)
+                stage = _following(stages, self._scene)
+        if self._check.faults and not self._struck:
+            raise UsageError(
+                f"check {self._check.id}: {self._check.kind} has no load that faults can be timed against"
+            )
+
+    def _perform(self, stage: Stage) -> None:
+        match stage:
+            case Look(phase):
+                self._look(phase)
+            case Act():
+                self._act(stage)
+            case Load():
+                self._load(stage)
+            case Repeat():
+                self._repeat(stage)
+
+    def _look(self, phase: str) -> None:
+        containers = self._orchestrator.containers(self._cluster, self._plan)
+        nodes = {name: host.address for name, host in self._cluster.hosts.items()}
+        self._scene = Scene(tuple(containers), nodes, tuple(self._published()), token=self._token)
+        self.journal.look(phase, self._scene, self._plan)
+
+    def _published(self) -> Iterator[tuple[str, PublishedAddress]]:
+        for target in self._plan.targets:
+            if target.ports:
+                for address in self._orchestrator.endpoints(self._cluster, self._plan, target.service):
+                    yield target.service, address
+
+    def _act(self, act: Act) -> None:
+        self._remember()
+        self._say(
+            f"scale {act.service} to {act.replicas}" if act.kind == "scale" else f"{act.kind} {act.container}"
+        )
+        self._changes.perform(act, self._scene)
+
+    def _load(self, load: Load) -> None:
+        self._announce(load)
+        if not (load.faults and self._check.faults):
+            self._loads.run(load)
+            return
+        self._remember()
+        self._struck = True
+        self._loads.run(load, partial(self._nemesis.run, self._check.faults))
+
+    def _repeat(self, stage: Repeat) -> None:
+        self._announce(stage.load)
+
+        def settled() -> bool:
+            return stage.settled(History.of_batches(self._loads.run(stage.load)))
+
+        if not self._clock.until(settled, stage.within_s, stage.every_s):
+            self._say(f"not right within {stage.within_s:g} s")
+
+    def _remember(self) -> None:
+        """Keep the state from before the first change."""
+        if self._before is None:
+            self._before = state_of(self._cluster, self._plan, self._orchestrator)
+
+    def _unrestored(self) -> list[str]:
+        """What a check left behind: agents that do not answer, and a state other than before."""
+        failed = self._loads.everywhere("unlisten", {}, timeout_s=UNLISTEN_TIMEOUT_S)
+        left = [f"the agent on {host} does not answer: {error.message}" for host, error in failed.items()]
+        return left + (self._differences(self._before) if self._before else [])
+
+    def _differences(self, before: State) -> list[str]:
+        """How the state still differs from `before` after it had time to settle."""
+        found: list[str] = []
+
+        def restored() -> bool:
+            found[:] = self._compared(before)
+            return not found
+
+        self._clock.until(restored, RESTORED_WITHIN_S, RESTORED_EVERY_S)
+        return found
+
+    def _compared(self, before: State) -> list[str]:
+        try:
+            return state_of(self._cluster, self._plan, self._orchestrator).differs(before)
+        except EnvironmentBroken as error:
+            return [error.message]
+
+    def _recovered(self) -> bool:
+        if not all(agent.alive(ALIVE_TIMEOUT_S) for agent in self._agents.values()):
+            return False
+        return not self._complaints()
+
+    def _complaints(self) -> list[str]:
+        try:
+            return self._orchestrator.healthy(self._cluster, self._plan)
+        except EnvironmentBroken as error:
+            return [error.message]
+
+    def _announce(self, load: Load) -> None:
+        counts: Counter[str] = Counter()
+        for assignment in load.assignments:
+            for name, value in assignment.program.params.items():
+                if name in COUNTED:
+                    counts[name] += len(value)
+        if counts:
+            endpoints = len(self._scene.containers)
+            self._say(", ".join([f"{endpoints} endpoints", *(f"{n} {what}" for what, n in counts.items())]))
+
+    def _rng(self, purpose: str) -> random.Random:
+        """The same seed, check and purpose give the same choices."""
+        return random.Random(f"{self._plan.seed}/{self._check.id}/{purpose}")  # noqa: S311 - choices, no secrets
+
+    def _say(self, text: str) -> None:
+        self._progress(f"{self._check.id}: {text}")
+
+
+def _following(stages: Generator[Stage, Scene, None], scene: Scene) -> Stage | None:
+    try:
+        return stages.send(scene)
+    except StopIteration:
+        return None

@@ -1,0 +1,124 @@
+"""Everything that goes into the history, from agents and from the runner itself (docs/history.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.model.errors import EnvironmentBroken
+from harness.model.history import ABSENT
+from harness.model.plan import Plan
+from harness.ports import Container, Felt, Scene
+from harness.runner._seams import Batch, Clock, RecorderLike
+
+#: `host` of rows that no node wrote.
+CONTROLLER = "controller"
+NEMESIS = "nemesis"
+#: `network` of a node's own address, and the `process` of nodes: they belong to no service.
+NODE = "node"
+NO_SERVICE = "-"
+
+
+class Journal:
+    """Writes one check's rows. `broken` is set once the recorder has refused a row: the run cannot go on."""
+
+    def __init__(self, recorder: RecorderLike, check: str, clock: Clock) -> None:
+        self._recorder = recorder
+        self._check = check
+        self._clock = clock
+        self.broken: EnvironmentBroken | None = None
+
+    def batch(self, host: str, batch: Batch) -> None:
+        """An agent's batch. Called from its reader's thread, which must go on: a refusal is kept in `broken`."""
+        try:
+            self._recorder.write({**batch, "host": host, "check": self._check})
+        except EnvironmentBroken as error:
+            self.broken = error
+
+    def reserve(self, host: str, params: Mapping[str, Any], wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Grant sequence numbers to a writer, once the reservation is on disk. Raises EnvironmentBroken."""
+        number = int(wanted["writer"])
+        writer = next(entry for entry in params["writers"] if entry["writer"] == number)
+        first = number << 32 | int(wanted["first"])
+        row = {"process": writer["process"], "host": host, "at": writer["at"], "key": params["key"]}
+        self._write({**row, "f": "reserve", "value": first, "length": int(wanted["count"])}, now=True)
+        return {name: wanted[name] for name in ("writer", "first", "count")}
+
+    def look(self, phase: str, scene: Scene, plan: Plan) -> None:
+        """The scene as `endpoint`, `task` and `truth` rows."""
+        self._rows("endpoint", _endpoints(phase, scene))
+        self._rows(
+            "task", [(c.node, c.service, c.name, f"{phase}|{c.service}", "running") for c in scene.containers]
+        )
+        self._rows("truth", _truth(phase, scene, plan))
+
+    def act(self, key: str, value: str, start_ns: int, outcome: str) -> None:
+        self._interval("act", key, value, start_ns=start_ns, outcome=outcome)
+
+    def fault(self, name: str, targets: Sequence[str], part: str, start_ns: int, outcome: str = "ok") -> None:
+        """`part` is inject, hold, heal or recover; it ends now."""
+        self._interval("fault", name, part, at=",".join(targets), start_ns=start_ns, outcome=outcome)
+
+    def felt(self, name: str, targets: Sequence[str], felt: Felt, start_ns: int) -> None:
+        outcome = "ok" if felt.felt else "fail"
+        self._interval("felt", name, felt.evidence, at=",".join(targets), start_ns=start_ns, outcome=outcome)
+
+    def lost(self, node: str, why: str) -> None:
+        self._interval("lost", node, why, start_ns=self._clock.now_ns(), outcome="fail")
+
+    def raise_if_broken(self) -> None:
+        if self.broken is not None:
+            raise self.broken
+
+    def _interval(self, f: str, key: str, value: str, *, start_ns: int, outcome: str, at: str = "") -> None:
+        row = {"process": NEMESIS, "host": CONTROLLER, "at": at, "f": f, "key": key, "value": value}
+        self._write({**row, "start_ns": start_ns, "end_ns": self._clock.now_ns(), "outcome": outcome}, now=True)
+
+    def _rows(self, f: str, rows: Iterable[tuple[str, str, str, str, str]]) -> None:
+        """Rows of (host, process, at, key, value)."""
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        if columns:
+            names = ("host", "process", "at", "key", "value")
+            self._write({"f": f, **dict(zip(names, columns, strict=True))})
+
+    def _write(self, row: Mapping[str, Any], *, now: bool = False) -> None:
+        at_ns = self._clock.now_ns()
+        n = next((len(column) for column in row.values() if isinstance(column, list)), 1)
+        whole = {"n": n, "offset": ABSENT, "start_ns": at_ns, "end_ns": at_ns, "outcome": "ok", **row}
+        try:
+            self._recorder.write({**whole, "check": self._check}, now=now)
+        except EnvironmentBroken as error:
+            self.broken = error
+            raise
+
+
+def _endpoints(phase: str, scene: Scene) -> list[tuple[str, str, str, str, str]]:
+    rows = [row for container in scene.containers for row in _endpoint(phase, scene, container)]
+    nodes = scene.nodes.items()
+    return rows + [(node, NO_SERVICE, node, f"{phase}|{NODE}", address) for node, address in nodes]
+
+
+def _endpoint(phase: str, scene: Scene, container: Container) -> list[tuple[str, str, str, str, str]]:
+    addresses = {network: address.ip for network, address in container.networks.items()}
+    if container.host:
+        addresses = {NODE: scene.nodes[container.node]}
+    who = (container.node, container.service, container.name)
+    return [(*who, f"{phase}|{network}", ip) for network, ip in addresses.items()]
+
+
+def _truth(phase: str, scene: Scene, plan: Plan) -> list[tuple[str, str, str, str, str]]:
+    return [
+        (
+            CONTROLLER,
+            "orchestrator",
+            "",
+            f"{phase}|{network}|{target.service}",
+            _joined(scene, target.service, network),
+        )
+        for target in plan.targets
+        for network in target.networks
+    ]
+
+
+def _joined(scene: Scene, service: str, network: str) -> str:
+    return ",".join(sorted(c.networks[network].ip for c in scene.of(service) if network in c.networks))

@@ -1,0 +1,142 @@
+"""Runs the programs of a load on all agents at once and hands their rows to the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from harness.model.errors import ChannelLost, DeadlineExceeded, EnvironmentBroken
+from harness.ports import Assignment, Load
+from harness.runner._journal import Journal
+from harness.runner._seams import AgentLike, Batch, Clock, JobLike
+
+#: How long a program that is told to stop early may take to hand over what it has.
+DRAIN_S = 10.0
+#: Programs go on this long after the last fault was healed, so that their recovery is seen.
+TAIL_S = 1.0
+
+Rows = list[Batch]
+
+
+@dataclass
+class _Running:
+    assignment: Assignment
+    job: JobLike
+    done: bool = False
+
+
+class LoadRunner:
+    """Runs loads of one check, one at a time."""
+
+    def __init__(self, agents: Mapping[str, AgentLike], journal: Journal, clock: Clock) -> None:
+        self._agents = agents
+        self._journal = journal
+        self._clock = clock
+
+    def run(self, load: Load, during: Callable[[float], None] | None = None) -> Rows:
+        """Run `load` to its end; `during` (the faults) is called with its start in the clock's seconds.
+
+        Returns the rows that came. Raises ChannelLost, after a `lost` row, where an agent is gone;
+        EnvironmentBroken where an agent says that a program failed, or the history cannot be written. Whatever happens, no program
+        that runs until stopped is left running on an agent that answers.
+        """
+        rows: Rows = []
+        running: list[_Running] = []
+        try:
+            for assignment in load.assignments:
+                running.append(_Running(assignment, self._open(assignment, rows)))
+            self._hold(load, during)
+            self._collect(running)
+        finally:
+            self._drain([entry for entry in running if not entry.done])
+        self._journal.raise_if_broken()
+        return rows
+
+    def everywhere(
+        self, method: str, params: Mapping[str, Any], *, timeout_s: float
+    ) -> dict[str, EnvironmentBroken]:
+        """Call `method` on every agent; the errors of those on which it failed."""
+        failed: dict[str, EnvironmentBroken] = {}
+        jobs = {}
+        for host, agent in self._agents.items():
+            try:
+                jobs[host] = agent.open(method, params, partial(self._journal.batch, host))
+            except EnvironmentBroken as error:
+                failed[host] = error
+        for host, job in jobs.items():
+            try:
+                job.wait(timeout_s)
+            except EnvironmentBroken as error:
+                failed[host] = error
+        return failed
+
+    def _open(self, assignment: Assignment, rows: Rows) -> JobLike:
+        host, program = assignment.host, assignment.program
+
+        def on_batch(batch: Batch) -> None:
+            rows.append({**batch, "host": host})
+            self._journal.batch(host, batch)
+
+        grant = partial(self._journal.reserve, host, program.params)
+        try:
+            return self._agents[host].open(program.method, program.params, on_batch, grant)
+        except ChannelLost as error:
+            self._journal.lost(host, error.message)
+            raise
+
+    def _hold(self, load: Load, during: Callable[[float], None] | None) -> None:
+        start_s = self._clock.now_s()
+        if during:
+            during(start_s)
+            self._clock.sleep(TAIL_S)
+        if any(assignment.program.until_stopped for assignment in load.assignments):
+            self._clock.sleep_until(start_s + load.hold_s)
+
+    def _collect(self, running: Sequence[_Running]) -> None:
+        """Wait for all of them, each by its own deadline; the first error is raised when all have been asked."""
+        errors: list[EnvironmentBroken] = []
+        _stop([entry for entry in running if entry.assignment.program.until_stopped])
+        start_s = self._clock.now_s()
+        for entry in running:
+            deadline_s = start_s + entry.assignment.program.timeout_s
+            try:
+                entry.job.wait(max(0.1, deadline_s - self._clock.now_s()))
+                entry.done = True
+            except EnvironmentBroken as error:
+                errors.append(self._explained(entry, error))
+        if errors:
+            raise errors[0]
+
+    def _explained(self, entry: _Running, error: EnvironmentBroken) -> EnvironmentBroken:
+        """The error with its host, and noted in the history where it means that an agent is gone."""
+        entry.done = not isinstance(error, DeadlineExceeded)
+        host, method = entry.assignment.host, entry.assignment.program.method
+        if isinstance(error, ChannelLost):
+            self._journal.lost(host, error.message)
+        return _at(error, f"{method} on {host}: {error.message}")
+
+    def _drain(self, left: Sequence[_Running]) -> None:
+        """Stop what was cut short. The error that did so is under way; what comes of stopping is not raised."""
+        _stop(left)
+        for entry in left:
+            if entry.assignment.program.until_stopped:
+                with suppress(EnvironmentBroken):
+                    entry.job.wait(DRAIN_S)
+
+
+def _stop(running: Sequence[_Running]) -> None:
+    """An agent that cannot be told is found out by waiting for it."""
+    for entry in running:
+        with suppress(ChannelLost):
+            entry.job.stop()
+
+
+def _at(error: EnvironmentBroken, message: str) -> EnvironmentBroken:
+    """The same kind of error with its place; errors made of other fields than a message become the general one."""
+    kind = next((kind for kind in (ChannelLost, DeadlineExceeded) if isinstance(error, kind)), EnvironmentBroken)
+    placed = kind(message, hint=error.hint)
+    placed.__cause__ = error
+    return placed

@@ -1,0 +1,83 @@
+"""dns: names follow the scaling of services, and the stop and start of plain containers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from pydantic import Field
+
+from harness.model.errors import UsageError
+from harness.model.plan import Plan, Target
+from harness.model.topology import Check
+from harness.ports import Act, Look, Repeat, Scene
+from harness.workloads._experiment import Experiment, Params, Stages
+from harness.workloads._names import Names, lookup_load
+
+
+class DnsParams(Params):
+    service: str | None = Field(
+        None, description="A replicated service to scale, or a plain container to stop and start; default: all"
+    )
+    scale_to: int | None = Field(
+        None, ge=1, le=500, description="Replicas to scale to and back; default: two more than there are"
+    )
+    within_s: float = Field(20.0, ge=0.5, le=600, description="How soon after a change every name must be right")
+    timeout_s: float = Field(2.0, ge=0.1, le=60, description="How long one lookup may take")
+
+
+def run(params: DnsParams, check: Check, plan: Plan, rng: random.Random) -> Stages:
+    scaled, plain = _subjects(params, check, plan)
+    services = frozenset(target.service for target in (*scaled, *plain))
+    ask = _asker(params, plan, services, rng)
+    yield from ask("start")
+    if scaled:
+        yield from _scale(scaled, lambda target: params.scale_to or target.containers + 2)
+        yield from ask("scale-up")
+        yield from _scale(scaled, lambda target: target.containers)
+        yield from ask("scale-down")
+    if plain:
+        yield from (Act("stop", target.service, container=target.service) for target in plain)
+        yield from ask("stop")
+        yield from (Act("start", target.service, container=target.service) for target in plain)
+        yield from ask("restart")
+
+
+def _asker(params: DnsParams, plan: Plan, services: frozenset[str], rng: random.Random) -> Callable[[str], Stages]:
+    """Lookups of a phase: from one container on each node, again and again until they tell the truth."""
+
+    def ask(phase: str) -> Stages:
+        scene: Scene = yield Look(phase)
+        names = Names(scene, plan, services)
+        items = names.lookups(phase, params.timeout_s, rng)
+        if items:
+            yield Repeat(lookup_load(items, params.timeout_s), names.right, params.within_s)
+
+    return ask
+
+
+def _scale(targets: Sequence[Target], replicas: Callable[[Target], int]) -> Stages:
+    for target in targets:
+        yield Act("scale", target.service, replicas=replicas(target))
+
+
+def _subjects(params: DnsParams, check: Check, plan: Plan) -> tuple[list[Target], list[Target]]:
+    """Services to scale and plain containers to restart. Raises UsageError where there are none."""
+    named = [
+        target for target in plan.targets if params.service in (None, target.service) and _resolves(plan, target)
+    ]
+    scaled = [t for t in named if t.kind == "replicated" and (params.service or t.endpoint_mode == "dnsrr")]
+    plain = [t for t in named if t.kind == "plain"]
+    if not scaled and not plain:
+        what = f"{params.service!r} is not" if params.service else "there is no"
+        raise UsageError(
+            f"check {check.id}: {what} a replicated service or a plain container on a network that resolves names"
+        )
+    return scaled, plain
+
+
+def _resolves(plan: Plan, target: Target) -> bool:
+    return any(plan.network(network).resolves_names for network in target.networks)
+
+
+WORKLOAD = Experiment("dns", DnsParams, run)

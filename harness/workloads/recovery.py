@@ -1,0 +1,99 @@
+"""recovery: what a fault does to open connections, and how soon names and peers are right again after it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from harness.model.errors import UsageError
+from harness.model.history import History
+from harness.model.plan import Plan
+from harness.model.topology import Check
+from harness.ports import Container, Load, Look, Repeat, Scene
+from harness.workloads._experiment import Experiment, Params, Stages
+from harness.workloads._names import Names, lookup_load
+from harness.workloads._places import (
+    Item,
+    Peer,
+    across_nodes,
+    listen,
+    live_networks,
+    members,
+    on_hosts,
+    one_per_node,
+    ordered_pairs,
+    until_stopped,
+)
+from harness.workloads._probes import Prober
+
+MAX_CONNECTIONS = 12
+STOP_TIMEOUT_S = 30.0
+
+
+class RecoveryParams(Params):
+    within_s: float = Field(30.0, ge=1, le=3600, description="How soon after healing all must be right again")
+    hold_s: float = Field(3.0, ge=0.5, le=3600, description="How long connections are kept at least")
+    interval_s: float = Field(0.1, ge=0.01, le=10, description="Between two echoes on a kept connection")
+    reply_s: float = Field(1.0, ge=0.05, le=60, description="After this long without a reply an echo is late")
+    timeout_s: float = Field(1.0, ge=0.05, le=60, description="How long a probe or a lookup waits afterwards")
+
+
+def run(params: RecoveryParams, check: Check, plan: Plan, rng: random.Random) -> Stages:
+    scene = yield Look("start")
+    yield listen(scene, plan)
+    peers = [p for net in live_networks(scene, plan) for p in across_nodes(scene, net, rng, MAX_CONNECTIONS)]
+    if not peers:
+        raise UsageError(f"check {check.id}: no network has containers on two nodes to keep a connection between")
+    yield _beats(peers[:MAX_CONNECTIONS], scene, params)
+    scene = yield Look("after")
+    yield listen(scene, plan)
+    yield _until_right(params, scene, plan, rng)
+
+
+def _beats(peers: list[Peer], scene: Scene, params: RecoveryParams) -> Load:
+    connections = [_connection(f"c{i}", peer, scene) for i, peer in enumerate(peers, start=1)]
+    timing = {"interval_s": params.interval_s, "reply_s": params.reply_s}
+    load = on_hosts("beat", "connections", connections, timeout_s=STOP_TIMEOUT_S, **timing)
+    return until_stopped(load, faults=True, hold_s=params.hold_s)
+
+
+def _connection(process: str, peer: Peer, scene: Scene) -> Item:
+    return peer.source.node, {
+        "process": process,
+        **peer.source.fields,
+        "key": peer.key,
+        "address": peer.address,
+        "port": scene.port,
+        "token": scene.token,
+    }
+
+
+def _until_right(params: RecoveryParams, scene: Scene, plan: Plan, rng: random.Random) -> Repeat:
+    """Probes by name between nodes and lookups of every service, until all of them are right."""
+    names = Names(scene, plan, frozenset(target.service for target in plan.targets))
+    prober = Prober(scene, plan, ("tcp",), params.timeout_s)
+    probes = prober.load(list(_named_pairs(prober, rng)))
+    lookups = lookup_load(names.lookups("after", params.timeout_s, rng), params.timeout_s)
+
+    def right(rows: History) -> bool:
+        answers = rows.only(f="tcp")["value"].tolist()
+        return all(value.split(" ")[0] == "ok" for value in answers) and names.right(rows)
+
+    return Repeat(Load(probes.assignments + lookups.assignments), right, params.within_s)
+
+
+def _named_pairs(prober: Prober, rng: random.Random) -> Iterator[Item]:
+    """One container a node on each network reaches those of the other nodes by name, or by IP without names."""
+    for network in live_networks(prober.scene, prober.plan):
+        ends = one_per_node(members(prober.scene, network), rng)
+        for i, j in ordered_pairs(len(ends)):
+            yield from _dial(prober, ends[i], network, ends[j])
+
+
+def _dial(prober: Prober, source: Container, network: str, target: Container) -> Iterator[Item]:
+    yield from list(prober.by_own_name(source, network, target)) or prober.by_ip(source, network, target)
+
+
+WORKLOAD = Experiment("recovery", RecoveryParams, run)
