@@ -27,6 +27,7 @@ from harness.providers import images
 from harness.providers.engine import Engine, docker_errors
 from harness.providers.labels import (
     CALL_TIMEOUT_S,
+    LABEL_ADDRESS,
     LABEL_KEY,
     LABEL_ROLE,
     LABEL_TOPOLOGY,
@@ -34,7 +35,6 @@ from harness.providers.labels import (
     cluster_of,
     infos,
     is_used,
-    node_name,
     nodes_of,
     remove,
 )
@@ -98,7 +98,7 @@ class _Maker:
                     "HARNESS_ADDRESS": self.addresses[name],
                     "HARNESS_REGISTRY": "no" if self.engine.own else "yes",
                 },
-                labels=self.labels("node"),
+                labels={**self.labels("node"), LABEL_ADDRESS: self.addresses[name]},
                 **rights,
             )
 
@@ -204,7 +204,7 @@ class DockerProvider:
         run = name.removeprefix(PREFIX)
         for engine in self._engines():
             for container in nodes_of(engine, run):
-                folder = into / node_name(container, run)
+                folder = into / container.node
                 folder.mkdir(parents=True, exist_ok=True)
                 argv = engine.argv("logs", "--timestamps", "--tail", "5000", container.name)
                 _write_output(argv, folder / "engine.log")
@@ -215,9 +215,10 @@ class DockerProvider:
         run = name.removeprefix(PREFIX)
         if self.own.left and self.own.running() is None:
             self.own.start(lambda _line: None)  # killed, with nodes that live on: only an engine can remove them
-        removed = [line for engine in self._engines() for line in remove(engine, run)]
-        self.own.stop_if_unused(is_used)
-        return removed
+        try:
+            return [line for engine in self._engines() for line in remove(engine, run)]
+        finally:
+            self.own.stop_if_unused(is_used)
 
 
 # --- parts of making
@@ -268,12 +269,15 @@ def _make_wire_network(engine: Engine, plan: Plan) -> tuple[str, dict[str, str]]
 def _taken_subnets(engine: Engine, plan: Plan) -> Iterator[str]:
     for network in plan.topology.networks.values():
         yield from (subnet for subnet in network.subnets if ":" not in subnet)
-    with docker_errors("looking at the engine's networks"):
-        for found in engine.client(CALL_TIMEOUT_S).network.list():
-            for config in found.ipam.config or []:
-                subnet = config.get("Subnet") or ""
-                if subnet and ":" not in subnet:
-                    yield subnet
+    networks = _ask(engine, "network", "ls", "-q").split()
+    # networks of other runs may go away between the two calls: what is left is still told
+    told = _ask(engine, "network", "inspect", "--format", "{{range .IPAM.Config}}{{println .Subnet}}{{end}}", *networks)
+    yield from (subnet for subnet in told.split() if ":" not in subnet)
+
+
+def _ask(engine: Engine, *arguments: str) -> str:
+    argv = engine.argv(*arguments)
+    return run_process(argv, timeout_s=CALL_TIMEOUT_S, stdin=b"", where="the engine").stdout
 
 
 def _await_engine(host: ContainerHost) -> None:

@@ -5,55 +5,71 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from python_on_whales import Container as EngineContainer
-from python_on_whales import DockerClient
-
+from harness.model.errors import CommandFailed
 from harness.model.plan import LABEL, cluster_name
 from harness.ports import Cluster, ClusterInfo
 from harness.providers.engine import Engine, docker_errors
 from harness.providers.nodes import ContainerHost, ContainerLifecycle, ContainerWire
+from harness.transport.process import run_process
 
 LABEL_ROLE = "harness.role"
+LABEL_ADDRESS = "harness.address"
 LABEL_TOPOLOGY = "harness.topology"
 LABEL_KEY = "harness.key"
 WIRE = "wire"
 CALL_TIMEOUT_S = 30.0
 REMOVE_TIMEOUT_S = 120.0
 
-
-def _label(run: str) -> dict[str, str]:
-    return {"label": f"{LABEL}={run}"}
-
-
-def _containers(engine: Engine, filters: dict[str, str]) -> list[EngineContainer]:
-    with docker_errors("listing containers"):
-        return engine.client(CALL_TIMEOUT_S).container.list(all=True, filters=filters)
-
-
-def nodes_of(engine: Engine, run: str) -> list[EngineContainer]:
-    found = [c for c in _containers(engine, _label(run)) if (c.config.labels or {}).get(LABEL_ROLE) == "node"]
-    return sorted(found, key=lambda container: _number(node_name(container, run)))
+_FIELDS = (
+    ".Names",
+    ".State",
+    ".CreatedAt",
+    *(f'.Label "{label}"' for label in (LABEL, LABEL_ROLE, LABEL_ADDRESS)),
+)
+_LONG_FIELDS = tuple(f'.Label "{label}"' for label in (LABEL_TOPOLOGY, LABEL_KEY))
+_FORMAT = "\t".join(f"{{{{{field}}}}}" for field in (*_FIELDS, *_LONG_FIELDS))
 
 
-def _number(node: str) -> int:
-    return int(node.lstrip("n"))
+@dataclass(frozen=True)
+class Labelled:
+    """A container of ours, from one listing: nothing is asked again of one that may be gone by then."""
+
+    name: str
+    state: str
+    created: str
+    run: str
+    role: str
+    address: str
+    topology: str
+    key: str
+
+    @property
+    def node(self) -> str:
+        return self.name.removeprefix(f"{cluster_name(self.run)}-")
 
 
-def node_name(container: EngineContainer, run: str) -> str:
-    return container.name.removeprefix(f"{cluster_name(run)}-")
+def labelled(engine: Engine, run: str | None = None) -> list[Labelled]:
+    """Containers of one run, or of all, also those that do not run. Nodes are in their order."""
+    label = LABEL if run is None else f"{LABEL}={run}"
+    argv = engine.argv("ps", "--all", "--no-trunc", "--filter", f"label={label}", "--format", _FORMAT)
+    listed = run_process(argv, timeout_s=CALL_TIMEOUT_S, stdin=b"", where="the engine")
+    if not listed.ok:
+        raise CommandFailed(argv, listed.code, listed.output, where="the engine")
+    found = [Labelled(*line.split("\t")) for line in listed.stdout.splitlines()]
+    return sorted(found, key=lambda container: (container.run, len(container.node), container.node))
 
 
-def cluster_of(engine: Engine, run: str, nodes: list[EngineContainer]) -> Cluster:
+def nodes_of(engine: Engine, run: str) -> list[Labelled]:
+    return [container for container in labelled(engine, run) if container.role == "node"]
+
+
+def cluster_of(engine: Engine, run: str, nodes: Iterable[Labelled]) -> Cluster:
     name = cluster_name(run)
-    containers = {node_name(container, run): container.name for container in nodes}
-    hosts = {
-        node_name(container, run): ContainerHost(
-            node_name(container, run), _address(container), engine, container.name
-        )
-        for container in nodes
-    }
+    containers = {found.node: found.name for found in nodes}
+    hosts = {found.node: ContainerHost(found.node, found.address, engine, found.name) for found in nodes}
     helper = ContainerHost(WIRE, "", engine, f"{name}-{WIRE}")
     return Cluster(
         name,
@@ -65,74 +81,69 @@ def cluster_of(engine: Engine, run: str, nodes: list[EngineContainer]) -> Cluste
     )
 
 
-def _address(container: EngineContainer) -> str:
-    """What the node was told to be; it holds while the node is off as well."""
-    environment = dict(entry.split("=", 1) for entry in container.config.env or [] if "=" in entry)
-    return environment["HARNESS_ADDRESS"]
-
-
 def infos(engine: Engine) -> list[ClusterInfo]:
-    by_run: dict[str, list[EngineContainer]] = {}
-    for container in _containers(engine, {"label": LABEL}):
-        by_run.setdefault((container.config.labels or {})[LABEL], []).append(container)
-    return [_info(run, containers) for run, containers in sorted(by_run.items())]
+    by_run: dict[str, list[Labelled]] = {}
+    for container in labelled(engine):
+        by_run.setdefault(container.run, []).append(container)
+    return [_info(run, containers) for run, containers in by_run.items()]
 
 
-def _info(run: str, containers: list[EngineContainer]) -> ClusterInfo:
-    labels = containers[0].config.labels or {}
-    nodes = [c for c in containers if (c.config.labels or {}).get(LABEL_ROLE) == "node"]
-    since = min(container.created for container in containers).astimezone(datetime.UTC)
+def _info(run: str, containers: list[Labelled]) -> ClusterInfo:
     return ClusterInfo(
         name=cluster_name(run),
         run=run,
         provider="docker",
-        nodes=len(nodes),
-        since=since.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        topology=labels.get(LABEL_TOPOLOGY, ""),
-        key=labels.get(LABEL_KEY, ""),
+        nodes=sum(container.role == "node" for container in containers),
+        since=min(_utc(container.created) for container in containers),
+        topology=containers[0].topology,
+        key=containers[0].key,
     )
 
 
+def _utc(created: str) -> str:
+    """From the client's form, `2026-11-24 23:43:01 +0100 CET`."""
+    moment = datetime.datetime.strptime(" ".join(created.split()[:3]), "%Y-%m-%d %H:%M:%S %z")
+    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def is_used(engine: Engine) -> bool:
-    return bool(_containers(engine, {"label": LABEL}))
+    return bool(labelled(engine))
 
 
 def remove(engine: Engine, run: str) -> list[str]:
-    client = engine.client(REMOVE_TIMEOUT_S)
-    removed = _remove_tables(engine, run)
-    containers = _containers(engine, _label(run))
+    """Remove what carries the run: faults on the wire, containers, volumes, networks. Returns what was removed."""
+    containers = labelled(engine, run)
+    removed = _remove_tables(engine, run, containers)
     if containers:
         with docker_errors(f"removing the nodes of {cluster_name(run)}"):
-            client.container.remove([container.name for container in containers], force=True, volumes=True)
+            names = [container.name for container in containers]
+            engine.client(REMOVE_TIMEOUT_S).container.remove(names, force=True, volumes=True)
     removed += [f"container {container.name}" for container in containers]
-    removed += _remove_volumes(client, run)
-    return removed + _remove_networks(client, run)
+    return removed + _remove_kind(engine, run, "volume") + _remove_kind(engine, run, "network")
 
 
-def _remove_volumes(client: DockerClient, run: str) -> list[str]:
-    with docker_errors(f"removing the volumes of {cluster_name(run)}"):
-        names = [volume.name for volume in client.volume.list(filters=_label(run))]
-        if names:
-            client.volume.remove([*names])
-    return [f"volume {name}" for name in names]
+def _remove_kind(engine: Engine, run: str, kind: str) -> list[str]:
+    listed = engine.argv(kind, "ls", "--filter", f"label={LABEL}={run}", "--format", "{{.Name}}")
+    names = _checked(listed).split()
+    if names:
+        _checked(engine.argv(kind, "rm", *names))
+    return [f"{kind} {name}" for name in names]
 
 
-def _remove_networks(client: DockerClient, run: str) -> list[str]:
-    with docker_errors(f"removing the networks of {cluster_name(run)}"):
-        names = [network.name for network in client.network.list(filters=_label(run))]
-        if names:
-            client.network.remove([*names])
-    return [f"network {name}" for name in names]
+def _checked(argv: list[str]) -> str:
+    result = run_process(argv, timeout_s=REMOVE_TIMEOUT_S, stdin=b"", where="the engine")
+    if not result.ok:
+        raise CommandFailed(argv, result.code, result.output, where="the engine")
+    return result.stdout
 
 
-def _remove_tables(engine: Engine, run: str) -> list[str]:
+def _remove_tables(engine: Engine, run: str, containers: Iterable[Labelled]) -> list[str]:
     """Nft tables on the wire that carry the run's name: those of faults that were never healed."""
-    helpers = [c for c in _containers(engine, _label(run)) if (c.config.labels or {}).get(LABEL_ROLE) == WIRE]
-    if not helpers or not helpers[0].state.running:
+    if not any(container.role == WIRE and container.state == "running" for container in containers):
         return []
-    helper = ContainerHost(WIRE, "", engine, helpers[0].name)
+    helper = ContainerHost(WIRE, "", engine, f"{cluster_name(run)}-{WIRE}")
     listed = helper.run(["nft", "-j", "list", "tables"], timeout_s=CALL_TIMEOUT_S)
-    rows: Iterable[dict[str, Any]] = json.loads(listed.stdout)["nftables"] if listed.ok else []
+    rows: list[dict[str, Any]] = json.loads(listed.stdout)["nftables"] if listed.ok else []
     tables = [row["table"] for row in rows if "table" in row]
     ours = [(table["family"], table["name"]) for table in tables if table["name"].startswith(cluster_name(run))]
     for family, name in ours:

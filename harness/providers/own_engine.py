@@ -132,7 +132,7 @@ class OwnEngine:
         root = self._root(progress)
         self._state.mkdir(parents=True, exist_ok=True)
         # mount_namespaces(7): a namespace can be kept by a file only below a private mount
-        if not os.path.ismount(self._state):
+        if not _is_mounted(self._state):
             _call("mount", "--bind", str(self._state), str(self._state))
             _call("mount", "--make-private", str(self._state))
         run, data = self._state / "run", cache_dir() / "engine" / "data"
@@ -217,7 +217,7 @@ class OwnEngine:
 
     def _remove_namespaces(self) -> None:
         for point in (self._mnt, self._state):
-            if point.exists() and os.path.ismount(point):
+            while _is_mounted(point):
                 _call("umount", "-l", str(point))
         shutil.rmtree(self._state, ignore_errors=True)
         if Path("/run/netns", NETNS).exists():
@@ -275,6 +275,12 @@ def _wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def _is_mounted(point: Path) -> bool:
+    """From mountinfo: os.path.ismount does not see a folder that is bound onto itself."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    return any(line.split()[4] == str(point) for line in mounts)
 
 
 def _call(*argv: str) -> str:

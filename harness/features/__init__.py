@@ -1,0 +1,5 @@
+"""What a host can do, found out by doing it in a scratch namespace of that host."""
+
+from harness.features.probes import FEATURES, Feature, probe
+
+__all__ = ["FEATURES", "Feature", "probe"]
