@@ -67,20 +67,28 @@ class Coded:
     def __len__(self) -> int:
         return len(self.codes)
 
+    def __getitem__(self, rows: Any) -> Coded:
+        return Coded(self.codes[rows], self.texts)
+
     def decoded(self) -> npt.NDArray[Any]:
         return self.texts[self.codes]
 
     def is_in(self, wanted: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Which rows hold one of the texts."""
-        hit = np.array([text in wanted for text in self.texts], dtype=bool)
-        return hit[self.codes] if len(hit) else np.zeros(len(self.codes), dtype=bool)
+        hits = [code for code, text in enumerate(self.texts.tolist()) if text in wanted]
+        if len(hits) == 1:
+            same: npt.NDArray[np.bool_] = self.codes == hits[0]
+            return same
+        hit = np.zeros(len(self.texts) + 1, dtype=bool)
+        hit[hits] = True
+        return hit[self.codes]
 
 
 class History:
     """Operations in columns, all of one length. `value` is an object array of int or str by `f`.
 
-    Immutable by convention: `where` returns a new one. Text columns are kept coded, so that selecting among
-    millions of rows compares integers; `history["f"]` is an object array of str all the same.
+    Immutable by convention: `where` returns a new one. Made for millions of rows: text columns are kept coded,
+    so that selecting compares integers, and a selection copies a column only when it is asked for.
     """
 
     def __init__(self, columns: Mapping[str, npt.NDArray[Any] | Coded]) -> None:
@@ -90,18 +98,25 @@ class History:
         lengths = {len(columns[name]) for name in COLUMNS}
         if len(lengths) > 1:
             raise ValueError(f"the columns of a history differ in length: {sorted(lengths)}")
-        self._columns: dict[str, npt.NDArray[Any]] = {}
-        self._coded: dict[str, Coded] = {}
-        for name in COLUMNS:
-            self._place(name, columns[name])
+        self._columns = {name: _placed(name, columns[name]) for name in COLUMNS}
+        self._rows = lengths.pop()
+        self._whole: History = self
+        self._chosen: npt.NDArray[np.int64] | None = None
 
-    def _place(self, name: str, column: npt.NDArray[Any] | Coded) -> None:
-        if isinstance(column, Coded):
-            self._coded[name] = column
-        elif name in TEXT_COLUMNS:
-            self._coded[name] = Coded.of(column.tolist())
-        else:
-            self._columns[name] = column
+    @classmethod
+    def _part(cls, whole: History, chosen: npt.NDArray[np.int64]) -> History:
+        part = cls.__new__(cls)
+        part._columns = {}
+        part._rows = len(chosen)
+        part._whole = whole
+        part._chosen = chosen
+        return part
+
+    def _column(self, name: str) -> npt.NDArray[Any] | Coded:
+        if name not in self._columns:
+            whole = self._whole._columns[name]
+            self._columns[name] = whole[self._chosen]
+        return self._columns[name]
 
     @classmethod
     def of(cls, ops: Iterable[Op]) -> History:
@@ -125,34 +140,40 @@ class History:
         return cls({name: column.done() for name, column in gathered.items()})
 
     def __len__(self) -> int:
-        return len(self._coded["f"])
+        return self._rows
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        return self._coded[name].decoded() if name in self._coded else self._columns[name]
+        column = self._column(name)
+        return column.decoded() if isinstance(column, Coded) else column
 
     def coded(self, name: str) -> Coded:
-        """A text column as integers, for grouping. Texts that occur in no row may be among its `texts`."""
-        return self._coded[name]
+        """A text column as integers, for grouping. Its `texts` are those of the whole history, so that codes of
+        different selections can be compared; some may occur in no row. Raises KeyError for other columns.
+        """
+        column = self._column(name)
+        if not isinstance(column, Coded):
+            raise KeyError(f"{name} is not a text column")
+        return column
 
     def ops(self) -> Iterator[Op]:
         for row in zip(*(self[name].tolist() for name in COLUMNS), strict=True):
             yield Op(*row)
 
     def where(self, mask: npt.NDArray[np.bool_]) -> History:
-        kept: dict[str, npt.NDArray[Any] | Coded] = {name: array[mask] for name, array in self._columns.items()}
-        for name, coded in self._coded.items():
-            kept[name] = Coded(coded.codes[mask], coded.texts)
-        return History(kept)
+        if mask.all():
+            return self
+        chosen = np.flatnonzero(mask)
+        return History._part(self._whole, chosen if self._chosen is None else self._chosen[chosen])
 
     def only(self, **equal: str | Sequence[str]) -> History:
         """Rows whose text columns equal the given values: `history.only(f="tcp", check=["a", "b"])`."""
         mask = np.ones(len(self), dtype=bool)
         for name, wanted in equal.items():
-            mask &= self._coded[name].is_in([wanted] if isinstance(wanted, str) else list(wanted))
+            mask &= self.coded(name).is_in([wanted] if isinstance(wanted, str) else list(wanted))
         return self.where(mask)
 
     def value_int(self) -> npt.NDArray[np.int64]:
-        return self._columns["value"].astype(np.int64)
+        return self["value"].astype(np.int64)
 
 
 _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Op)} | dict.fromkeys(
@@ -201,6 +222,10 @@ class _Gathered:
             return _column(self._name, [])
         whole = np.concatenate(self._parts)
         return Coded(whole, _objects(list(self._seen))) if self._text else whole
+
+
+def _placed(name: str, column: npt.NDArray[Any] | Coded) -> npt.NDArray[Any] | Coded:
+    return Coded.of(column.tolist()) if name in TEXT_COLUMNS and not isinstance(column, Coded) else column
 
 
 def _column(name: str, values: list[Any]) -> npt.NDArray[Any]:

@@ -1,0 +1,29 @@
+"""The judges. Pure: from the same rows and plan, the same verdict, also years later.
+
+A checker is a module here with an attribute `check`; its file's name is the kind of check that it judges.
+`judge` is the way in: what holds for every kind of check is decided there and nowhere else.
+"""
+
+from __future__ import annotations
+
+from harness.checkers._judge import judge_with
+from harness.model.history import History
+from harness.model.plan import Plan
+from harness.model.registry import collect
+from harness.model.topology import Check
+from harness.model.verdict import Verdict
+from harness.ports import Checker
+
+__all__ = ["REGISTRY", "judge"]
+
+REGISTRY: dict[str, Checker] = collect("harness.checkers", "check")
+
+
+def judge(history: History, plan: Plan, check: Check) -> Verdict:
+    """The verdict on one check, from the rows of `history` that belong to it.
+
+    Never raises for what a history holds: nothing recorded, or a checker that crashes, is unknown and says so.
+    A fault that was not felt, or an agent that was lost, leaves at best unknown. Raises KeyError where no checker
+    of that kind exists.
+    """
+    return judge_with(REGISTRY[check.kind], history, plan, check)

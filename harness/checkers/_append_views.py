@@ -1,0 +1,130 @@
+"""From the rows of one check to columns for the append log: what was attempted, and what each reader found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.checkers._append_log import WRITER_SHIFT, Appends, Ints, writers
+from harness.model.history import History
+
+
+@dataclass(frozen=True)
+class View:
+    """What one reader found in the file at the end. `garbage` holds (kind, offset, length), in file order."""
+
+    label: str
+    host: int
+    sha256: str
+    size: int
+    start: int
+    err: int
+    ids: Ints
+    offsets: Ints
+    garbage: tuple[tuple[str, int, int], ...]
+    accounted: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether records and garbage together make up the whole file, so that nothing was left untold."""
+        return self.accounted == self.size
+
+    def garbage_kinds(self) -> Counter[str]:
+        return Counter(kind for kind, _offset, _length in self.garbage)
+
+
+@dataclass(frozen=True)
+class Log:
+    """`hosts` names what Appends.host and View.host number; `writer_host` maps a writer's number to it."""
+
+    hosts: tuple[str, ...]
+    appends: Appends
+    writer_host: dict[int, int]
+    views: tuple[View, ...]
+    origin_ns: int
+
+    @property
+    def whole_views(self) -> tuple[View, ...]:
+        """Views that account for every byte. What the others do not show proves nothing."""
+        return tuple(view for view in self.views if view.complete)
+
+    def writer_hosts(self, ids: Ints) -> set[int]:
+        """The hosts whose writers wrote these records; writers that nobody knows are passed over."""
+        return {self.writer_host[writer] for writer in writers(ids).tolist() if writer in self.writer_host}
+
+
+def read_log(history: History) -> Log:
+    """Raises ValueError where the rows contradict each other: one id reported by two operations."""
+    hosts = history.coded("host")
+    rows = history.only(f="append")
+    reserved = history.only(f="reserve")
+    appends = _appends(rows, reserved)
+    if len(appends.repeated()):
+        raise ValueError(f"record {int(appends.repeated()[0])} was reported by two operations")
+    return Log(
+        hosts=tuple(hosts.texts.tolist()),
+        appends=appends,
+        writer_host=_writer_hosts(rows, reserved),
+        views=_views(history),
+        origin_ns=int(rows["start_ns"].min()) if len(rows) else 0,
+    )
+
+
+def _appends(rows: History, reserved: History) -> Appends:
+    outcomes = rows.coded("outcome")
+    return Appends(
+        ids=rows.value_int(),
+        host=rows.coded("host").codes.astype(np.int64),
+        start=rows["start_ns"],
+        end=rows["end_ns"],
+        err=rows["err_ns"],
+        acknowledged=outcomes.is_in(["ok"]),
+        refused=outcomes.is_in(["fail"]),
+        reserved_first=reserved.value_int(),
+        reserved_count=reserved["length"],
+    )
+
+
+def _writer_hosts(rows: History, reserved: History) -> dict[int, int]:
+    """Where each writer runs: as its own rows say, or its reservations where it never reported."""
+    found: dict[int, int] = {}
+    for part in (reserved, rows):
+        numbers = part.value_int() >> WRITER_SHIFT
+        changes = np.flatnonzero(np.diff(numbers, prepend=-1))
+        hosts = part.coded("host").codes[changes]
+        found |= dict(zip(numbers[changes].tolist(), hosts.tolist(), strict=True))
+    return found
+
+
+def _views(history: History) -> tuple[View, ...]:
+    reads = {(row.host, row.at, row.process): row for row in history.only(f="read", outcome="ok").ops()}
+    entries, garbage = history.only(f="entry"), history.only(f="garbage")
+    host_code = {name: code for code, name in enumerate(history.coded("host").texts.tolist())}
+    views = []
+    for (host, at, process), read in reads.items():
+        mine = _since(entries.only(host=host, at=at, process=process), read.start_ns)
+        spoilt = _since(garbage.only(host=host, at=at, process=process), read.start_ns)
+        spans = zip(spoilt["value"].tolist(), spoilt["offset"].tolist(), spoilt["length"].tolist(), strict=True)
+        views.append(
+            View(
+                label=f"{at} on {host}",
+                host=host_code[host],
+                sha256=str(read.value),
+                size=read.length,
+                start=read.start_ns,
+                err=read.err_ns,
+                ids=mine.value_int(),
+                offsets=mine["offset"],
+                garbage=tuple(sorted(((str(k), o, n) for k, o, n in spans), key=lambda span: span[1])),
+                accounted=int(mine["length"].sum() + spoilt["length"].sum()),
+            )
+        )
+    return tuple(views)
+
+
+def _since(rows: History, start_ns: int) -> History:
+    """Of a reader that read more than once only the last read counts."""
+    old = rows["start_ns"] < start_ns
+    return rows.where(~old) if old.any() else rows

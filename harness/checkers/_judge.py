@@ -1,0 +1,90 @@
+"""What holds for every kind of check: its own rows, faults that were felt, agents that were lost, counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from harness.model.history import NEVER, History
+from harness.model.plan import Plan
+from harness.model.topology import Check
+from harness.model.verdict import Verdict, merge
+from harness.ports import Checker
+
+#: Kinds of rows that are operations on what is checked; all others describe the scene or the nemesis.
+OPERATIONS = (
+    "tcp", "udp", "icmp", "df", "bulk", "dns", "stream", "rtt", "beat", "append", "read", "mount", "nonce",
+)  # fmt: skip
+
+
+def judge_with(checker: Checker, history: History, plan: Plan, check: Check) -> Verdict:
+    rows = history.only(check=check.id)
+    if not len(rows.only(f=OPERATIONS)):
+        verdict = unknown(check, "nothing was recorded: no operation of this check stands in the history")
+    else:
+        verdict = _guarded(checker, rows, plan, check)
+    verdict = _weakened(verdict, [*_unfelt(rows, check), *_lost(rows)])
+    return replace(verdict, operations=acknowledged(rows), duration_s=duration_s(rows))
+
+
+def unknown(check: Check, reason: str) -> Verdict:
+    return Verdict(check.id, check.kind, target_of(check), "unknown", reason)
+
+
+def target_of(check: Check) -> str:
+    """What a check looks at, for people: its volume, network or service; empty for the whole topology."""
+    named = (check.params.get(key) for key in ("volume", "network", "service"))
+    return next((str(name) for name in named if name), "")
+
+
+def _guarded(checker: Checker, rows: History, plan: Plan, check: Check) -> Verdict:
+    try:
+        return checker(rows, plan, check)
+    except Exception as error:  # noqa: BLE001 - whatever it is, a crashed judge has shown nothing
+        return unknown(check, f"the checker crashed: {type(error).__name__}: {error}")
+
+
+def _weakened(verdict: Verdict, reasons: list[str]) -> Verdict:
+    """At best unknown, for these reasons. What failed stays failed."""
+    if not reasons:
+        return verdict
+    own = [verdict.reason] if verdict.verdict != "pass" and verdict.reason else []
+    return replace(verdict, verdict=merge([verdict.verdict, "unknown"]), reason="; ".join([*own, *reasons]))
+
+
+def _unfelt(rows: History, check: Check) -> list[str]:
+    felt = list(rows.only(f="felt").ops())
+    reasons = []
+    for name in dict.fromkeys(fault.fault for fault in check.faults):
+        of_fault = [row for row in felt if row.key == name]
+        missed = [row for row in of_fault if row.outcome != "ok"]
+        if not of_fault:
+            reasons.append(f"fault {name} was not felt: nothing shows that it reached its target")
+        elif missed:
+            reasons.append(f"fault {name} was not felt: {missed[0].value}")
+    return reasons
+
+
+def _lost(rows: History) -> list[str]:
+    lost = {row.key: str(row.value) for row in rows.only(f="lost").ops()}
+    return [f"the agent on {node} was lost: {why}" for node, why in lost.items()]
+
+
+def acknowledged(rows: History) -> dict[str, dict[str, int]]:
+    """Operations with outcome ok, by host and kind."""
+    done = rows.only(outcome="ok", f=OPERATIONS)
+    hosts, kinds = done.coded("host"), done.coded("f")
+    pairs, counts = np.unique(hosts.codes.astype(np.int64) * len(kinds.texts) + kinds.codes, return_counts=True)
+    found: dict[str, dict[str, int]] = {}
+    for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+        host, kind = divmod(pair, len(kinds.texts))
+        found.setdefault(hosts.texts[host], {})[kinds.texts[kind]] = count
+    return found
+
+
+def duration_s(rows: History) -> float:
+    """From the first start to the last known end; rows without a time (0) are passed over."""
+    starts, ends = rows["start_ns"], rows["end_ns"]
+    starts, ends = starts[starts > 0], ends[(ends > 0) & (ends < NEVER)]
+    return max(0.0, float(ends.max() - starts.min()) / 1e9) if len(starts) and len(ends) else 0.0
