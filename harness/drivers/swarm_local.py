@@ -1,0 +1,105 @@
+"""The engine's own volumes: a directory on the node, or a bind of a directory that all nodes share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.model.plan import LABEL, Demand, Plan, Step, VolumePlan
+from harness.model.topology import Volume
+from harness.ports import Declared, VolumeDriver
+
+OPTIONS = frozenset({"type", "o", "device"})
+#: What every volume is asked about, across hosts.
+PROMISES = (
+    "shared",
+    "append-loses-nothing",
+    "append-no-duplicates",
+    "append-not-torn",
+    "append-real-time-order",
+)
+SAME_DIRECTORY = "mount(8), bind mounts: the same directory is reachable in both places"
+APPEND = "open(2), O_APPEND: offset and write are one atomic step, on a local file system"
+ONE_HOST = "Docker documentation, docker volume create: the local driver keeps a volume on its own host"
+
+COMMAND_TIMEOUT_S = 30.0
+
+
+class Local:
+    """`driver: local` on Swarm. With `type: none, o: bind, device: /dir` it is the control: nodes that are
+    containers of one machine share the directory, and every promise of a local file system holds.
+    """
+
+    def demands(self, name: str, volume: Volume) -> list[Demand]:  # noqa: ARG002
+        return []
+
+    def problems(self, name: str, volume: Volume) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [*_option_problems(volume), *_key_problems(volume)]
+
+    def plan(self, name: str, volume: Volume) -> VolumePlan:
+        shared = is_bind(volume)
+        return VolumePlan(
+            name=name,
+            driver="local",
+            shared=shared,
+            promises=dict(_promises(shared)),
+            device=volume.driver_opts.get("device", ""),
+            options=dict(volume.driver_opts),
+        )
+
+    def declare(self, name: str, volume: Volume, plan: Plan) -> Declared:
+        """The stack makes the volume where a task needs it; a bound directory is made on every node first."""
+        made = f"{plan.cluster}-{name}"
+        nodes = [node.name for node in plan.nodes]
+        stack = {"name": made, "driver": "local", "labels": {LABEL: plan.run}}
+        if volume.driver_opts:
+            stack["driver_opts"] = dict(volume.driver_opts)
+        return Declared(
+            steps=tuple(_make_directory(name, node, volume) for node in nodes if is_bind(volume)),
+            undo=tuple(_remove(name, made, node) for node in nodes),
+            stack=stack,
+        )
+
+
+def is_bind(volume: Volume) -> bool:
+    return volume.driver_opts.get("type") == "none" and "bind" in volume.driver_opts.get("o", "").split(",")
+
+
+def _promises(shared: bool) -> Iterator[tuple[str, tuple[str, str]]]:
+    for name in PROMISES:
+        if not shared:
+            yield name, ("may", ONE_HOST)
+        else:
+            yield name, ("holds", SAME_DIRECTORY if name == "shared" else APPEND)
+
+
+def _make_directory(name: str, node: str, volume: Volume) -> Step:
+    argv = ("mkdir", "-p", "--", volume.driver_opts["device"])
+    return Step("volumes", f"make the directory behind volume {name}", node, argv, COMMAND_TIMEOUT_S)
+
+
+def _remove(name: str, made: str, node: str) -> Step:
+    argv = ("docker", "volume", "rm", "--force", made)
+    return Step("remove volumes", f"remove volume {name}", node, argv, COMMAND_TIMEOUT_S)
+
+
+def _option_problems(volume: Volume) -> Iterator[tuple[str, str]]:
+    options = volume.driver_opts
+    for key in options:
+        if key not in OPTIONS:
+            yield f"driver_opts.{key}", f"the local driver knows {', '.join(sorted(OPTIONS))}, not {key!r}"
+    if options and not is_bind(volume):
+        yield "driver_opts", "only type none with o: bind is supported yet for driver local"
+    if is_bind(volume) and not options.get("device", "").startswith("/"):
+        yield "driver_opts", "a bind needs a device: the absolute path of the shared directory"
+
+
+def _key_problems(volume: Volume) -> Iterator[tuple[str, str]]:
+    if volume.store:
+        yield "store", "a local volume has no store"
+    if volume.access_mode:
+        yield "access_mode", "Swarm has no access modes; read_only in a mount says who may write"
+    if volume.storage_class:
+        yield "storage_class", "Swarm has no storage classes"
+
+
+VOLUMES: dict[tuple[str, str], VolumeDriver] = {("swarm", "local"): Local()}

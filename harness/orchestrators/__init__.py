@@ -1,0 +1,1 @@
+"""What makes one cluster of hosts and runs services on it."""

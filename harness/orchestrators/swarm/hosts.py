@@ -1,0 +1,62 @@
+"""Commands on hosts: checked, in parallel, awaited."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from harness.model.errors import CommandFailed
+from harness.ports import Host, Result
+
+T = TypeVar("T")
+
+#: Hosts are asked at once up to here.
+MAX_PARALLEL = 16
+POLL_S = 0.2
+_TOKEN = re.compile(r"SWMTKN-\S+")
+
+
+def redacted(text: str) -> str:
+    """Without join tokens: whoever has one can join the cluster."""
+    return _TOKEN.sub("SWMTKN-***", text)
+
+
+def failure(host: Host, argv: Sequence[str], result: Result, hint: str | None = None) -> CommandFailed:
+    return CommandFailed(
+        [redacted(word) for word in argv], result.code, redacted(result.output), where=host.name, hint=hint
+    )
+
+
+def must(host: Host, argv: Sequence[str], *, timeout_s: float, stdin: bytes = b"") -> str:
+    """The command's standard output. Raises CommandFailed, DeadlineExceeded, ChannelLost."""
+    result = host.run(argv, timeout_s=timeout_s, stdin=stdin)
+    if not result.ok:
+        raise failure(host, argv, result)
+    return result.stdout
+
+
+def script(text: str, *arguments: str) -> list[str]:
+    """Several commands in one round trip; `arguments` are $1 and on, so that nothing needs quoting."""
+    return ["sh", "-c", text, "sh", *arguments]
+
+
+def each(hosts: Iterable[Host], call: Callable[[Host], T]) -> dict[str, T]:
+    """`call(host)` on all hosts at once, by the host's name. Waits for all, then raises the first error."""
+    wanted = list(hosts)
+    if not wanted:
+        return {}
+    with ThreadPoolExecutor(min(len(wanted), MAX_PARALLEL)) as pool:
+        futures = {host.name: pool.submit(call, host) for host in wanted}
+    return {name: future.result() for name, future in futures.items()}
+
+
+def ticks(timeout_s: float) -> Iterator[None]:
+    """Once now, then every POLL_S until `timeout_s` is over; the last tick is at the deadline or after it."""
+    end = time.monotonic() + timeout_s
+    yield
+    while time.monotonic() < end:
+        time.sleep(POLL_S)
+        yield

@@ -1,0 +1,89 @@
+"""The Orchestrator seam, for Swarm."""
+
+from __future__ import annotations
+
+from harness.model.errors import DeadlineExceeded, HarnessError, UsageError
+from harness.model.plan import Demand, Plan
+from harness.model.topology import Topology
+from harness.orchestrators.swarm import joining, looking, names, rules, steps, waiting
+from harness.orchestrators.swarm.hosts import must, ticks
+from harness.ports import Cluster, Container, Progress, PublishedAddress
+
+#: What stands between a stop and SIGKILL.
+STOP_GRACE_S = 2
+
+
+class Swarm:
+    """Docker Swarm by the CLI on its nodes. Keeps no state: what it knows stands in labels and in the plan."""
+
+    name = "swarm"
+
+    def demands(self, topology: Topology) -> list[Demand]:
+        return rules.demands(topology)
+
+    def join(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
+        joining.join(cluster, plan, progress)
+
+    def apply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
+        steps.execute(cluster, plan, plan.steps, steps.make, progress)
+        waiting.await_running(cluster, plan, progress)
+
+    def containers(self, cluster: Cluster, plan: Plan, service: str | None = None) -> list[Container]:
+        return looking.containers(cluster, plan, service)
+
+    def endpoints(self, cluster: Cluster, plan: Plan, service: str) -> list[PublishedAddress]:
+        return looking.endpoints(cluster, plan, service)
+
+    def scale(self, cluster: Cluster, plan: Plan, service: str, replicas: int, *, timeout_s: float) -> None:
+        """Raises UsageError for a service that has no replicas, DeadlineExceeded."""
+        if plan.target(service).kind != "replicated":
+            raise UsageError(f"{service} is {plan.target(service).kind}: only a replicated service can be scaled")
+        manager = cluster.hosts[plan.managers[0]]
+        wanted = f"{names.service(plan, service)}={replicas}"
+        must(manager, ("docker", "service", "scale", "--detach", wanted), timeout_s=timeout_s)
+        running = -1
+        for _ in ticks(timeout_s):
+            running = len(looking.containers(cluster, plan, service))
+            if running == replicas == waiting.look(manager, plan).replicas.get(service, (0, 0))[0]:
+                return
+        raise DeadlineExceeded(f"{service}: {running} instead of {replicas} containers after {timeout_s:g} s")
+
+    def stop(self, cluster: Cluster, container: Container, *, timeout_s: float) -> None:
+        host = cluster.hosts[container.node]
+        must(host, ("docker", "stop", "-t", str(STOP_GRACE_S), container.id), timeout_s=timeout_s)
+
+    def start(self, cluster: Cluster, container: Container, *, timeout_s: float) -> None:
+        must(cluster.hosts[container.node], ("docker", "start", container.id), timeout_s=timeout_s)
+
+    def healthy(self, cluster: Cluster, plan: Plan) -> list[str]:
+        manager = cluster.hosts[plan.managers[0]]
+        try:
+            rows = joining.nodes(manager)
+            state = waiting.look(manager, plan)
+        except HarnessError as error:
+            return [f"the manager does not answer: {error.message}"]
+        unready = [
+            f"node {row['Hostname']} is {row['Status']}" for row in rows.values() if row["Status"] != "Ready"
+        ]
+        return [*unready, *_unfinished(plan, state), *_missing(cluster, plan)]
+
+    def delete(self, cluster: Cluster, plan: Plan) -> None:
+        """All undo steps are tried; then the first error is raised."""
+        errors: list[HarnessError] = []
+        steps.execute(cluster, plan, plan.undo, steps.unmake(errors), lambda _line: None)
+        if errors:
+            raise errors[0]
+
+
+def _unfinished(plan: Plan, state: waiting.Look) -> list[str]:
+    """Scaling changes what is wanted: Swarm's own count is the measure."""
+    found = []
+    for target in names.scheduled(plan):
+        running, wanted = state.replicas.get(target.service, (0, target.containers))
+        if running != wanted:
+            found.append(f"service {target.service} has {running} of {wanted} containers")
+    return found
+
+
+def _missing(cluster: Cluster, plan: Plan) -> list[str]:
+    return [f"container {name} does not run" for name in waiting.absent(cluster, plan)]

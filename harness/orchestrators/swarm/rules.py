@@ -1,0 +1,167 @@
+"""What Swarm cannot express, found before anything is changed; and what is worth a note."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+
+from harness.model.plan import Demand, NodePlan
+from harness.model.topology import Network, Service, Topology
+from harness.orchestrators.swarm.constraints import UNDERSTOOD, eligible, is_understood
+
+Problem = tuple[str, str]
+#: Addresses of a subnet that no container gets: the network's own, broadcast, the gateway.
+RESERVED = 3
+
+
+def demands(topology: Topology) -> list[Demand]:
+    """Service VIPs and the ingress are IPVS; without it creation succeeds and traffic is lost."""
+    found = []
+    for name, service in topology.services.items():
+        if service.node:
+            continue
+        if service.effective_deploy.endpoint_mode == "vip":
+            found.append(Demand("ipvs", f"service {name}", part="vip"))
+        if any(port.mode == "ingress" for port in service.ports):
+            found.append(Demand("ipvs", f"service {name}", part="ingress"))
+    return found
+
+
+def problems(topology: Topology, nodes: Sequence[NodePlan]) -> list[Problem]:
+    found = [
+        (f"services.{name}.{key}".rstrip("."), message)
+        for name, service in topology.services.items()
+        for key, message in _service(topology, name, service, nodes)
+    ]
+    found += _subnets(topology, nodes)
+    if topology.policies:
+        found.append(("policies", "Swarm has no NetworkPolicy; orchestrator kubernetes has"))
+    return found
+
+
+def notes(topology: Topology) -> list[str]:
+    return [note for name, service in topology.services.items() for note in _notes(topology, name, service)]
+
+
+def _notes(topology: Topology, name: str, service: Service) -> Iterator[str]:
+    if not service.networks and service.network_mode is None:
+        yield f"service {name} names no network: each container is on its node's default bridge"
+    if service.node and any(port.mode == "ingress" for port in service.ports):
+        yield f"service {name} is a plain container: its ports are published on {service.node} only"
+    networks = [topology.networks[net] for net in service.networks if net in topology.networks]
+    if service.ports and networks and all(network.internal for network in networks):
+        yield f"service {name} is on internal networks only: its ports are not published"
+
+
+def _service(topology: Topology, name: str, service: Service, nodes: Sequence[NodePlan]) -> Iterator[Problem]:
+    yield from _network_mode(service)
+    yield from _mounts(service)
+    if service.node:
+        yield from _plain(topology, service)
+    else:
+        yield from _scheduled(service)
+        yield from _placement(service, nodes)
+        yield from _hostnames(topology, name, nodes)
+
+
+def _network_mode(service: Service) -> Iterator[Problem]:
+    if service.network_mode in ("host", "none") and service.ports:
+        yield "ports", f"nothing is published with network_mode {service.network_mode}"
+    if service.network_mode == "none" and not service.node:
+        yield "network_mode", "Swarm cannot run a scheduled service without a network; `node` can"
+
+
+def _mounts(service: Service) -> Iterator[Problem]:
+    for index, mount in enumerate(service.volumes):
+        if mount.type == "bind" and not (mount.source or "").startswith("/"):
+            yield f"volumes.{index}.source", "a bind needs the absolute path of a directory on the node"
+        if mount.type == "tmpfs" and (mount.source or mount.read_only):
+            yield f"volumes.{index}", "a tmpfs has no source and is never read-only"
+
+
+def _plain(topology: Topology, service: Service) -> Iterator[Problem]:
+    for name, attachment in service.networks.items():
+        network = topology.networks.get(name)
+        if network is None:
+            continue
+        if not network.attachable:
+            yield f"networks.{name}", f"a plain container needs `attachable: true` in network {name}"
+        if attachment.ipv4_address:
+            yield from _static(name, network, attachment.ipv4_address)
+
+
+def _static(name: str, network: Network, text: str) -> Iterator[Problem]:
+    """The engine takes an address only from a subnet that the user configured."""
+    address = ipaddress.ip_address(text)
+    if not any(address in ipaddress.ip_network(subnet) for subnet in network.subnets):
+        yield f"networks.{name}.ipv4_address", f"{text} is in no configured subnet of network {name}"
+
+
+def _scheduled(service: Service) -> Iterator[Problem]:
+    for network, attachment in service.networks.items():
+        if attachment.ipv4_address:
+            message = "Swarm has no static addresses for scheduled services; `node` makes a plain container"
+            yield f"networks.{network}.ipv4_address", message
+    yield from _endpoint_mode(service)
+
+
+def _hostnames(topology: Topology, name: str, nodes: Sequence[NodePlan]) -> Iterator[Problem]:
+    """Containers are called `web-1`, `edge-n2`, and so must no other service be."""
+    is_global = topology.services[name].effective_deploy.mode == "global"
+    for other in topology.services:
+        prefix, _, suffix = other.rpartition("-")
+        taken = suffix in [node.name for node in nodes] if is_global else suffix.isdigit()
+        if prefix == name and taken:
+            yield "", f"its containers have hostnames like {other!r}, which is also a service"
+
+
+def _endpoint_mode(service: Service) -> Iterator[Problem]:
+    if service.effective_deploy.endpoint_mode != "dnsrr":
+        return
+    for index, port in enumerate(service.ports):
+        if port.mode == "ingress":
+            message = "an ingress port needs endpoint_mode vip; `mode: host` publishes it on the containers' nodes"
+            yield f"ports.{index}", message
+
+
+def _placement(service: Service, nodes: Sequence[NodePlan]) -> Iterator[Problem]:
+    deploy = service.effective_deploy
+    for index, text in enumerate(deploy.placement.constraints):
+        if not is_understood(text):
+            known = ", ".join(UNDERSTOOD)
+            yield f"deploy.placement.constraints.{index}", f"{text!r} is not one of {known} with == or !="
+    fitting = eligible(service, nodes)
+    if not fitting:
+        yield "deploy.placement.constraints", "no node of this topology satisfies them"
+    if deploy.mode == "global" and deploy.replicas != 1:
+        yield "deploy.replicas", "a global service has one container a node"
+    fixed = any(port.mode == "host" and port.published for port in service.ports)
+    if deploy.mode == "replicated" and fixed and deploy.replicas > len(fitting):
+        yield "deploy.replicas", f"a host port is free once a node, and {len(fitting)} nodes are eligible"
+
+
+def _subnets(topology: Topology, nodes: Sequence[NodePlan]) -> Iterator[Problem]:
+    """Swarm gives an address to every container, to every node (its load balancer) and to every VIP."""
+    for name, network in topology.networks.items():
+        if not network.subnets or any(":" in subnet for subnet in network.subnets):
+            continue
+        needed, room = _needed(topology, name, len(nodes)), _room(network)
+        if needed > room:
+            message = f"room for {room} addresses; its containers and nodes need {needed}"
+            yield f"networks.{name}.ipam.config.0.subnet", message
+
+
+def _needed(topology: Topology, network: str, nodes: int) -> int:
+    needed = nodes
+    for service in topology.services.values():
+        if network not in service.networks:
+            continue
+        deploy = service.effective_deploy
+        needed += not service.node and deploy.endpoint_mode == "vip"
+        needed += 1 if service.node else deploy.replicas if deploy.mode == "replicated" else nodes
+    return needed
+
+
+def _room(network: Network) -> int:
+    ranges = [config.ip_range or config.subnet for config in network.ipam.config if config.subnet]
+    return sum(max(0, ipaddress.ip_network(text).num_addresses - RESERVED) for text in ranges if text)

@@ -1,0 +1,98 @@
+"""Execution of a plan's steps: phase by phase, in a phase node by node at once."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Sequence
+
+from harness.model.errors import HarnessError
+from harness.model.plan import Plan, Step
+from harness.orchestrators.swarm.hosts import each, failure, script, ticks
+from harness.ports import Cluster, Host, Progress, Result
+
+#: A worker learns of an attachable network when its first container asks for it; the answer may come too late.
+_ATTACH_RACE = re.compile(r"could not attach to network|attaching to network failed", re.IGNORECASE)
+ATTACH_TIMEOUT_S = 20.0
+#: What `docker run` leaves of a container that never started.
+_REMOVE_CREATED = (
+    'ids=$(docker ps -aq --filter "name=^$1$" --filter status=created) || exit 1; [ -z "$ids" ] || docker rm $ids'
+)
+_GONE = re.compile(
+    r"no such (container|network|volume)|network \S+ not found|nothing found in stack", re.IGNORECASE
+)
+#: Removal is asynchronous: tasks hold their networks and volumes for a while.
+_BUSY = re.compile(r"in use|has active endpoints|removal of container \S+ is already in progress", re.IGNORECASE)
+
+Execute = Callable[[Host, Plan, Step], None]
+
+
+def execute(cluster: Cluster, plan: Plan, steps: Sequence[Step], how: Execute, progress: Progress) -> None:
+    """All steps of a phase end before the next one begins. Raises what `how` raises."""
+    for phase, group in itertools.groupby(steps, key=lambda step: step.phase):
+        mine = list(group)
+        progress(f"{phase}: {len(mine)} step{'s' if len(mine) > 1 else ''}")
+        by_node = {name: [step for step in mine if step.node == name] for name in cluster.hosts}
+        each(
+            [cluster.hosts[name] for name, own in by_node.items() if own],
+            lambda host, by_node=by_node: _in_turn(host, plan, by_node[host.name], how),  # type: ignore[misc]
+        )
+
+
+def _in_turn(host: Host, plan: Plan, steps: Sequence[Step], how: Execute) -> None:
+    for step in steps:
+        how(host, plan, step)
+
+
+def make(host: Host, plan: Plan, step: Step) -> None:
+    """Run a step once; `docker run` again only where its container never came to be. Raises CommandFailed."""
+    result = _run(host, plan, step)
+    if not result.ok and _is_attach_race(step, result):
+        result = _again(host, plan, step, result)
+    if not result.ok:
+        raise failure(host, step.argv, result)
+
+
+def unmake(errors: list[HarnessError]) -> Execute:
+    """Undo a step; an error is kept in `errors`, so that the steps after it are tried as well."""
+
+    def attempt(host: Host, plan: Plan, step: Step) -> None:
+        try:
+            _remove(host, plan, step)
+        except HarnessError as error:
+            errors.append(error)
+
+    return attempt
+
+
+def _remove(host: Host, plan: Plan, step: Step) -> None:
+    """Run an undo step until it is done, or what it removes is not there. Raises CommandFailed."""
+    result = Result(0, "", "")
+    for _ in ticks(step.timeout_s):
+        result = _run(host, plan, step)
+        if result.ok or _GONE.search(result.output):
+            return
+        if not _BUSY.search(result.output):
+            break
+    raise failure(host, step.argv, result)
+
+
+def _run(host: Host, plan: Plan, step: Step) -> Result:
+    document = plan.document(step.document).text.encode() if step.document else b""
+    return host.run(step.argv, timeout_s=step.timeout_s, stdin=document)
+
+
+def _is_attach_race(step: Step, result: Result) -> bool:
+    return step.argv[:2] == ("docker", "run") and bool(_ATTACH_RACE.search(result.output))
+
+
+def _again(host: Host, plan: Plan, step: Step, result: Result) -> Result:
+    name = step.argv[step.argv.index("--name") + 1]
+    for _ in ticks(ATTACH_TIMEOUT_S):
+        removed = host.run(script(_REMOVE_CREATED, name), timeout_s=step.timeout_s)
+        if not removed.ok:
+            return result
+        result = _run(host, plan, step)
+        if result.ok or not _is_attach_race(step, result):
+            return result
+    return result

@@ -1,0 +1,115 @@
+"""From a topology to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+
+from harness.model.errors import UsageError
+from harness.model.plan import Demand, NetworkPlan, Plan, VolumePlan
+from harness.model.topology import Topology
+from harness.planner.nodes import node_plans
+from harness.planner.problems import problems
+from harness.planner.seams import Choice
+from harness.planner.targets import targets
+from harness.ports import Declared
+
+
+def plan(
+    topology: Topology,
+    choice: Choice,
+    *,
+    run: str,
+    seed: int,
+    workload_image: str,
+    wire_mtu: int = 1500,
+    demands: Sequence[Demand] = (),
+) -> Plan:
+    """The plan of one run: same arguments, same plan. Raises UsageError where `problems` finds any.
+
+    `demands` are those of the provider, of the checks and of the faults; drivers' and orchestrator's are merged
+    in, so that a provider knows all of them before it makes a host. `undo` is in the order of execution.
+    """
+    _refuse(problems(topology, choice, wire_mtu=wire_mtu))
+    nodes = node_plans(topology)
+    bare = Plan(
+        run=run,
+        topology=topology,
+        provider=topology.cluster.provider,
+        orchestrator=topology.cluster.orchestrator,
+        seed=seed,
+        nodes=nodes,
+        demands=merge_demands(chain(demands, _demands(topology, choice))),
+        targets=tuple(targets(topology, choice.rendering, nodes)),
+        networks=tuple(_network_plans(topology, choice, wire_mtu)),
+        volumes=tuple(_volume_plans(topology, choice)),
+        checks=tuple(topology.checks),
+        notes=tuple(choice.rendering.notes(topology)),
+    )
+    return _with_steps(bare, choice, workload_image)
+
+
+def merge_demands(demands: Iterable[Demand]) -> tuple[Demand, ...]:
+    """One demand for each feature, part and wish, in order of appearance; nodes add up, none means all."""
+    merged: dict[tuple[str, str, str], Demand] = {}
+    for demand in demands:
+        key = (demand.feature, demand.wanted_by, demand.part)
+        known = merged.get(key, demand)
+        everywhere = not (known.nodes and demand.nodes)
+        nodes = () if everywhere else tuple(dict.fromkeys((*known.nodes, *demand.nodes)))
+        merged[key] = replace(demand, nodes=nodes)
+    return tuple(merged.values())
+
+
+def _refuse(found: Sequence[tuple[str, str]]) -> None:
+    if found:
+        raise UsageError("\n".join(f"{key}: {message}" for key, message in found))
+
+
+def _demands(topology: Topology, choice: Choice) -> Iterator[Demand]:
+    for name, network in topology.networks.items():
+        driver = choice.network(topology, name)
+        yield from driver.demands(name, network) if driver else ()
+    for name, volume in topology.volumes.items():
+        storage = choice.volume(topology, name)
+        yield from storage.demands(name, volume) if storage else ()
+    yield from choice.rendering.demands(topology)
+
+
+def _network_plans(topology: Topology, choice: Choice, wire_mtu: int) -> Iterator[NetworkPlan]:
+    for name, network in topology.networks.items():
+        if driver := choice.network(topology, name):
+            yield driver.plan(name, network, wire_mtu)
+
+
+def _volume_plans(topology: Topology, choice: Choice) -> Iterator[VolumePlan]:
+    for name, volume in topology.volumes.items():
+        if driver := choice.volume(topology, name):
+            yield driver.plan(name, volume)
+
+
+def _with_steps(bare: Plan, choice: Choice, image: str) -> Plan:
+    networks = dict(_declared_networks(bare, choice))
+    volumes = dict(_declared_volumes(bare, choice))
+    services = choice.rendering.declare(bare, networks, volumes, image)
+    made = [*networks.values(), *volumes.values(), services]
+    undone = [services, *reversed(volumes.values()), *reversed(networks.values())]
+    return replace(
+        bare,
+        steps=tuple(step for part in made for step in part.steps),
+        undo=tuple(step for part in undone for step in part.undo),
+        documents=tuple(document for part in made for document in part.documents),
+    )
+
+
+def _declared_networks(bare: Plan, choice: Choice) -> Iterator[tuple[str, Declared]]:
+    for name, network in bare.topology.networks.items():
+        if driver := choice.network(bare.topology, name):
+            yield name, driver.declare(name, network, bare)
+
+
+def _declared_volumes(bare: Plan, choice: Choice) -> Iterator[tuple[str, Declared]]:
+    for name, volume in bare.topology.volumes.items():
+        if driver := choice.volume(bare.topology, name):
+            yield name, driver.declare(name, volume, bare)

@@ -1,0 +1,48 @@
+"""What the planner is handed: the drivers, and how an orchestrator writes services down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.model.plan import Demand, NodePlan, Plan
+from harness.model.topology import Service, Topology
+from harness.ports import Declared, NetworkDriver, VolumeDriver
+
+
+class Rendering(Protocol):
+    """Services in an orchestrator's words. Pure."""
+
+    def demands(self, topology: Topology) -> list[Demand]: ...
+
+    def problems(self, topology: Topology, nodes: Sequence[NodePlan]) -> list[tuple[str, str]]:
+        """What changes the experiment and cannot be expressed: (dotted key, message)."""
+
+    def notes(self, topology: Topology) -> list[str]:
+        """What has no meaning here, or means something else than a reader may think."""
+
+    def eligible(self, service: Service, nodes: Sequence[NodePlan]) -> list[str]:
+        """The nodes on which a scheduled service may run."""
+
+    def declare(
+        self, plan: Plan, networks: Mapping[str, Declared], volumes: Mapping[str, Declared], image: str
+    ) -> Declared:
+        """Steps, undo steps (in the order in which they are executed) and documents of all services."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One orchestrator: its rendering, and the drivers by (orchestrator, driver)."""
+
+    rendering: Rendering
+    networks: Mapping[tuple[str, str], NetworkDriver]
+    volumes: Mapping[tuple[str, str], VolumeDriver]
+
+    def network(self, topology: Topology, name: str) -> NetworkDriver | None:
+        key = (topology.cluster.orchestrator, topology.networks[name].driver)
+        return self.networks.get(key)
+
+    def volume(self, topology: Topology, name: str) -> VolumeDriver | None:
+        key = (topology.cluster.orchestrator, topology.volumes[name].driver)
+        return self.volumes.get(key)
