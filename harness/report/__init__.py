@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
-from harness.model.history import History
-from harness.model.plan import Plan
-from harness.model.run import Run
+from harness.report.html import write_html
+from harness.report.junit import write_junit
+from harness.report.results import write_results
+from harness.report.terminal import print_run
+from harness.report.view import RunView
+
+__all__ = ["RunView", "print_run", "write_all", "write_html", "write_junit", "write_results"]
 
 
-@dataclass(frozen=True)
-class RunView:
-    """All that a report is made of. `env` is env.json: versions, kernel, what is known of each node."""
-
-    run: Run
-    plan: Plan
-    history: History
-    env: Mapping[str, Any]
+def write_all(view: RunView, folder: Path) -> None:
+    """Write verdicts.json, results.json, junit.xml and report.html into `folder`. Raises EnvironmentBroken."""
+    write_results(view.run, folder)
+    write_junit(view.run, folder / "junit.xml")
+    write_html(view, folder / "report.html")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -91,11 +92,9 @@ class Question:
         return f"{network}by {self.via}, IPv{self.family}"
 
 
-def natural(name: str) -> tuple[tuple[str, int], ...]:
+def natural(name: str) -> tuple[tuple[int, str], ...]:
     """Sorts web.2 before web.10."""
-    return tuple(
-        (part, 0) if not part.isdigit() else ("", int(part)) for part in name.replace("n", "n.").split(".")
-    )
+    return tuple((int(part) if part.isdigit() else -1, part) for part in re.split(r"([0-9]+)", name))
 
 
 def matrices(history: History, verdict: Verdict) -> list[Matrix]:

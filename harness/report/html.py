@@ -1,0 +1,279 @@
+"""report.html: one file that works from a disk without a network, in light and dark, on a desk and on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from harness.model.history import History
+from harness.model.verdict import Promise, Verdict
+from harness.report import charts, series
+from harness.report.mesh import LETTERS, PROTOCOLS, Matrix, crop, matrices, overview
+from harness.report.names import Asked, asked
+from harness.report.scene import scene
+from harness.report.text import again, clean, figure, headline, labelled, listed, plural, seconds, write_text
+from harness.report.view import RunView
+
+MAX_BYTES = 2_000_000
+_SYMBOL = {"pass": "✓", "unknown": "?", "fail": "✕"}
+_WORD = {"pass": "Passed", "unknown": "Unknown", "fail": "Failed"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much detail a report holds. What is left out is said in the report and stands in results.json."""
+
+    cells: int = 6000
+    marks: int = 10_000
+    lanes: int = 40
+    charts: int = 24
+    rows: int = 200
+    side: int = 40
+
+    def halved(self) -> Limits:
+        return Limits(*(value // 2 for value in vars(self).values()))
+
+
+def write_html(view: RunView, path: Path) -> None:
+    """Write the report, below MAX_BYTES for a run of any size. Raises EnvironmentBroken."""
+    limits = Limits()
+    page = render(view, path.parent, limits)
+    while len(page.encode()) >= MAX_BYTES and limits.rows > 1:
+        limits = limits.halved()
+        page = render(view, path.parent, limits)
+    write_text(path, page)
+
+
+def render(view: RunView, folder: Path, limits: Limits) -> str:
+    """The page as text."""
+    run = view.run
+    facts = {
+        "run": run, "plan": view.plan, "headline": headline(run), "symbol": _SYMBOL, "word": _WORD,
+        "tally": _tally(run.checks, len(run.all_skipped)), "scene": scene(view.history, view.plan),
+        "checks": [_check(check, limits) for check in run.checks], "meshes": list(_meshes(view, limits)),
+        "legend": LETTERS, "promises": _promises(run.checks), "charts": list(_charts(view, limits)),
+        "timelines": list(_timelines(view, limits)), "names": list(_names(view, limits)),
+        "environment": _environment(view.env, limits), "commands": again(run, folder), "limits": limits,
+        "notes": view.plan.notes[: limits.rows],
+    }  # fmt: skip
+    return _environment_of_templates().get_template("report.html.j2").render(**facts)
+
+
+def _environment_of_templates() -> jinja2.Environment:
+    loader = jinja2.PackageLoader("harness.report", "templates")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else clean(value),
+    )  # fmt: skip
+    environment.filters.update(seconds=seconds, figure=figure, plural=plural, listed=listed, clean=clean)
+    return environment
+
+
+def _tally(checks: Sequence[Verdict], skipped: int) -> list[tuple[str, int, str]]:
+    by = {kind: sum(check.verdict == kind for check in checks) for kind in ("pass", "fail", "unknown")}
+    words = (("pass", "passed"), ("fail", "failed"), ("unknown", "unknown"))
+    return [(word, by[kind], kind) for kind, word in words] + [("skipped", skipped, "skipped")]
+
+
+def _check(check: Verdict, limits: Limits) -> dict[str, Any]:
+    """What the page shows of one verdict."""
+    counts = (
+        ("correct", check.correct),
+        ("wrong", check.wrong),
+        ("no value", check.no_value),
+        ("ignored", check.ignored),
+    )
+    figures = [labelled(name, value) for name, value in list(check.figures.items())[: limits.rows]]
+    return {
+        "verdict": check,
+        "counts": [(name, count) for name, count in counts if count],
+        "figures": figures,
+        "operations": [(node, _kinds(kinds)) for node, kinds in list(check.operations.items())[: limits.rows]],
+        "failures": check.failures[: limits.rows],
+        "hidden": max(0, len(check.failures) - limits.rows),
+        "witnesses": [promise for promise in check.promises if promise.witness][: limits.rows],
+    }
+
+
+def _kinds(kinds: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
+
+
+# --- who reached whom ----------------------------------------------------------------------------------------
+
+
+def _meshes(view: RunView, limits: Limits) -> Iterator[dict[str, Any]]:
+    left = limits.cells
+    for check in view.run.checks:
+        parts = matrices(view.history, check)
+        if not parts:
+            continue
+        whole = _heat(overview(check.id, parts), limits.side)
+        left -= whole["size"]
+        small = []
+        for part in parts if len(parts) > 1 else []:
+            if left < len(part.cells):
+                break
+            small.append(_heat(part, limits.side // 2))
+            left -= small[-1]["size"]
+        rest = parts[len(small) :] if len(parts) > 1 else []
+        yield {
+            "check": check,
+            "whole": whole,
+            "parts": small,
+            "rest": [(part.view, part.bad, len(part.cells)) for part in rest],
+        }
+
+
+def _heat(matrix: Matrix, side: int) -> dict[str, Any]:
+    """A matrix as a table: per cell a class, a letter and what it means."""
+    rows, columns = crop(matrix, max(2, side))
+    shown = sum((row, column) in matrix.cells for row in rows for column in columns)
+    body = [(row, [_heat_cell(matrix, row, column) for column in columns]) for row in rows]
+    return {
+        "view": matrix.view, "columns": columns, "rows": body, "bad": matrix.bad, "pairs": len(matrix.cells),
+        "hidden": len(matrix.cells) - shown, "size": len(rows) * len(columns),
+    }  # fmt: skip
+
+
+def _heat_cell(matrix: Matrix, row: str, column: str) -> tuple[str, str, str]:
+    cell = matrix.cells.get((row, column))
+    if cell is None:
+        return "none", "", ""
+    if not cell.bad:
+        return cell.state, "·" if cell.state == "ok" else "–", f"{row} to {column}: {cell.words}"
+    protocols = {answer.protocol for answer in cell.bad}
+    probed = {answer.protocol for answer in cell.answers}
+    letters = "".join(dict.fromkeys(LETTERS.get(answer.label, "?") for answer in cell.bad))
+    some = "".join(protocol[0] for protocol in PROTOCOLS if protocol in protocols) if protocols != probed else ""
+    return "bad", f"{letters[:2]}{some and f' {some}'}", f"{row} to {column}: {cell.words}"
+
+
+# --- promises ------------------------------------------------------------------------------------------------
+
+
+def _promises(checks: Sequence[Verdict]) -> dict[str, Any]:
+    """Promises in rows, checks in columns."""
+    measured = [check for check in checks if check.promises]
+    names = list(dict.fromkeys(promise.name for check in measured for promise in check.promises))
+    by: dict[tuple[str, str], Promise] = {(check.id, p.name): p for check in measured for p in check.promises}
+    return {
+        "columns": [(check.id, check.target) for check in measured],
+        "rows": [(name, [by.get((check.id, name)) for check in measured]) for name in names],
+    }
+
+
+# --- charts --------------------------------------------------------------------------------------------------
+
+
+def _charts(view: RunView, limits: Limits) -> Iterator[tuple[str, str, Markup]]:
+    """(check, caption, picture), those of failed checks first, until the limit."""
+    order = sorted(view.run.checks, key=lambda check: check.verdict == "pass")
+    count = 0
+    for check in order:
+        for caption, picture in _charts_of(view.history.only(check=check.id)):
+            if count >= limits.charts:
+                return
+            count += 1
+            yield check.id, caption, picture
+
+
+def _charts_of(rows: History) -> Iterator[tuple[str, Markup]]:
+    clock = series.Clock.of(rows)
+    faults = series.bands(rows, clock)
+    rates, width = series.append_rates(rows, clock)
+    beats, appends = series.beat_latencies(rows, clock), series.append_latencies(rows, clock)
+    flows, pairs = series.stream_rates(rows), series.round_trips(rows)
+    if rates:
+        yield (
+            f"Acknowledged appends a second, in steps of {seconds(width)}",
+            charts.rates_chart("Append rate", rates, clock, faults),
+        )
+    if appends:
+        yield "How long an append took", charts.latency_chart("Append latency", appends, clock, faults)
+    if beats:
+        yield "Round trips on kept connections", charts.latency_chart("Kept connections", beats, clock, faults)
+    if flows:
+        yield "Throughput: median, 1st to 99th percentile", charts.speed_chart("Throughput", flows)
+    if pairs:
+        yield "Round trip: median, 1st to 99th percentile", charts.round_trip_chart("Round trip", pairs)
+
+
+def _timelines(view: RunView, limits: Limits) -> Iterator[dict[str, Any]]:
+    """One a check, as long as there are marks left. Checks with a fault or without a pass come first."""
+    faulted = {fault.check for fault in view.run.faults}
+    order = sorted(view.run.checks, key=lambda check: (check.id not in faulted, check.verdict == "pass"))
+    left = limits.marks
+    for check in order:
+        rows = view.history.only(check=check.id)
+        clock = series.Clock.of(rows)
+        lanes = series.lanes(rows, clock)
+        if not lanes or left <= 0:
+            continue
+        shown = sorted(lanes, key=lambda lane: not lane.outcome.any())[: limits.lanes]
+        shown = [lane for lane in lanes if any(lane is one for one in shown)]
+        picture, drawn = charts.timeline_chart(
+            f"Timeline of {check.id}", shown, clock, series.bands(rows, clock), left
+        )
+        left -= drawn
+        operations = sum(len(lane.start_s) for lane in lanes)
+        yield {
+            "check": check,
+            "picture": picture,
+            "operations": operations,
+            "marks": drawn,
+            "hidden": len(lanes) - len(shown),
+        }
+
+
+# --- names, environment ---------------------------------------------------------------------------------------
+
+
+def _names(view: RunView, limits: Limits) -> Iterator[dict[str, Any]]:
+    for check in view.run.checks:
+        entries = asked(view.history.only(check=check.id, f=["dns", "truth"]), view.plan)[: limits.rows]
+        if entries:
+            phases = list(dict.fromkeys(entry.phase for entry in entries))
+            keys = list(dict.fromkeys((entry.network, entry.name) for entry in entries))
+            by: dict[tuple[str, str, str], Asked] = {(e.network, e.name, e.phase): e for e in entries}
+            rows = [
+                (network, name, [by.get((network, name, phase)) for phase in phases]) for network, name in keys
+            ]
+            yield {"check": check, "phases": phases, "rows": rows}
+
+
+def _environment(env: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
+    """Single values, and tables of those that map names to facts (`nodes`)."""
+    tables = {key: value for key, value in env.items() if _is_table(value)}
+    flat = [pair for key, value in env.items() if key not in tables for pair in _flat(key, value)]
+    return {"facts": flat[: limits.rows], "tables": [_table(key, value, limits) for key, value in tables.items()]}
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(row, Mapping) for row in value.values())
+
+
+def _table(name: str, value: Mapping[str, Mapping[str, Any]], limits: Limits) -> dict[str, Any]:
+    rows = {
+        key: dict(pair for k, v in row.items() for pair in _flat(k, v))
+        for key, row in list(value.items())[: limits.rows]
+    }
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))[:12]
+    return {
+        "name": name,
+        "columns": columns,
+        "rows": [(key, [row.get(c, "") for c in columns]) for key, row in rows.items()],
+    }
+
+
+def _flat(key: str, value: Any) -> Iterable[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        return [pair for inner, v in value.items() for pair in _flat(f"{key} {inner}", v)]
+    if isinstance(value, list | tuple):
+        return [(clean(key, 80), clean(", ".join(str(part) for part in value), 400))]
+    return [(clean(str(key).replace("_", " "), 80), clean("" if value is None else value, 400))]
