@@ -5,6 +5,7 @@ All of it is plain data and goes into plan.json; `plan_from_json(plan_to_json(p)
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -14,6 +15,11 @@ from harness.model.topology import Check, Topology
 LABEL = "harness.run"
 #: Every cluster, namespace and nft table of a run starts with this: names are labels where there are none.
 PREFIX = "harness-"
+
+
+def cluster_key(topology: Topology) -> str:
+    """Clusters with one key can be used for one another's topologies (`--reuse`)."""
+    return json.dumps(topology.cluster.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
 
 def cluster_name(run: str) -> str:
@@ -125,6 +131,12 @@ class Plan:
     volumes: tuple[VolumePlan, ...] = ()
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
+    #: Demands that the live hosts do not meet: what they name is skipped, by workloads and checkers alike.
+    unmet: tuple[Demand, ...] = ()
+
+    def lacks(self, wanted_by: str, part: str) -> bool:
+        """Whether `part` (`vip`, `ingress`) of `wanted_by` (`service web`) is skipped for a missing feature."""
+        return any(demand.wanted_by == wanted_by and demand.part == part for demand in self.unmet)
 
     @property
     def cluster(self) -> str:
@@ -176,6 +188,7 @@ def plan_from_json(data: Mapping[str, Any]) -> Plan:
             volumes=tuple(_volume(row) for row in data["volumes"]),
             checks=tuple(Check.model_validate(row) for row in data["checks"]),
             notes=tuple(data["notes"]),
+            unmet=tuple(_demand(row) for row in data["unmet"]),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"plan.json lacks or misspells {error}") from error

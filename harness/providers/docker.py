@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import json
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ from typing import Any
 
 from harness.model.errors import CommandFailed, EnvironmentBroken, HarnessError, UsageError
 from harness.model.places import SHARED_DIR
-from harness.model.plan import LABEL, PREFIX, Demand, Plan
+from harness.model.plan import LABEL, PREFIX, Demand, Plan, cluster_key
 from harness.model.topology import Topology
 from harness.ports import Cluster, ClusterInfo, Progress
 from harness.providers import engine as engines
@@ -49,12 +48,6 @@ PARALLEL = 8
 #: Wires are /24s of this block: outside Docker's default pools (172.17-31, 192.168) and of most topologies.
 WIRE_BLOCK = ipaddress.IPv4Network("10.213.0.0/16")
 WIRE_TRIES = 20
-
-
-def cluster_key(topology: Topology) -> str:
-    """Clusters with one key can be used for one another's topologies (`--reuse`)."""
-    spec = topology.cluster.model_dump(mode="json")
-    return json.dumps(spec, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -271,7 +264,9 @@ def _taken_subnets(engine: Engine, plan: Plan) -> Iterator[str]:
         yield from (subnet for subnet in network.subnets if ":" not in subnet)
     networks = _ask(engine, "network", "ls", "-q").split()
     # networks of other runs may go away between the two calls: what is left is still told
-    told = _ask(engine, "network", "inspect", "--format", "{{range .IPAM.Config}}{{println .Subnet}}{{end}}", *networks)
+    told = _ask(
+        engine, "network", "inspect", "--format", "{{range .IPAM.Config}}{{println .Subnet}}{{end}}", *networks
+    )
     yield from (subnet for subnet in told.split() if ":" not in subnet)
 
 

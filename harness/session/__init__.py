@@ -1,0 +1,25 @@
+"""The core: what `harness` and the pytest plugin both stand on. The only room that knows every implementation."""
+
+from harness.session.clusters import cluster_infos, down, down_all, find, heal, up
+from harness.session.judging import judge_run
+from harness.session.options import Options
+from harness.session.planning import make_plan, topology_of
+from harness.session.registries import CATALOG, provider
+from harness.session.running import RunResult, run
+
+__all__ = [
+    "CATALOG",
+    "Options",
+    "RunResult",
+    "cluster_infos",
+    "down",
+    "down_all",
+    "find",
+    "heal",
+    "judge_run",
+    "make_plan",
+    "provider",
+    "run",
+    "topology_of",
+    "up",
+]

@@ -1,0 +1,119 @@
+"""Clusters apart from runs: up, list, find, heal, down. From labels alone: nothing is remembered in files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from harness import faults, features
+from harness.model.errors import EnvironmentBroken, HarnessError
+from harness.model.plan import Demand, Plan, cluster_name
+from harness.ports import Cluster, ClusterInfo, Host, Orchestrator, Progress, Provider
+from harness.session.registries import PROVIDERS, orchestrator, provider
+from harness.transport.agent import Agent
+
+AGENT_TIMEOUT_S = 20.0
+HEAL_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Live:
+    """A deployed plan: the cluster, who made and orchestrates it, and what its hosts turned out to lack."""
+
+    plan: Plan
+    cluster: Cluster
+    provider: Provider
+    orchestrator: Orchestrator
+    unmet: tuple[tuple[Demand, str], ...] = ()
+
+
+def up(plan: Plan, progress: Progress) -> Live:
+    """Nodes, orchestrator, networks and services of `plan`. When it fails, what was made is gone again."""
+    chosen = provider(plan.provider)
+    cluster = chosen.up(plan, progress)
+    try:
+        return deploy(plan, cluster, chosen, progress)
+    except BaseException:
+        progress(f"{cluster.name} could not be set up: removing it")
+        chosen.down(cluster.name)
+        raise
+
+
+def deploy(plan: Plan, cluster: Cluster, chosen: Provider, progress: Progress) -> Live:
+    """Everything of `plan` on a cluster whose nodes are there."""
+    engine = orchestrator(plan.orchestrator)
+    engine.join(cluster, plan, progress)
+    unmet = tuple(features.missing(cluster, plan.demands))
+    for demand, what in unmet:
+        progress(f"missing: {what}, wanted by {demand.wanted_by}{f' ({demand.part})' if demand.part else ''}")
+    _refuse_unusable(unmet)
+    engine.apply(cluster, plan, progress)
+    return Live(plan, cluster, chosen, engine, unmet)
+
+
+def _refuse_unusable(unmet: tuple[tuple[Demand, str], ...]) -> None:
+    """A network or provider that cannot work at all; parts, and checks, are skipped instead."""
+    for demand, what in unmet:
+        if not demand.part and not demand.wanted_by.startswith("check "):
+            raise EnvironmentBroken(
+                f"{demand.wanted_by} cannot work here: the hosts lack {what}",
+                hint=features.FEATURES[demand.feature].mend,
+            )
+
+
+@contextmanager
+def agents_of(hosts: Mapping[str, Host]) -> Iterator[dict[str, Agent]]:
+    """An agent on every host, closed at the end."""
+    started: dict[str, Agent] = {}
+    try:
+        for name, host in hosts.items():
+            started[name] = Agent.start(host, timeout_s=AGENT_TIMEOUT_S)
+        yield started
+    finally:
+        for agent in started.values():
+            agent.close()
+
+
+def cluster_infos() -> list[ClusterInfo]:
+    return [info for name in PROVIDERS for info in provider(name).clusters()]
+
+
+def find(name: str) -> Cluster:
+    """Raises UsageError, naming the clusters that are there."""
+    return provider(_provider_of(name)).find(name)
+
+
+def _provider_of(name: str) -> str:
+    known = {info.name: info.provider for info in cluster_infos()}
+    return known.get(cluster_name(name.removeprefix("harness-")), "docker")
+
+
+def heal(name: str) -> list[str]:
+    """Undo every fault on a cluster, whoever injected it, also after kill -9. Returns what was undone."""
+    cluster = find(name)
+    healed = []
+    for fault in faults.REGISTRY.values():
+        if fault.rights <= cluster.rights:
+            healed += fault.heal(cluster, timeout_s=HEAL_TIMEOUT_S)
+    return healed
+
+
+def down(name: str) -> list[str]:
+    """Remove one cluster by its name or run. Returns what was removed; empty where nothing was there."""
+    return [line for each in PROVIDERS for line in provider(each).down(name)]
+
+
+def down_all(progress: Progress) -> list[str]:
+    """Remove every cluster of ours; one that cannot be removed does not keep the others."""
+    removed, errors = [], []
+    for info in cluster_infos():
+        progress(f"removing {info.name}")
+        try:
+            removed += down(info.name)
+        except HarnessError as error:
+            errors.append(error)
+    removed += down("")  # what carries no container any more: an engine of ours without clusters
+    if errors:
+        raise errors[0]
+    return removed

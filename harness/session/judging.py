@@ -1,0 +1,107 @@
+"""From rows to verdicts and a report: the same for a run that has just ended and for one of last year."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import checkers, report
+from harness.model.errors import UsageError
+from harness.model.history import History
+from harness.model.plan import Plan
+from harness.model.run import FaultRecord, Run, overall, run_from_json
+from harness.model.verdict import Outcome, Skip, Verdict
+from harness.session.folder import RunFolder
+from harness.transport.recorder import read_history
+
+BROKE_OFF = "broke off: "
+
+
+def judge(history: History, plan: Plan, stopped: Mapping[str, str], skipped: Iterable[Skip]) -> list[Verdict]:
+    """One verdict a check that ran. `stopped` maps a check to why it broke off: at best unknown then."""
+    left_out = {skip.check for skip in skipped if not skip.part}
+    verdicts = []
+    for check in plan.checks:
+        if check.id not in left_out:
+            verdicts.append(_stopped(checkers.judge(history, plan, check), stopped.get(check.id)))
+    return verdicts
+
+
+def _stopped(verdict: Verdict, why: str | None) -> Verdict:
+    if why is None:
+        return verdict
+    outcome: Outcome = "fail" if verdict.verdict == "fail" else "unknown"
+    return dataclasses.replace(verdict, verdict=outcome, reason=f"{BROKE_OFF}{why}")
+
+
+def fault_records(history: History) -> tuple[FaultRecord, ...]:
+    """From the `fault` rows: one record an injection, in seconds since the first row of its check."""
+    records = []
+    rows = sorted(history.only(f=["fault", "felt"]).ops(), key=lambda op: op.start_ns)
+    for op in rows:
+        if op.f != "fault" or op.value != "inject":
+            continue
+        same = [
+            o for o in rows if o.start_ns >= op.start_ns and (o.check, o.key, o.at) == (op.check, op.key, op.at)
+        ]
+        healed = next((o for o in same if o.f == "fault" and o.value == "heal"), None)
+        end_ns = healed.end_ns if healed else max(o.end_ns for o in same)
+        felt = any(o.f == "felt" and o.outcome == "ok" and o.start_ns <= end_ns for o in same)
+        origin = int(history.only(check=op.check)["start_ns"].min())
+        records.append(
+            FaultRecord(
+                name=op.key,
+                check=op.check,
+                targets=tuple(op.at.split(",")),
+                start_s=(op.start_ns - origin) / 1e9,
+                end_s=(end_ns - origin) / 1e9,
+                felt=felt,
+                healed=healed is not None and healed.outcome == "ok",
+            )
+        )
+    return tuple(records)
+
+
+def judge_run(path: Path, *, only: Sequence[str] = ()) -> tuple[Run, Path]:
+    """Judge a run folder again with the checkers of this version and write its report anew.
+
+    Raises UsageError where `path` is no run, or its history is damaged.
+    """
+    if not path.is_dir():
+        raise UsageError(f"{path}: there is no such run folder", hint="`ls runs/` shows the runs that are there")
+    folder = RunFolder(path)
+    plan = folder.read_plan()
+    history = read_history(path)
+    earlier = _earlier(folder, plan)
+    if only:
+        plan = dataclasses.replace(plan, checks=tuple(c for c in plan.checks if c.id in only or c.kind in only))
+    stopped = {c.id: c.reason.removeprefix(BROKE_OFF) for c in earlier.checks if c.reason.startswith(BROKE_OFF)}
+    verdicts = judge(history, plan, stopped, earlier.skipped)
+    verdict = overall(verdicts, error=earlier.error, skipped=earlier.skipped)
+    run = dataclasses.replace(earlier, checks=tuple(verdicts), verdict=verdict, faults=fault_records(history))
+    write_report(run, plan, history, folder.read_json("env.json"), folder)
+    return run, path
+
+
+def write_report(run: Run, plan: Plan, history: History, env: Mapping[str, Any], folder: RunFolder) -> None:
+    report.write_all(report.RunView(run, plan, history, env), folder.path)
+
+
+def _earlier(folder: RunFolder, plan: Plan) -> Run:
+    """What results.json says of the run; of one that was killed before it could be written: what the plan says."""
+    try:
+        return run_from_json(folder.read_json("results.json"))
+    except ValueError:
+        return Run(
+            id=folder.path.resolve().name,
+            topology=plan.topology.name,
+            provider=plan.provider,
+            orchestrator=plan.orchestrator,
+            seed=plan.seed,
+            verdict="unknown",
+            error="the run ended before it wrote its results",
+            started="",
+            duration_s=0.0,
+        )

@@ -1,0 +1,40 @@
+"""What a caller may choose; the command line and pytest's options fill it in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.model.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Options:
+    """`settings` are `--set` pairs. `seed` None: one is drawn, and stands in the report. `only` are checks' ids or
+    kinds. `keep` leaves the cluster, `reuse` takes one that was left and fits.
+    """
+
+    provider: str | None = None
+    orchestrator: str | None = None
+    workload_image: str | None = None
+    runs_dir: Path = Path("runs")
+    no_skip: bool = False
+    seed: int | None = None
+    keep: bool = False
+    reuse: bool = False
+    only: tuple[str, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def overrides(self) -> tuple[tuple[str, str], ...]:
+        """All that is laid over the file, `--provider` and `--orchestrator` last."""
+        named = (("cluster.provider", self.provider), ("cluster.orchestrator", self.orchestrator))
+        return (*self.settings, *((key, value) for key, value in named if value is not None))
+
+
+def parse_setting(text: str) -> tuple[str, str]:
+    """`cluster.nodes.worker=4` as a pair. Raises UsageError."""
+    key, separator, value = text.partition("=")
+    if not separator or not key.strip():
+        raise UsageError(f"--set takes KEY=VALUE, such as cluster.nodes.worker=4, not {text!r}")
+    return key.strip(), value

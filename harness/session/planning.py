@@ -1,0 +1,59 @@
+"""From a file to a plan: nothing is changed, nothing is asked of an engine."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from harness import faults, loader, planner, workloads
+from harness.model.errors import UsageError
+from harness.model.plan import Demand, Plan
+from harness.model.topology import Check, Topology
+from harness.providers import images
+from harness.session.options import Options
+from harness.session.registries import CATALOG, CHOICES, orchestrator, provider
+
+
+def new_run() -> str:
+    """A run's name: sorts by time, unique enough for two runs that start in one second."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+
+
+def topology_of(path: Path, options: Options) -> Topology:
+    """The topology with the options laid over it. Raises TopologyError."""
+    return loader.load(path, CATALOG, options.overrides)
+
+
+def make_plan(topology: Topology, options: Options, *, run: str) -> Plan:
+    """Raises UsageError where the topology cannot be expressed, or `only` names no check."""
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**31)
+    chosen = topology.model_copy(update={"checks": _only(topology.checks, options.only)})
+    return planner.plan(
+        chosen,
+        CHOICES[topology.cluster.orchestrator],
+        run=run,
+        seed=seed,
+        workload_image=options.workload_image or images.tag("workload"),
+        demands=list(_demands(chosen)),
+    )
+
+
+def _only(checks: Sequence[Check], only: Sequence[str]) -> list[Check]:
+    unknown = [name for name in only if not any(name in (check.id, check.kind) for check in checks)]
+    if unknown:
+        there = ", ".join(check.id for check in checks) or "none"
+        raise UsageError(f"--only {unknown[0]}: the topology has no such check", hint=f"its checks are: {there}")
+    return [check for check in checks if not only or check.id in only or check.kind in only]
+
+
+def _demands(topology: Topology) -> Iterator[Demand]:
+    yield from provider(topology.cluster.provider).demands(topology)
+    yield from orchestrator(topology.cluster.orchestrator).demands(topology)
+    for check in topology.checks:
+        yield from workloads.REGISTRY[check.kind].demands(check, topology)
+        for fault in check.faults:
+            for demand in faults.REGISTRY[fault.fault].demands():
+                yield Demand(demand.feature, f"check {check.id}", part=demand.part, nodes=demand.nodes)

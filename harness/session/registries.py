@@ -1,0 +1,63 @@
+"""Every implementation by name, and the catalogue that the loader is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness import drivers, faults, workloads
+from harness.model.catalog import Catalog, Names
+from harness.model.errors import UsageError
+from harness.model.topology import Topology
+from harness.orchestrators.swarm import Swarm, SwarmRendering
+from harness.planner import Choice, problems
+from harness.ports import Orchestrator, Provider
+from harness.providers.docker import DockerProvider
+
+PROVIDERS: Mapping[str, type[DockerProvider]] = {"docker": DockerProvider}
+ORCHESTRATORS: Mapping[str, type[Swarm]] = {"swarm": Swarm}
+CHOICES: Mapping[str, Choice] = {"swarm": Choice(SwarmRendering(), drivers.REGISTRY, drivers.VOLUMES)}
+
+#: Of the wire between container nodes: a bridge's default.
+WIRE_MTU = 1500
+
+#: Parts of the format that are not built yet: the loader says so, with the line.
+_LATER = {
+    "providers": {"kind", "vagrant", "existing"},
+    "orchestrators": {"kubernetes"},
+    "networks": {"macvlan", "ipvlan", "bridge"},
+    "volumes": {"glusterfs", "cephfs", "nfs"},
+    "stores": {"glusterfs", "cephfs", "nfs", "local"},
+    "faults": {"latency", "loss", "rate", "kill", "restart", "drain", "disk-full", "link-down", "clock-skew"},
+    "checks": {"macvlan", "consistency", "bind-mount", "counter", "register", "close-to-open", "names", "blocks"},
+}
+
+
+def provider(name: str = "docker") -> Provider:
+    if name not in PROVIDERS:
+        raise UsageError(f"provider {name!r} is not supported yet; there is {', '.join(PROVIDERS)}")
+    return PROVIDERS[name]()
+
+
+def orchestrator(name: str) -> Orchestrator:
+    return ORCHESTRATORS[name]()
+
+
+def _names(built: set[str], kind: str) -> Names:
+    return Names(frozenset(built), frozenset(_LATER[kind] - built))
+
+
+def _problems(topology: Topology) -> list[tuple[str, str]]:
+    return problems(topology, CHOICES[topology.cluster.orchestrator], wire_mtu=WIRE_MTU)
+
+
+CATALOG = Catalog(
+    providers=_names(set(PROVIDERS), "providers"),
+    orchestrators=_names(set(ORCHESTRATORS), "orchestrators"),
+    network_drivers=_names({driver for _, driver in drivers.REGISTRY}, "networks"),
+    volume_drivers=_names({driver for _, driver in drivers.VOLUMES}, "volumes"),
+    store_kinds=_names(set(), "stores"),
+    faults=_names(set(faults.REGISTRY), "faults"),
+    checks={name: workload.params for name, workload in workloads.REGISTRY.items()},
+    checks_later=frozenset(_LATER["checks"] - set(workloads.REGISTRY)),
+    problems=_problems,
+)

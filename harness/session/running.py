@@ -1,0 +1,241 @@
+"""One run: up, deploy, checks, verdicts, report, down; on every way out nothing is left behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import __version__, faults, features
+from harness.model.errors import EnvironmentBroken, HarnessError, Interrupted
+from harness.model.plan import Plan, cluster_key
+from harness.model.run import Run, overall
+from harness.model.topology import Check, Topology
+from harness.model.verdict import Skip
+from harness.ports import Progress
+from harness.report import RunView
+from harness.runner import CheckRun, run_checks
+from harness.session import clusters
+from harness.session.clusters import Live, agents_of
+from harness.session.folder import RunFolder
+from harness.session.judging import fault_records, judge, write_report
+from harness.session.options import Options
+from harness.session.planning import make_plan, new_run, topology_of
+from harness.session.registries import orchestrator, provider
+from harness.transport.recorder import Recorder, read_history, to_parquet
+
+#: A cluster is made anew this often after checks that did not restore it.
+MAX_REMAKES = 3
+ENGINE_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """`view` is what the report was made of. `cluster` names the one that was kept, if any."""
+
+    run: Run
+    folder: Path
+    view: RunView
+    error: HarnessError | None = None
+    cluster: str | None = None
+
+
+def run(path: Path, options: Options, progress: Progress) -> RunResult:
+    """Run the topology in `path` and judge it.
+
+    Raises TopologyError or UsageError before anything is made. What breaks later stands in the result's `error`,
+    with a report of all that was recorded until then.
+    """
+    topology = topology_of(path, options)
+    name = new_run()
+    reused = _reusable(topology) if options.reuse else None
+    plan = make_plan(topology, options, run=reused or name)
+    folder = RunFolder.make(options.runs_dir, name)
+    folder.write_plan(plan)
+    for note in plan.notes:
+        progress(f"note: {note}")
+    return _Execution(name, plan, folder, options, progress, reuse=reused is not None).execute()
+
+
+def _reusable(topology: Topology) -> str | None:
+    """The run of a cluster that was kept and has the same shape."""
+    key = cluster_key(topology)
+    return next((info.run for info in clusters.cluster_infos() if info.key == key), None)
+
+
+class _Execution:
+    """The state of one run while it goes on."""
+
+    def __init__(
+        self, name: str, plan: Plan, folder: RunFolder, options: Options, progress: Progress, *, reuse: bool
+    ) -> None:
+        self.name = name
+        self.plan = plan
+        self.folder = folder
+        self.options = options
+        self.progress = progress
+        self.reuse = reuse
+        self.started = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.started_s = time.monotonic()
+        self.skipped: list[Skip] = []
+        self.runs: list[CheckRun] = []
+        self.env: dict[str, Any] = {"harness": __version__, "python": platform.python_version()}
+        self.error: HarnessError | None = None
+        self.live: Live | None = None
+
+    def execute(self) -> RunResult:
+        try:
+            with self._deployed(), self._recording() as recorder:
+                self._run_all(recorder)
+        except HarnessError as error:
+            self.error = error
+        except KeyboardInterrupt:
+            hint = f"harness check {self.folder.path} judges what was recorded"
+            self.error = Interrupted("interrupted", hint=hint)
+        return self._finish()
+
+    # --- the cluster
+
+    @contextmanager
+    def _deployed(self) -> Iterator[None]:
+        try:
+            self.live = self._find_and_deploy() if self.reuse else clusters.up(self.plan, self.progress)
+            self._take_note()
+            yield
+        except BaseException:
+            self._save_logs()
+            raise
+        finally:
+            self._take_down()
+
+    def _find_and_deploy(self) -> Live:
+        chosen = provider(self.plan.provider)
+        cluster = chosen.find(self.plan.cluster)
+        self.progress(f"using {cluster.name} again")
+        orchestrator(self.plan.orchestrator).delete(cluster, self.plan)
+        return clusters.deploy(self.plan, cluster, chosen, self.progress)
+
+    def _take_note(self) -> None:
+        """What the live cluster lacks goes into the plan, and so into plan.json: a later judge skips the same."""
+        assert self.live is not None
+        unmet = self.live.unmet
+        self.plan = dataclasses.replace(self.plan, unmet=tuple(demand for demand, _ in unmet))
+        self.folder.write_plan(self.plan)
+        self.skipped = [skip for check in self.plan.checks for skip in _skips(self.live, check)]
+        self.env.update(_environment(self.live))
+        self.folder.write_env(self.env)
+
+    def _save_logs(self) -> None:
+        if self.live is not None:
+            self.live.provider.logs(self.live.cluster.name, self.folder.path / "logs")
+
+    def _take_down(self) -> None:
+        if self.live is None or self.options.keep:
+            return
+        if self.reuse:
+            self.live.orchestrator.delete(self.live.cluster, self.plan)
+            return
+        self.progress(f"taking {self.live.cluster.name} down")
+        self.live.provider.down(self.live.cluster.name)
+
+    def _remake(self) -> None:
+        self.progress("making the cluster anew: a check did not restore it")
+        assert self.live is not None
+        self.live.provider.down(self.live.cluster.name)
+        self.live = None
+        self.live = clusters.up(self.plan, self.progress)
+
+    # --- the checks
+
+    @contextmanager
+    def _recording(self) -> Iterator[Recorder]:
+        recorder = Recorder(self.folder.path / "history")
+        try:
+            yield recorder
+        finally:
+            recorder.close()
+
+    def _run_all(self, recorder: Recorder) -> None:
+        left_out = {skip.check for skip in self.skipped if not skip.part}
+        rest = [check for check in self.plan.checks if check.id not in left_out]
+        for _ in range(MAX_REMAKES + 1):
+            done = self._run_some(rest, recorder)
+            self.runs += done
+            rest = rest[len(done) :]
+            if not rest:
+                return
+            self._remake()
+        raise EnvironmentBroken(
+            f"the cluster was made anew {MAX_REMAKES} times, and checks are left that change it"
+        )
+
+    def _run_some(self, checks: Sequence[Check], recorder: Recorder) -> list[CheckRun]:
+        assert self.live is not None
+        with agents_of(self.live.cluster.hosts) as agents:
+            return run_checks(
+                self.live.cluster,
+                self.plan,
+                self.live.orchestrator,
+                faults=faults.REGISTRY,
+                agents=agents,
+                recorder=recorder,
+                progress=self.progress,
+                checks=checks,
+            )
+
+    # --- the end
+
+    def _finish(self) -> RunResult:
+        history = read_history(self.folder.path)
+        to_parquet(history, self.folder.path / "history.parquet")
+        stopped = {run.id: run.error.message for run in self.runs if run.error is not None}
+        ran = {run.id for run in self.runs} | set(history["check"])
+        plan = dataclasses.replace(self.plan, checks=tuple(c for c in self.plan.checks if c.id in ran))
+        verdicts = judge(history, plan, stopped, self.skipped)
+        error = self.error.message if self.error else None
+        run = Run(
+            id=self.name,
+            topology=self.plan.topology.name,
+            provider=self.plan.provider,
+            orchestrator=self.plan.orchestrator,
+            seed=self.plan.seed,
+            verdict=overall(verdicts, error=error, skipped=self.skipped, no_skip=self.options.no_skip),
+            error=error,
+            started=self.started,
+            duration_s=round(time.monotonic() - self.started_s, 3),
+            checks=tuple(verdicts),
+            skipped=tuple(self.skipped),
+            faults=fault_records(history),
+        )
+        write_report(run, self.plan, history, self.env, self.folder)
+        kept = self.live.cluster.name if self.live and (self.options.keep or self.reuse) else None
+        view = RunView(run, self.plan, history, self.env)
+        return RunResult(run, self.folder.path, view, self.error, kept)
+
+
+def _skips(live: Live, check: Check) -> list[Skip]:
+    """What of `check` cannot run on this cluster: features that hosts lack, rights that a fault needs."""
+    skips = features.skips(live.unmet, check.id)
+    if check.kind == "connectivity":
+        parts = [(demand, what) for demand, what in live.unmet if demand.part]
+        skips += [Skip(check.id, f"{demand.part} of {demand.wanted_by}", what) for demand, what in parts]
+    for fault in check.faults:
+        lacking = faults.REGISTRY[fault.fault].rights - live.cluster.rights
+        skips += [Skip(check.id, "", f"right {right} (fault {fault.fault})") for right in sorted(lacking)]
+    return skips
+
+
+def _environment(live: Live) -> dict[str, Any]:
+    """Versions and addresses, for env.json and the report."""
+    nodes = {}
+    ask = ["sh", "-c", "uname -r; docker version --format '{{.Server.Version}}'"]
+    for name, host in live.cluster.hosts.items():
+        kernel, _, engine = host.run(ask, timeout_s=ENGINE_TIMEOUT_S).stdout.strip().partition("\n")
+        nodes[name] = {"address": host.address, "kernel": kernel, "engine": engine}
+    return {"cluster": live.cluster.name, "rights": sorted(live.cluster.rights), "nodes": nodes}
