@@ -40,8 +40,8 @@ class LoadRunner:
         """Run `load` to its end; `during` (the faults) is called with its start in the clock's seconds.
 
         Returns the rows that came. Raises ChannelLost, after a `lost` row, where an agent is gone;
-        EnvironmentBroken where an agent says that a program failed, or the history cannot be written. Whatever happens, no program
-        that runs until stopped is left running on an agent that answers.
+        EnvironmentBroken where an agent says that a program failed, or the history cannot be written. Whatever
+        happens, no program that runs until stopped is left running on an agent that answers.
         """
         rows: Rows = []
         running: list[_Running] = []
