@@ -120,7 +120,7 @@ def _mount_changes(history: History) -> list[str]:
     seen: dict[tuple[str, str], str] = {}
     changes = []
     for row in history.only(f="mount").ops():
-        place, look = (row.host, row.at), str(row.value)
+        place, look = (row.host, row.process), str(row.value)
         if seen.setdefault(place, look) != look:
             changes.append(f"mount changed under {row.at} on {row.host}: {seen[place]} became {look}")
     return changes

@@ -1,0 +1,98 @@
+"""The probes that a plan and a scene call for; one that nobody made leaves a verdict unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import permutations, product
+from typing import NamedTuple
+
+from harness.checkers._scene import WIRE, Container, ProbeKey, Scene
+from harness.model.history import Op
+from harness.model.plan import Plan
+
+
+class Wanted(NamedTuple):
+    """`at` empty: whoever asks. `to` is what the key names, or the name that is dialled for names."""
+
+    f: str
+    at: str
+    via: str
+    network: str
+    to: str
+
+    def __str__(self) -> str:
+        return f"{self.at or 'anybody'} -> {self.to} via {self.via} on {self.network} ({self.f})"
+
+
+def asked(rows: Sequence[Op]) -> set[Wanted]:
+    """What was probed, in the words of `Wanted`."""
+    found = set()
+    for row in rows:
+        key = ProbeKey.parse(row.key)
+        to = key.address if key.via in ("service", "alias", "name") else key.to
+        found.add(Wanted(row.f, row.at, key.via, key.network, to))
+        if key.via == "host-port":
+            found.add(Wanted(row.f, "", key.via, key.network, f"{key.to} at {key.address}"))
+    return found
+
+
+def open_probes(scene: Scene, plan: Plan, protocols: Sequence[str], rows: Sequence[Op]) -> Iterator[Wanted]:
+    for network in plan.networks:
+        present = scene.on(network.name)
+        for source, target in permutations(present, 2):
+            for protocol in protocols:
+                yield Wanted(protocol, source.name, "ip", network.name, target.name)
+        if network.resolves_names:
+            yield from _names(network.name, present, plan, protocols)
+    yield from _own_names(scene, protocols, rows)
+    yield from _nodes(scene, protocols)
+    yield from _published(scene, plan)
+
+
+def closed_probes(scene: Scene, protocols: Sequence[str]) -> Iterator[Wanted]:
+    for source, target in scene.closed_pairs():
+        for network, protocol in product(target.addresses, protocols):
+            yield Wanted(protocol, source.name, "ip", network, target.name)
+
+
+def _dialled(protocols: Sequence[str]) -> list[str]:
+    return [protocol for protocol in protocols if protocol != "icmp"]
+
+
+def _names(network: str, present: list[Container], plan: Plan, protocols: Sequence[str]) -> Iterator[Wanted]:
+    """Each name of a service, from every container that is not alone in carrying it."""
+    for target in plan.targets:
+        for source in present:
+            if any(other.service == target.service for other in present if other != source):
+                for name, protocol in product(target.networks.get(network, ()), _dialled(protocols)):
+                    via = "service" if name == target.service else "alias"
+                    yield Wanted(protocol, source.name, via, network, name)
+
+
+def _own_names(scene: Scene, protocols: Sequence[str], rows: Sequence[Op]) -> Iterator[Wanted]:
+    """A container that anybody called by its own name must be called so by all that share the network."""
+    keys = {ProbeKey.parse(row.key) for row in rows}
+    for key in (key for key in keys if key.via == "name"):
+        for source, protocol in product(scene.on(key.network), _dialled(protocols)):
+            if source.name != key.to:
+                yield Wanted(protocol, source.name, "name", key.network, key.address)
+
+
+def _nodes(scene: Scene, protocols: Sequence[str]) -> Iterator[Wanted]:
+    for source in (container for container in scene.containers.values() if container.host):
+        for node, protocol in product(scene.nodes, protocols):
+            yield Wanted(protocol, source.name, "node", WIRE, node)
+
+
+def _published(scene: Scene, plan: Plan) -> Iterator[Wanted]:
+    """A host-mode port answers on every node that runs the service; from elsewhere, so it takes two nodes."""
+    for target in plan.targets:
+        protocols = {str(port["protocol"]) for port in target.ports if port["mode"] == "host"}
+        for node, protocol in product(sorted({c.node for c in scene.of(target.service)}), sorted(protocols)):
+            if len(scene.nodes) > 1 and node in scene.nodes:
+                to = f"{target.service} at {scene.nodes[node]}"
+                yield Wanted(protocol, "", "host-port", WIRE, to)
+
+
+def missing(wanted: Iterator[Wanted], found: Collection[Wanted]) -> list[str]:
+    return [f"not probed: {probe}" for probe in dict.fromkeys(wanted) if probe not in found]

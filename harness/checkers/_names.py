@@ -1,0 +1,111 @@
+"""Names against the truth: what a lookup should give at a phase, and since when it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from harness.checkers._scene import Scene, carriers, scene_at
+from harness.model.history import History, Op
+from harness.model.plan import Plan
+
+#: What a resolver says of a name that means nothing. SERVFAIL: it asked further up and nobody answered there.
+NOTHING = ("nxdomain", "servfail")
+
+
+class NameKey(NamedTuple):
+    """`phase|network|name`."""
+
+    phase: str
+    network: str
+    name: str
+
+    @classmethod
+    def parse(cls, key: str) -> NameKey:
+        phase, network, name = key.split("|", 2)
+        return cls(phase, network, name)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """`exactly`: a set of tasks; else a name that may also mean others."""
+
+    addresses: frozenset[str]
+    exactly: bool
+
+    def says(self, value: str) -> bool:
+        """Whether an answer is right: nothing where nothing runs."""
+        if not self.addresses:
+            return value in NOTHING
+        found = set(value.split(","))
+        return found == self.addresses if self.exactly else found >= self.addresses
+
+    def __str__(self) -> str:
+        return ",".join(sorted(self.addresses)) or NOTHING[0]
+
+
+class Truth:
+    """The addresses of the tasks that ran, by phase, network and service; of a phase its last look."""
+
+    def __init__(self, history: History, plan: Plan) -> None:
+        self._plan = plan
+        self._history = history
+        self._rows = {NameKey.parse(row.key): row for row in history.only(f="truth").ops()}
+        self._scenes: dict[str, Scene] = {}
+
+    @property
+    def phases(self) -> list[str]:
+        return list(dict.fromkeys(key.phase for key in self._rows))
+
+    def of(self, key: NameKey) -> Expected | None:
+        """What a name must give; None where nobody knows, or where it is a virtual IP that is not the tasks'."""
+        targets = carriers(self._plan, key.network, key.name)
+        if not targets:
+            return self._of_container(key)
+        if any(target.endpoint_mode == "vip" and key.name != f"tasks.{target.service}" for target in targets):
+            return None
+        rows = [self._rows.get(NameKey(key.phase, key.network, target.service)) for target in targets]
+        if any(row is None for row in rows):
+            return None
+        addresses = [address for row in rows if row for address in str(row.value).split(",") if address]
+        exactly = any(key.name in (target.service, f"tasks.{target.service}") for target in targets)
+        return Expected(frozenset(addresses), exactly)
+
+    def _of_container(self, key: NameKey) -> Expected | None:
+        if key.phase not in self._scenes:
+            self._scenes[key.phase] = scene_at(self._history, key.phase)
+        container = self._scenes[key.phase].containers.get(key.name)
+        address = container.addresses.get(key.network) if container else None
+        return Expected(frozenset([address]), exactly=False) if address else None
+
+
+@dataclass(frozen=True)
+class Settled:
+    """One name asked by one container again and again. `since`: the first of the answers that stayed right, None
+    where the last was wrong.
+    """
+
+    last: Op
+    first: Op
+    since: Op | None
+
+    @property
+    def took_s(self) -> float:
+        """From the first question to the end of the first answer that stayed right; 0 where none did."""
+        return (self.since.end_ns - self.first.start_ns) / 1e9 if self.since else 0.0
+
+
+def settled(rows: list[Op], right: list[bool]) -> Settled:
+    """`rows` of one name and container in order of time, and whether each answer is right."""
+    since = None
+    for row, is_right in zip(rows, right, strict=True):
+        since = (since or row) if is_right else None
+    return Settled(rows[-1], rows[0], since)
+
+
+def repeats(history: History, kinds: tuple[str, ...]) -> list[list[Op]]:
+    """Rows of these kinds, grouped by what is asked and who asks; each group in order of time."""
+    groups: dict[tuple[str, str, str], list[Op]] = {}
+    for row in history.only(f=kinds).ops():
+        groups.setdefault((row.f, row.at, row.key), []).append(row)
+    return [sorted(group, key=lambda row: row.start_ns) for group in groups.values()]

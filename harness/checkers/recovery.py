@@ -1,0 +1,163 @@
+"""Judges recovery: what a fault did to open connections, and how soon names, tasks and peers were right again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.checkers._answers import PROBES, UNVERIFIED, Answer
+from harness.checkers._names import NameKey, Settled, Truth, repeats, settled
+from harness.checkers._scene import ProbeKey, Scene, meant, phases, scene_at
+from harness.checkers._tally import Tally
+from harness.model.history import History, Op
+from harness.model.plan import Plan
+from harness.model.topology import Check
+from harness.model.verdict import Failure, Verdict
+
+
+def check(history: History, plan: Plan, check: Check) -> Verdict:
+    """Params used: `within_s` after the last heal. A stalled or broken connection is a figure, not a failure;
+    what is not right again in time, or a connection that is open and silent for good, is a failure.
+    """
+    tally = Tally()
+    healed_ns = _healed_ns(history)
+    if healed_ns is None:
+        tally.doubts.append("no fault was healed, so there is nothing to recover from")
+        return tally.verdict(check, "")
+    within_s = float(check.params.get("within_s", 30.0))
+    _judge_connections(tally, history, healed_ns)
+    _judge_afterwards(tally, history, plan, healed_ns, within_s)
+    _judge_tasks(tally, history, plan)
+    return tally.verdict(check, f"everything was right again {tally.figures['recovered_s']:g} s after healing")
+
+
+def _healed_ns(history: History) -> int | None:
+    ends = [row.end_ns for row in history.only(f="fault").ops() if row.value == "heal"]
+    return max(ends, default=None)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A kept connection's echoes. `stall_s` is the longest time between two that came back."""
+
+    process: str
+    rows: tuple[Op, ...]
+
+    @property
+    def echoes_ns(self) -> list[int]:
+        return sorted(row.end_ns for row in self.rows if Answer.of(row).got == "ok")
+
+    @property
+    def stall_s(self) -> float:
+        ends = self.echoes_ns
+        return float(np.diff(ends).max()) / 1e9 if len(ends) > 1 else 0.0
+
+    @property
+    def died(self) -> bool:
+        return any(Answer.of(row).got == "reset" for row in self.rows)
+
+
+def _connections(history: History) -> list[Connection]:
+    groups: dict[tuple[str, str, str], list[Op]] = {}
+    for row in history.only(f="beat").ops():
+        groups.setdefault((row.host, row.at, row.process), []).append(row)
+    return [Connection(process, tuple(rows)) for (_, _, process), rows in groups.items()]
+
+
+def _judge_connections(tally: Tally, history: History, healed_ns: int) -> None:
+    connections = _connections(history)
+    if not connections:
+        tally.doubts.append("no connection was kept open through the fault")
+    for connection in connections:
+        _judge_connection(tally, connection, healed_ns)
+    died = sum(connection.died for connection in connections)
+    tally.figures |= {
+        "connections": len(connections),
+        "connections_died": died,
+        "connections_survived": len(connections) - died,
+        "stall_max_s": round(max((connection.stall_s for connection in connections), default=0.0), 3),
+    }
+
+
+def _judge_connection(tally: Tally, connection: Connection, healed_ns: int) -> None:
+    first, last = connection.rows[0], max(connection.rows, key=lambda row: row.start_ns)
+    key = ProbeKey.parse(first.key)
+    label = f"connection {connection.process} from {first.at} to {key.to}"
+    if not connection.echoes_ns:
+        tally.doubts.append(f"{label} never carried an echo")
+    elif connection.died:
+        tally.ignored += 1
+    elif connection.echoes_ns[-1] >= healed_ns:
+        tally.right()
+    elif last.start_ns < healed_ns:
+        tally.doubts.append(f"{label} was not watched until after healing")
+    else:
+        failure = Failure(first.at, key.to, key.via, "beat", key.family, "ok", Answer.of(last).got)
+        tally.fail(failure, ": open, but silent after healing")
+
+
+def _judge_afterwards(tally: Tally, history: History, plan: Plan, healed_ns: int, within_s: float) -> None:
+    groups = list(_after(history, plan, healed_ns))
+    if not groups:
+        tally.doubts.append("nothing was asked after healing")
+    recovered_s = 0.0
+    for asked, expected in groups:
+        took_s = (asked.since.end_ns - healed_ns) / 1e9 if asked.since else None
+        if took_s is None and str(asked.last.value) == f"ok {UNVERIFIED}":
+            tally.doubts.append(f"{asked.last.at} was answered after healing, but the peer is unverified")
+        elif took_s is not None and took_s <= within_s:
+            tally.right()
+            recovered_s = max(recovered_s, took_s)
+        else:
+            tally.fail(_failure(asked.last, expected), _late(asked.last, took_s, within_s))
+    tally.figures["recovered_s"] = round(recovered_s, 3)
+
+
+def _late(last: Op, took_s: float | None, within_s: float) -> str:
+    if took_s is None:
+        return f" ({last.value}): not right again within {within_s:g} s after healing"
+    return f": right again only {took_s:.1f} s after healing, more than {within_s:g} s"
+
+
+def _after(history: History, plan: Plan, healed_ns: int) -> Iterator[tuple[Settled, str]]:
+    """Each question asked after healing, with its answers and what it should say."""
+    scene, truth = scene_at(history), Truth(history, plan)
+    later = history.where(history["start_ns"] >= healed_ns)
+    for rows in repeats(later, (*PROBES, "dns")):
+        if rows[0].f == "dns":
+            expected = truth.of(NameKey.parse(rows[0].key))
+            if expected is not None:
+                yield settled(rows, [expected.says(str(row.value)) for row in rows]), str(expected)
+        else:
+            yield settled(rows, [_reaches(row, scene, plan) for row in rows]), "ok"
+
+
+def _reaches(row: Op, scene: Scene, plan: Plan) -> bool:
+    answer = Answer.of(row)
+    peers = meant(scene, plan, ProbeKey.parse(row.key))
+    return answer.got == "ok" and (row.f == "icmp" or answer.peer in peers)
+
+
+def _failure(row: Op, expected: str) -> Failure:
+    if row.f == "dns":
+        key = NameKey.parse(row.key)
+        return Failure(row.at, key.name, "name", "dns", 4, expected, "dns")
+    probe, answer = ProbeKey.parse(row.key), Answer.of(row)
+    got = "wrong-peer" if answer.got == "ok" else answer.got
+    return Failure(row.at, probe.to, probe.via, row.f, probe.family, expected, got)
+
+
+def _judge_tasks(tally: Tally, history: History, plan: Plan) -> None:
+    """As many containers as planned run at the last look, which must be one of after the fault."""
+    if len(phases(history)) < 2:
+        tally.doubts.append("nobody looked which containers run after healing")
+        return
+    scene = scene_at(history)
+    for target in plan.targets:
+        running = len(scene.of(target.service))
+        if running < target.containers:
+            tally.wrong.append(f"{target.service}: {running} of {target.containers} containers run after healing")
+        else:
+            tally.right()
