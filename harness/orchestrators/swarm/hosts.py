@@ -30,6 +30,13 @@ def failure(host: Host, argv: Sequence[str], result: Result, hint: str | None = 
     )
 
 
+def image_hint(text: str) -> str | None:
+    """What to do where an engine lacks an image."""
+    if re.search("no such image|unable to find image", text, re.IGNORECASE):
+        return "every node needs the image; `docker image ls` on a node lists what is there"
+    return None
+
+
 def must(host: Host, argv: Sequence[str], *, timeout_s: float, stdin: bytes = b"") -> str:
     """The command's standard output. Raises CommandFailed, DeadlineExceeded, ChannelLost."""
     result = host.run(argv, timeout_s=timeout_s, stdin=stdin)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from harness.model.errors import DeadlineExceeded, HarnessError, UsageError
 from harness.model.plan import Demand, Plan
 from harness.model.topology import Topology
@@ -25,6 +27,7 @@ class Swarm:
         joining.join(cluster, plan, progress)
 
     def apply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
+        _refuse_wire_subnets(cluster, plan)
         steps.execute(cluster, plan, plan.steps, steps.make, progress)
         waiting.await_running(cluster, plan, progress)
 
@@ -73,6 +76,23 @@ class Swarm:
         steps.execute(cluster, plan, plan.undo, steps.unmake(errors), lambda _line: None)
         if errors:
             raise errors[0]
+        steps.await_gone(cluster, plan)
+
+
+def _refuse_wire_subnets(cluster: Cluster, plan: Plan) -> None:
+    """The engine would make such a network, and its containers could not reach the node. Raises UsageError."""
+    for network in plan.networks:
+        for text in network.subnets:
+            inside = [h for h in cluster.hosts.values() if h.address and _holds(text, h.address)]
+            if inside:
+                raise UsageError(
+                    f"network {network.name}: {text} holds {inside[0].address}, the address of {inside[0].name}",
+                    hint="choose another subnet: the nodes use this one between themselves",
+                )
+
+
+def _holds(subnet: str, address: str) -> bool:
+    return ipaddress.ip_address(address) in ipaddress.ip_network(subnet)
 
 
 def _unfinished(plan: Plan, state: waiting.Look) -> list[str]:

@@ -6,9 +6,9 @@ import itertools
 import re
 from collections.abc import Callable, Sequence
 
-from harness.model.errors import HarnessError
-from harness.model.plan import Plan, Step
-from harness.orchestrators.swarm.hosts import each, failure, script, ticks
+from harness.model.errors import DeadlineExceeded, HarnessError
+from harness.model.plan import LABEL, Plan, Step
+from harness.orchestrators.swarm.hosts import each, failure, image_hint, must, script, ticks
 from harness.ports import Cluster, Host, Progress, Result
 
 #: A worker learns of an attachable network when its first container asks for it; the answer may come too late.
@@ -18,6 +18,12 @@ ATTACH_TIMEOUT_S = 20.0
 _REMOVE_CREATED = (
     'ids=$(docker ps -aq --filter "name=^$1$" --filter status=created) || exit 1; [ -z "$ids" ] || docker rm $ids'
 )
+_LEFT = (
+    'docker ps -aq --filter "label=$1" && docker network ls -q --filter "label=$1" && '
+    'docker volume ls -q --filter "label=$1"'
+)
+GONE_TIMEOUT_S = 60.0
+LOOK_TIMEOUT_S = 15.0
 _GONE = re.compile(
     r"no such (container|network|volume)|network \S+ not found|nothing found in stack", re.IGNORECASE
 )
@@ -50,7 +56,7 @@ def make(host: Host, plan: Plan, step: Step) -> None:
     if not result.ok and _is_attach_race(step, result):
         result = _again(host, plan, step, result)
     if not result.ok:
-        raise failure(host, step.argv, result)
+        raise failure(host, step.argv, result, hint=image_hint(result.output))
 
 
 def unmake(errors: list[HarnessError]) -> Execute:
@@ -96,3 +102,21 @@ def _again(host: Host, plan: Plan, step: Step, result: Result) -> Result:
         if result.ok or not _is_attach_race(step, result):
             return result
     return result
+
+
+def await_gone(cluster: Cluster, plan: Plan) -> None:
+    """Returns when no host has anything of the run any more: engines remove after they have answered.
+
+    Raises DeadlineExceeded with the hosts that still have something.
+    """
+    left: dict[str, str] = {}
+    for _ in ticks(GONE_TIMEOUT_S):
+        left = each(cluster.hosts.values(), lambda host: _left(host, plan))
+        if not any(left.values()):
+            return
+    lines = [f"{name}: {' '.join(ids.split())}" for name, ids in left.items() if ids]
+    raise DeadlineExceeded(f"still there after {GONE_TIMEOUT_S:g} s: {'; '.join(lines)}")
+
+
+def _left(host: Host, plan: Plan) -> str:
+    return must(host, script(_LEFT, f"{LABEL}={plan.run}"), timeout_s=LOOK_TIMEOUT_S).strip()

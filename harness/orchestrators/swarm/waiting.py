@@ -11,7 +11,7 @@ from typing import Any
 from harness.model.errors import EnvironmentBroken
 from harness.model.plan import LABEL, Plan
 from harness.orchestrators.swarm import names
-from harness.orchestrators.swarm.hosts import must, script, ticks
+from harness.orchestrators.swarm.hosts import image_hint, must, script, ticks
 from harness.orchestrators.swarm.looking import containers
 from harness.ports import Cluster, Host, Progress
 
@@ -25,8 +25,8 @@ _LOOK = (
     'docker stack ps --no-trunc --format "{{json .}}" "$2"'
 )
 _LAST_WORDS = (
-    'docker inspect --format "{{.State.Status}}, code {{.State.ExitCode}} {{.State.Error}}" "$1"; '
-    'docker logs --tail 5 "$1"'
+    'state=$(docker inspect --format "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}" "$1") || exit 1; '
+    'case "$state" in exited*|dead*) echo "$state"; docker logs --tail 5 "$1" ;; *) exit 1 ;; esac'
 )
 
 
@@ -58,27 +58,35 @@ def look(manager: Host, plan: Plan) -> Look:
 
 
 def await_running(cluster: Cluster, plan: Plan, progress: Progress) -> None:
-    """Returns when every container of the plan runs. Raises EnvironmentBroken with the tasks' own errors."""
+    """Returns when every container of the plan runs. Raises EnvironmentBroken with the tasks' own errors.
+
+    Swarm's count comes late and the engines' count too early for a service that ends by itself: both must fit.
+    """
     manager = cluster.hosts[plan.managers[0]]
-    wanted = {target.service: target.containers for target in names.scheduled(plan)}
     seen: dict[str, str] = {}
     for _ in ticks(RUNNING_TIMEOUT_S):
         state = look(manager, plan)
-        missing = state.missing(wanted)
-        _report(state, wanted, seen, progress)
-        _give_up_early(state, missing)
-        if not missing and not absent(cluster, plan):
+        lacking = short_of(cluster, plan)
+        _report(plan, state, seen, progress)
+        _give_up_early(cluster, plan, state, lacking)
+        if not lacking and not state.missing(_scheduled_counts(plan)):
             return
-    state = look(manager, plan)
-    raise EnvironmentBroken(
-        f"not running within {RUNNING_TIMEOUT_S:g} s: " + "; ".join(_reasons(cluster, plan, state, wanted))
-    )
+    raise EnvironmentBroken(f"not running within {RUNNING_TIMEOUT_S:g} s: " + _reasons(plan, state, lacking))
+
+
+def short_of(cluster: Cluster, plan: Plan) -> dict[str, int]:
+    """Services of which not as many containers run as the plan says, with how many do."""
+    running = Counter(container.service for container in containers(cluster, plan))
+    return {t.service: running[t.service] for t in plan.targets if running[t.service] != t.containers}
 
 
 def absent(cluster: Cluster, plan: Plan) -> list[str]:
     """Plain containers of the plan that do not run."""
-    running = {container.service for container in containers(cluster, plan)}
-    return [t.service for t in plan.targets if t.kind == "plain" and t.service not in running]
+    return [name for name in short_of(cluster, plan) if plan.target(name).kind == "plain"]
+
+
+def _scheduled_counts(plan: Plan) -> dict[str, int]:
+    return {target.service: target.containers for target in names.scheduled(plan)}
 
 
 def _short(plan: Plan, name: str) -> str:
@@ -110,39 +118,34 @@ def _service_of(plan: Plan, task: Mapping[str, Any]) -> str:
     return _short(plan, name).split(".")[0]
 
 
-def _report(state: Look, wanted: Mapping[str, int], seen: dict[str, str], progress: Progress) -> None:
-    for name, count in wanted.items():
+def _report(plan: Plan, state: Look, seen: dict[str, str], progress: Progress) -> None:
+    for name, count in _scheduled_counts(plan).items():
         line = f"{name}: {state.replicas.get(name, (0, 0))[0]} of {count}"
         if seen.get(name) != line:
             seen[name] = line
             progress(line)
 
 
-def _give_up_early(state: Look, missing: Iterable[str]) -> None:
-    lacking = set(missing)
+def _give_up_early(cluster: Cluster, plan: Plan, state: Look, lacking: Mapping[str, int]) -> None:
+    """What ended MAX_REPEATS times alike, and a plain container that ended, will not come any more."""
     repeated = Counter(end for end in state.dead if end[0] in lacking)
     lines = [f"{name}: {error}" for (name, error), count in repeated.items() if count >= MAX_REPEATS]
+    ended = [name for name in lacking if plan.target(name).kind == "plain"]
+    lines += [f"{name}: {words}" for name in ended if (words := _last_words(cluster, plan, name))]
     if lines:
-        raise EnvironmentBroken("; ".join(lines), hint=_hint(lines))
+        raise EnvironmentBroken("does not run: " + "; ".join(lines), hint=image_hint("; ".join(lines)))
 
 
-def _hint(lines: Iterable[str]) -> str | None:
-    if any("No such image" in line for line in lines):
-        return "every node needs the image; `docker image ls` on a node lists what is there"
-    return None
-
-
-def _reasons(cluster: Cluster, plan: Plan, state: Look, wanted: Mapping[str, int]) -> Iterator[str]:
+def _reasons(plan: Plan, state: Look, lacking: Mapping[str, int]) -> str:
     said = dict([*state.dead, *state.stuck])
-    for name in state.missing(wanted):
-        running = state.replicas.get(name, (0, 0))[0]
-        yield f"{name} {running} of {wanted[name]} ({said.get(name, 'no error from Swarm')})"
-    for name in absent(cluster, plan):
-        yield f"{name} ({_last_words(cluster, plan, name)})"
+    return "; ".join(
+        f"{name} {running} of {plan.target(name).containers} ({said.get(name, 'no error from Swarm')})"
+        for name, running in lacking.items()
+    )
 
 
 def _last_words(cluster: Cluster, plan: Plan, name: str) -> str:
-    """How a plain container ended, and the end of its output."""
+    """How a plain container ended, and the end of its output; empty where it may still run."""
     host = cluster.hosts[plan.target(name).node]
     result = host.run(script(_LAST_WORDS, names.plain(plan, name)), timeout_s=LOOK_TIMEOUT_S)
-    return " ".join(result.output.split())
+    return " ".join(result.output.split()) if result.ok else ""
