@@ -1,4 +1,4 @@
-"""The machine we run on as a host: for tests, and, behind `nsenter --net=...`, for the machine that holds the wire."""
+"""The machine we run on as a host: for tests, and, behind nsenter(1), for the machine that holds the wire."""
 
 from __future__ import annotations
 

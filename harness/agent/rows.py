@@ -1,0 +1,66 @@
+"""Rows of a history on their way out, in columns."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+Row = dict[str, Any]
+Batch = dict[str, Any]
+
+#: `end_ns` of an operation that was never answered.
+NEVER = (1 << 63) - 1
+#: How long rows may wait before they are sent.
+FLUSH_S = 0.25
+
+
+def columns(rows: list[Row]) -> Batch:
+    """One batch of rows that have the same keys: a column whose values are all equal is one value."""
+    batch: Batch = {"n": len(rows)}
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        batch[name] = values[0] if values.count(values[0]) == len(values) else values
+    return batch
+
+
+class Rows:
+    """Collects rows with the same keys from any thread; `flush` sends what is there as one batch, in order."""
+
+    def __init__(self, send: Callable[[Batch], None]) -> None:
+        self._send = send
+        self._rows: list[Row] = []
+        self._adding = threading.Lock()
+        self._sending = threading.Lock()
+
+    def add(self, row: Row) -> None:
+        with self._adding:
+            self._rows.append(row)
+
+    def flush(self) -> None:
+        with self._sending:
+            with self._adding:
+                rows, self._rows = self._rows, []
+            if rows:
+                self._send(columns(rows))
+
+
+def probe_row(
+    item: Row,
+    f: str,
+    value: str,
+    start_ns: int,
+    end_ns: int,
+    *,
+    length: int = 0,
+    offset: int = -1,
+    errno: int = 0,
+    outcome: str = "",
+    process: str = "agent",
+) -> Row:
+    """A row about `item` (an entry of a call's params). Without `outcome`: ok where `value` begins with ok."""
+    return {
+        "process": process, "at": item["at"], "f": f, "key": item["key"], "value": value,
+        "offset": offset, "length": length, "errno": errno, "start_ns": start_ns, "end_ns": end_ns,
+        "outcome": outcome or ("ok" if value.partition(" ")[0] == "ok" else "fail"),
+    }  # fmt: skip
