@@ -11,8 +11,8 @@ import jinja2
 from markupsafe import Markup
 
 from harness.model.history import History
-from harness.model.verdict import Promise, Verdict
-from harness.report import charts, series
+from harness.model.verdict import Failure, Promise, Verdict
+from harness.report import charts, series, timeline
 from harness.report.mesh import LETTERS, PROTOCOLS, Matrix, crop, matrices, overview
 from harness.report.names import Asked, asked
 from harness.report.scene import scene
@@ -82,6 +82,7 @@ def _tally(checks: Sequence[Verdict], skipped: int) -> list[tuple[str, int, str]
 
 def _check(check: Verdict, limits: Limits) -> dict[str, Any]:
     """What the page shows of one verdict."""
+    grouped = _grouped(check.failures)
     counts = (
         ("correct", check.correct),
         ("wrong", check.wrong),
@@ -94,10 +95,23 @@ def _check(check: Verdict, limits: Limits) -> dict[str, Any]:
         "counts": [(name, count) for name, count in counts if count],
         "figures": figures,
         "operations": [(node, _kinds(kinds)) for node, kinds in list(check.operations.items())[: limits.rows]],
-        "failures": check.failures[: limits.rows],
-        "hidden": max(0, len(check.failures) - limits.rows),
+        "failures": grouped[: limits.rows],
+        "hidden": max(0, len(grouped) - limits.rows),
         "witnesses": [promise for promise in check.promises if promise.witness][: limits.rows],
     }
+
+
+def _grouped(failures: Sequence[Failure]) -> list[dict[str, Any]]:
+    """Failures of one pair that went the same way, in one row: `ways` maps an addressing to its protocols."""
+    groups: dict[tuple[str, str, str, str], dict[str, list[str]]] = {}
+    for failure in failures:
+        ways = groups.setdefault((failure.source, failure.target, failure.expected, failure.got), {})
+        via = f"{failure.via}, IPv6" if failure.family == 6 else failure.via
+        ways.setdefault(via, []).append(failure.protocol)
+    return [
+        {"source": source, "target": target, "expected": expected, "got": got, "ways": ways}
+        for (source, target, expected, got), ways in groups.items()
+    ]
 
 
 def _kinds(kinds: Mapping[str, int]) -> str:
@@ -122,21 +136,19 @@ def _meshes(view: RunView, limits: Limits) -> Iterator[dict[str, Any]]:
             small.append(_heat(part, limits.side // 2))
             left -= small[-1]["size"]
         rest = parts[len(small) :] if len(parts) > 1 else []
-        yield {
-            "check": check,
-            "whole": whole,
-            "parts": small,
-            "rest": [(part.view, part.bad, len(part.cells)) for part in rest],
-        }
+        undrawn = [(part.view, part.bad, len(part.cells)) for part in rest]
+        yield {"check": check, "whole": whole, "parts": small, "rest": undrawn}
 
 
 def _heat(matrix: Matrix, side: int) -> dict[str, Any]:
     """A matrix as a table: per cell a class, a letter and what it means."""
     rows, columns = crop(matrix, max(2, side))
     shown = sum((row, column) in matrix.cells for row in rows for column in columns)
-    body = [(row, [_heat_cell(matrix, row, column) for column in columns]) for row in rows]
+    body = [
+        (row, matrix.nodes.get(row, ""), [_heat_cell(matrix, row, column) for column in columns]) for row in rows
+    ]
     return {
-        "view": matrix.view, "columns": columns, "rows": body, "bad": matrix.bad, "pairs": len(matrix.cells),
+        "view": matrix.view, "columns": [(name, matrix.nodes.get(name, "")) for name in columns], "rows": body, "bad": matrix.bad, "pairs": len(matrix.cells),
         "hidden": len(matrix.cells) - shown, "size": len(rows) * len(columns),
     }  # fmt: skip
 
@@ -217,13 +229,14 @@ def _timelines(view: RunView, limits: Limits) -> Iterator[dict[str, Any]]:
             continue
         shown = sorted(lanes, key=lambda lane: not lane.outcome.any())[: limits.lanes]
         shown = [lane for lane in lanes if any(lane is one for one in shown)]
-        picture, drawn = charts.timeline_chart(
-            f"Timeline of {check.id}", shown, clock, series.bands(rows, clock), left
+        picture, drawn = timeline.timeline_chart(
+            f"Timeline of {check.id}", shown, clock, series.bands(rows, clock), most=left
         )
         left -= drawn
         operations = sum(len(lane.start_s) for lane in lanes)
         yield {
             "check": check,
+            "open": check.id in faulted or check.verdict != "pass",
             "picture": picture,
             "operations": operations,
             "marks": drawn,

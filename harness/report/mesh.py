@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -53,19 +53,27 @@ class Cell:
 
 @dataclass
 class Matrix:
-    """`cells` maps (from, to). `view` says what was asked: network, via, family; empty for an overview."""
+    """`cells` maps (from, to). `view` says what was asked: network, via, family; empty for an overview.
+
+    `nodes` maps a container to its node where that is known; rows and columns stand in the order of nodes, so that
+    what ails a node shows as a block.
+    """
 
     check: str
+    nodes: Mapping[str, str]
     view: str = ""
     cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
 
     @property
     def sources(self) -> list[str]:
-        return sorted({source for source, _ in self.cells}, key=natural)
+        return self._ordered({source for source, _ in self.cells})
 
     @property
     def targets(self) -> list[str]:
-        return sorted({target for _, target in self.cells}, key=natural)
+        return self._ordered({target for _, target in self.cells})
+
+    def _ordered(self, names: Iterable[str]) -> list[str]:
+        return sorted(names, key=lambda name: (natural(self.nodes.get(name, "")), natural(name)))
 
     @property
     def bad(self) -> int:
@@ -100,15 +108,17 @@ def natural(name: str) -> tuple[tuple[int, str], ...]:
 def matrices(history: History, verdict: Verdict) -> list[Matrix]:
     """One matrix a view of `verdict`'s check, worst first; empty where the check probes no pairs."""
     found: dict[str, Matrix] = {}
-    for question, answer in _answers(history, verdict):
-        matrix = found.setdefault(question.view, Matrix(verdict.id, question.view))
+    rows = history.only(check=verdict.id, f=list(PROTOCOLS))
+    nodes = dict(zip(rows["at"].tolist(), rows["host"].tolist(), strict=True))
+    for question, answer in _answers(rows, verdict):
+        matrix = found.setdefault(question.view, Matrix(verdict.id, nodes, question.view))
         matrix.add((question.source, question.target), answer)
     return sorted(found.values(), key=lambda matrix: (-matrix.bad, matrix.view))
 
 
-def overview(check: str, parts: Iterable[Matrix]) -> Matrix:
+def overview(check: str, parts: Sequence[Matrix]) -> Matrix:
     """All views in one: a pair is as bad as its worst answer."""
-    whole = Matrix(check)
+    whole = Matrix(check, parts[0].nodes if parts else {})
     for matrix in parts:
         for pair, cell in matrix.cells.items():
             whole.cells.setdefault(pair, Cell()).answers.extend(cell.answers)
@@ -116,7 +126,7 @@ def overview(check: str, parts: Iterable[Matrix]) -> Matrix:
 
 
 def crop(matrix: Matrix, most: int) -> tuple[list[str], list[str]]:
-    """At most `most` rows and columns: those with failures first, in natural order again."""
+    """At most `most` rows and columns: those with failures before others, in their order."""
     return (
         _keep(matrix.sources, {pair[0] for pair, cell in matrix.cells.items() if cell.bad}, most),
         _keep(matrix.targets, {pair[1] for pair, cell in matrix.cells.items() if cell.bad}, most),
@@ -126,12 +136,11 @@ def crop(matrix: Matrix, most: int) -> tuple[list[str], list[str]]:
 def _keep(names: Sequence[str], bad: set[str], most: int) -> list[str]:
     if len(names) <= most:
         return list(names)
-    kept = sorted(names, key=lambda name: name not in bad)[:most]
-    return sorted(kept, key=natural)
+    kept = set(sorted(names, key=lambda name: name not in bad)[:most])
+    return [name for name in names if name in kept]
 
 
-def _answers(history: History, verdict: Verdict) -> list[tuple[Question, Answer]]:
-    rows = history.only(check=verdict.id, f=list(PROTOCOLS))
+def _answers(rows: History, verdict: Verdict) -> list[tuple[Question, Answer]]:
     got: dict[Question, str] = {}
     for at, f, key, value in zip(*(rows[name].tolist() for name in ("at", "f", "key", "value")), strict=True):
         parts = str(key).split("|", 4)

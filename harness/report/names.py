@@ -38,7 +38,9 @@ class Asked:
     @property
     def detail(self) -> str:
         answers = [f"{at}: {self.last[at]}" for at in self.wrong[:8]]
-        return f"expected {self.truth or 'no such name'}" + (f"; {'; '.join(answers)}" if answers else "")
+        return f"expected {self.truth.replace(',', ', ') or 'no such name'}" + (
+            f"; {'; '.join(answers)}" if answers else ""
+        )
 
 
 def asked(rows: History, plan: Plan) -> list[Asked]:

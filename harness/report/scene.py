@@ -95,7 +95,7 @@ class Layout:
         if homeless:
             hosts["not placed"] = homeless
         longest = max((len(c.name) for c in containers), default=0)
-        return cls(plan, hosts, min(208.0, max(112.0, 24 + longest * 7.3)))
+        return cls(plan, hosts, min(208.0, max(144.0, 24 + longest * 7.3)))
 
     @property
     def host_width(self) -> float:
@@ -122,13 +122,14 @@ class Layout:
         tallest = max(min(len(self.hosts[name]), _MAX_BOXES + 1) for name in row)
         height = _HEAD + max(1, tallest) * (_BOX + _GAP) + 8
         cans_top = hosts_top + height + 24
-        parts = [self._rail(index, net, top) for index, net in enumerate(self.plan.networks)]
+        parts: list[Markup] = []
         for column, name in enumerate(row):
             left = column * (self.host_width + _HOST_GAP)
-            parts += self._host(name, left, hosts_top, height)
-            parts += self._risers(name, left, top, hosts_top)
+            parts += [self._frame(left, hosts_top, height), *self._risers(name, left, top, hosts_top)]
+            parts += self._host(name, left, hosts_top)
             parts += self._mounts(name, left, hosts_top, cans_top)
         parts += self._cans(row, cans_top)
+        parts += [self._rail(index, net, top) for index, net in enumerate(self.plan.networks)]
         return parts, cans_top + (_CAN + 12) * len(self.plan.volumes) + 8
 
     def _rail(self, index: int, net: NetworkPlan, top: float) -> Markup:
@@ -138,14 +139,16 @@ class Layout:
         rest = tag("tspan", f"  {clean(' · '.join(facts), 100)}")
         return tag(
             "g", tag("line", x1=0, x2=self.width, y1=y, y2=y, class_=f"rail c{index % PALETTE}"),
-            tag("text", label, rest, x=0, y=y - 7, class_="small"),
+            tag("text", label, rest, x=self._box_x(0), y=y - 7, class_="small halo"),
         )  # fmt: skip
 
-    def _host(self, name: str, left: float, top: float, height: float) -> list[Markup]:
+    def _frame(self, left: float, top: float, height: float) -> Markup:
+        return tag("rect", x=left + 0.5, y=top, width=self.host_width - 1, height=height, rx=8, class_="host")
+
+    def _host(self, name: str, left: float, top: float) -> list[Markup]:
         role = next((node.role for node in self.plan.nodes if node.name == name), "")
         parts = [
-            tag("rect", x=left + 0.5, y=top, width=self.host_width - 1, height=height, rx=8, class_="host"),
-            text(left + 16, top + 25, name, "strong"),
+            text(self._box_x(left), top + 25, name, "strong halo"),
             text(left + self.host_width - 16, top + 25, role, "small muted", "end"),
         ]
         inside = self.hosts[name]
@@ -216,7 +219,7 @@ class Layout:
                 n for n, name in enumerate(row) if any(self._mounted(c, volume.name) for c in self.hosts[name])
             ]
             groups = [users] if volume.shared else [[user] for user in users]
-            note = f"{volume.driver} · {'shared' if volume.shared else 'each host its own'}"
+            note = f"{volume.driver} · {'shared' if volume.shared else 'per host'}"
             at = (self._box_x(0) + self.label + 16 + _STEP * level, top + level * (_CAN + 12))
             parts += [self._can(volume.name, note, group, at=at, colour=colour) for group in groups if group]
         return parts
@@ -234,11 +237,18 @@ class Layout:
         """A riser at `x` from `end` to the farthest container in `rows`, a stub and a dot for each."""
         if not rows:
             return []
-        heights = [self._box_y(top, row) + _BOX / 2 for row in rows]
+        shift = self._shift(colour if end <= top else colour - len(self.plan.networks), up=end <= top)
+        heights = [self._box_y(top, row) + _BOX / 2 + shift for row in rows]
         far = min(heights) if end > top else max(heights)
         lines = "".join(f"M{x:.1f} {y:.1f}H{edge:.1f}" for y in heights)
         wire = tag("path", d=f"M{x:.1f} {end:.1f}V{far:.1f}{lines}", class_=f"wire c{colour % PALETTE}")
         return [wire, *(tag("circle", cx=edge, cy=y, r=3, class_=f"dot c{colour % PALETTE}") for y in heights)]
+
+    def _shift(self, index: int, *, up: bool) -> float:
+        """How far from a box's middle a stub ends, so that several on one box stay apart."""
+        count = len(self.plan.networks if up else self.plan.volumes)
+        step = min(10.0, 20.0 / count)
+        return (index - (count - 1) / 2) * step
 
     def _on(self, container: Placed, network: str) -> bool:
         if container.addresses:

@@ -15,7 +15,7 @@ from harness.report.mesh import natural
 Floats = npt.NDArray[np.floating[Any]]
 
 #: Rows that stand for something a process did, as the timeline draws them.
-DONE = ("tcp", "udp", "icmp", "df", "bulk", "dns", "append", "beat", "read", "stream", "rtt")
+DONE = ("tcp", "udp", "icmp", "df", "bulk", "dns", "append", "beat", "read")
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,13 @@ class Clock:
 
 @dataclass(frozen=True)
 class Line:
-    """One series. `missed` are times at which there was no answer."""
+    """One series. `missed` are times at which there was no answer; `apart`: the line is not drawn across them."""
 
     name: str
     x: Floats
     y: Floats
     missed: Floats
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def append_rates(rows: History, clock: Clock) -> tuple[list[Line], float]:
     """Acknowledged appends a second, one line a container; and the width of a bin in seconds."""
     done = rows.only(f="append", outcome="ok")
     width = bin_width(clock.end_s)
-    edges = np.arange(0.0, clock.end_s + 2 * width, width)
+    edges = width * np.arange(max(1, int(clock.end_s / width + 1e-6)) + 1)
     lines = []
     for name in _names(done["at"]):
         times = clock.seconds(done["end_ns"][done["at"] == name])
@@ -134,7 +135,7 @@ def _beat_line(beats: History, clock: Clock) -> Line:
     took = (beats["end_ns"] - beats["start_ns"]) / 1e9
     order = np.argsort(start[answered], kind="stable")
     name = f"{beats['at'][0]} to {_peer(beats['key'][0])}"
-    return Line(name, start[answered][order], took[answered][order], np.sort(start[~answered]))
+    return Line(name, start[answered][order], took[answered][order], np.sort(start[~answered]), apart=True)
 
 
 def append_latencies(rows: History, clock: Clock) -> list[Line]:

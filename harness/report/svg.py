@@ -46,11 +46,6 @@ def shorten(content: object, characters: int) -> str:
     return whole if len(whole) <= characters else f"{whole[: max(1, characters - 1)]}…"
 
 
-def polyline(points: Sequence[tuple[float, float]], class_: str) -> Markup:
-    path = "M" + "L".join(f"{_number(x)} {_number(y)}" for x, y in points)
-    return tag("path", d=path, class_=class_)
-
-
 def _number(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.1f}".rstrip("0").rstrip(".")
