@@ -174,6 +174,9 @@ class Provider(Protocol):
         Returns what was removed, for people.
         """
 
+    def tidy(self) -> list[str]:
+        """Stop what no cluster needs any more (an engine of our own), also after kill -9. Idempotent."""
+
 
 # --- orchestrators ---------------------------------------------------------------------------------------
 

@@ -213,6 +213,13 @@ class DockerProvider:
         finally:
             self.own.stop_if_unused(is_used)
 
+    def tidy(self) -> list[str]:
+        """Stop an engine of ours that no cluster needs, also one that was killed. Returns what was removed."""
+        was_there = self.own.left
+        if was_there and self.own.running() is None and not self.own.start(lambda _line: None):
+            return []
+        return ["the harness's own engine"] if was_there and self.own.stop_if_unused(is_used) else []
+
 
 # --- parts of making
 

@@ -82,10 +82,18 @@ def cluster_of(engine: Engine, run: str, nodes: Iterable[Labelled]) -> Cluster:
 
 
 def infos(engine: Engine) -> list[ClusterInfo]:
+    """Every run of which anything is there: a killed one may have got no further than its network."""
     by_run: dict[str, list[Labelled]] = {}
     for container in labelled(engine):
         by_run.setdefault(container.run, []).append(container)
+    for run in _runs_of_kind(engine, "network") + _runs_of_kind(engine, "volume"):
+        by_run.setdefault(run, [])
     return [_info(run, containers) for run, containers in by_run.items()]
+
+
+def _runs_of_kind(engine: Engine, kind: str) -> list[str]:
+    template = f'{{{{.Label "{LABEL}"}}}}'
+    return _checked(engine.argv(kind, "ls", "--filter", f"label={LABEL}", "--format", template)).split()
 
 
 def _info(run: str, containers: list[Labelled]) -> ClusterInfo:
@@ -94,9 +102,9 @@ def _info(run: str, containers: list[Labelled]) -> ClusterInfo:
         run=run,
         provider="docker",
         nodes=sum(container.role == "node" for container in containers),
-        since=min(_utc(container.created) for container in containers),
-        topology=containers[0].topology,
-        key=containers[0].key,
+        since=min((_utc(container.created) for container in containers), default=""),
+        topology=containers[0].topology if containers else "",
+        key=containers[0].key if containers else "",
     )
 
 
@@ -107,7 +115,7 @@ def _utc(created: str) -> str:
 
 
 def is_used(engine: Engine) -> bool:
-    return bool(labelled(engine))
+    return bool(infos(engine))
 
 
 def remove(engine: Engine, run: str) -> list[str]:

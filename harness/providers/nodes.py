@@ -34,6 +34,10 @@ class ContainerHost:
         command = self.engine.argv("exec", "-i", self.container, *inside)
         return run_process(command, timeout_s=timeout_s + OUTER_GRACE_S, stdin=stdin, where=self.name)
 
+    def terminal(self, argv: Sequence[str]) -> list[str]:
+        """What to execute on this machine to run `argv` on the host with the caller's terminal."""
+        return self.engine.argv("exec", "-it", self.container, *argv)
+
     def channel(self, argv: Sequence[str]) -> Channel:
         return ProcessChannel(self.engine.argv("exec", "-i", self.container, *argv), where=self.name)
 

@@ -1,7 +1,7 @@
 """The core: what `harness` and the pytest plugin both stand on. The only room that knows every implementation."""
 
-from harness.session.clusters import cluster_infos, down, down_all, find, heal, up
-from harness.session.judging import judge_run
+from harness.session.clusters import cluster_infos, down, down_all, find, heal, host_of, shell_argv, up
+from harness.session.judging import judge_run, view_of
 from harness.session.options import Options
 from harness.session.planning import make_plan, topology_of
 from harness.session.registries import CATALOG, provider
@@ -16,10 +16,13 @@ __all__ = [
     "down_all",
     "find",
     "heal",
+    "host_of",
     "judge_run",
     "make_plan",
     "provider",
     "run",
+    "shell_argv",
     "topology_of",
     "up",
+    "view_of",
 ]

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from harness import faults, features
-from harness.model.errors import EnvironmentBroken, HarnessError
-from harness.model.plan import Demand, Plan, cluster_name
+from harness.model.errors import EnvironmentBroken, HarnessError, UsageError
+from harness.model.plan import PREFIX, Demand, Plan, cluster_name
 from harness.ports import Cluster, ClusterInfo, Host, Orchestrator, Progress, Provider
+from harness.providers.nodes import ContainerHost
 from harness.session.registries import PROVIDERS, orchestrator, provider
 from harness.transport.agent import Agent
 
@@ -84,9 +85,25 @@ def find(name: str) -> Cluster:
     return provider(_provider_of(name)).find(name)
 
 
+def host_of(cluster: str, node: str) -> Host:
+    """Raises UsageError, naming what there is."""
+    hosts = find(cluster).hosts
+    if node not in hosts:
+        raise UsageError(f"{cluster} has no node {node!r}", hint=f"its nodes are {', '.join(hosts)}")
+    return hosts[node]
+
+
+def shell_argv(cluster: str, node: str, container: str | None) -> list[str]:
+    """What to execute for a shell with the caller's terminal. Raises UsageError where the host gives none."""
+    host = host_of(cluster, node)
+    if not isinstance(host, ContainerHost):
+        raise UsageError(f"{cluster}: its hosts give no terminal")
+    return host.terminal(["docker", "exec", "-it", container, "sh"] if container else ["bash"])
+
+
 def _provider_of(name: str) -> str:
     known = {info.name: info.provider for info in cluster_infos()}
-    return known.get(cluster_name(name.removeprefix("harness-")), "docker")
+    return known.get(cluster_name(name.removeprefix(PREFIX)), "docker")
 
 
 def heal(name: str) -> list[str]:
@@ -100,7 +117,14 @@ def heal(name: str) -> list[str]:
 
 
 def down(name: str) -> list[str]:
-    """Remove one cluster by its name or run. Returns what was removed; empty where nothing was there."""
+    """Remove one cluster by its name or run. Returns what was removed.
+
+    Raises UsageError where nothing carries that name: it is a mistake worth telling.
+    """
+    run = name.removeprefix(PREFIX)
+    if run not in {info.run for info in cluster_infos()}:
+        known = ", ".join(info.name for info in cluster_infos()) or "none"
+        raise UsageError(f"there is no cluster {name!r}", hint=f"clusters that are there: {known}")
     return [line for each in PROVIDERS for line in provider(each).down(name)]
 
 
@@ -113,7 +137,7 @@ def down_all(progress: Progress) -> list[str]:
             removed += down(info.name)
         except HarnessError as error:
             errors.append(error)
-    removed += down("")  # what carries no container any more: an engine of ours without clusters
+    removed += [line for name in PROVIDERS for line in provider(name).tidy()]
     if errors:
         raise errors[0]
     return removed

@@ -69,9 +69,7 @@ def judge_run(path: Path, *, only: Sequence[str] = ()) -> tuple[Run, Path]:
 
     Raises UsageError where `path` is no run, or its history is damaged.
     """
-    if not path.is_dir():
-        raise UsageError(f"{path}: there is no such run folder", hint="`ls runs/` shows the runs that are there")
-    folder = RunFolder(path)
+    folder = _folder(path)
     plan = folder.read_plan()
     history = read_history(path)
     earlier = _earlier(folder, plan)
@@ -83,6 +81,19 @@ def judge_run(path: Path, *, only: Sequence[str] = ()) -> tuple[Run, Path]:
     run = dataclasses.replace(earlier, checks=tuple(verdicts), verdict=verdict, faults=fault_records(history))
     write_report(run, plan, history, folder.read_json("env.json"), folder)
     return run, path
+
+
+def view_of(path: Path) -> report.RunView:
+    """An earlier run as its report shows it. Raises UsageError where `path` is no run."""
+    folder = _folder(path)
+    plan = folder.read_plan()
+    return report.RunView(_earlier(folder, plan), plan, read_history(path), folder.read_json("env.json"))
+
+
+def _folder(path: Path) -> RunFolder:
+    if not path.is_dir():
+        raise UsageError(f"{path}: there is no such run folder", hint="`ls runs/` shows the runs that are there")
+    return RunFolder(path)
 
 
 def write_report(run: Run, plan: Plan, history: History, env: Mapping[str, Any], folder: RunFolder) -> None:

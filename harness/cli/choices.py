@@ -1,0 +1,53 @@
+"""Options that several verbs share, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.session import Options
+from harness.session.options import parse_setting
+
+ProviderName = Annotated[str | None, typer.Option("--provider", help="Instead of the topology's own.")]
+Orchestrator = Annotated[str | None, typer.Option("--orchestrator", help="Instead of the topology's own.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Lay a value over the file; repeatable.")
+]
+Only = Annotated[list[str] | None, typer.Option("--only", metavar="CHECK", help="This check only; repeatable.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Repeat the plan of an earlier run.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Leave the cluster up.")]
+Reuse = Annotated[bool, typer.Option("--reuse", help="Use a cluster that was kept, and leave it up.")]
+NoSkip = Annotated[bool, typer.Option("--no-skip", help="What is skipped for a missing feature fails.")]
+WorkloadImage = Annotated[str | None, typer.Option("--workload-image", help="Instead of the harness's own.")]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Where run folders are written.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on standard output.")]
+
+
+def options(
+    *,
+    provider: str | None = None,
+    orchestrator: str | None = None,
+    set_: Sequence[str] | None = None,
+    only: Sequence[str] | None = None,
+    seed: int | None = None,
+    keep: bool = False,
+    reuse: bool = False,
+    no_skip: bool = False,
+    workload_image: str | None = None,
+    runs_dir: Path = Path("runs"),
+) -> Options:
+    return Options(
+        provider=provider,
+        orchestrator=orchestrator,
+        workload_image=workload_image,
+        runs_dir=runs_dir,
+        no_skip=no_skip,
+        seed=seed,
+        keep=keep,
+        reuse=reuse,
+        only=tuple(only or ()),
+        settings=tuple(parse_setting(text) for text in set_ or ()),
+    )

@@ -1,0 +1,127 @@
+"""Verbs about clusters: up, list, exec, shell, heal, down."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from harness import session
+from harness.cli.choices import Json, Orchestrator, ProviderName, Set, WorkloadImage, options
+from harness.cli.output import Progress, errors
+from harness.model.errors import EXIT_PASS, UsageError
+from harness.session.planning import new_run
+
+EXEC_TIMEOUT_S = 3600.0
+
+Name = Annotated[str, typer.Argument(metavar="CLUSTER", help="A name that `harness list` shows, or its run.")]
+Node = Annotated[str, typer.Argument(metavar="NODE", help="n1, n2, ...")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs, in the order in which help shows them."""
+    app.command()(up)
+    app.command(name="list")(list_)
+    app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(exec_)
+    app.command()(shell)
+    app.command()(heal)
+    app.command()(down)
+
+
+def up(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A topology in YAML.")],
+    provider: ProviderName = None,
+    orchestrator: Orchestrator = None,
+    set_: Set = None,
+    workload_image: WorkloadImage = None,
+) -> int:
+    """Bring a cluster up, deploy the topology, and leave it there."""
+    chosen = options(provider=provider, orchestrator=orchestrator, set_=set_, workload_image=workload_image)
+    plan = session.make_plan(session.topology_of(file, chosen), chosen, run=new_run())
+    with Progress() as progress:
+        live = session.up(plan, progress)
+    errors.print(
+        f"`harness shell {live.cluster.name} n1` looks inside; `harness down {live.cluster.name}` removes it"
+    )
+    print(live.cluster.name)
+    return EXIT_PASS
+
+
+def list_(as_json: Json = False) -> int:
+    """Show the clusters that are there."""
+    infos = session.cluster_infos()
+    if as_json:
+        keys = ("name", "run", "provider", "nodes", "since")
+        print(json.dumps({"clusters": [{key: asdict(info)[key] for key in keys} for info in infos]}))
+        return EXIT_PASS
+    if not infos:
+        print("no clusters")
+        return EXIT_PASS
+    table = Table("CLUSTER", "TOPOLOGY", "PROVIDER", "NODES", "SINCE", box=None, header_style="bold")
+    for info in infos:
+        table.add_row(info.name, info.topology, info.provider, str(info.nodes), info.since)
+    Console(highlight=False).print(table)
+    return EXIT_PASS
+
+
+def exec_(
+    cluster: Name,
+    node: Node,
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="What to run, after --.")],
+) -> int:
+    """Run a command on a node; its output and exit code are passed on."""
+    result = session.host_of(cluster, node).run(command, timeout_s=EXEC_TIMEOUT_S)
+    sys.stdout.write(result.stdout)
+    sys.stderr.write(result.stderr)
+    return result.code
+
+
+exec_.__name__ = "exec"
+
+
+def shell(
+    cluster: Name,
+    node: Node,
+    container: Annotated[
+        str | None, typer.Option("--container", help="A container on that node, by `docker ps`.")
+    ] = None,
+) -> int:
+    """Open a shell on a node, or in a container on it."""
+    argv = session.shell_argv(cluster, node, container)
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "a shell needs a terminal", hint=f"harness exec {cluster} {node} -- COMMAND runs one command"
+        )
+    os.execvp(argv[0], argv)  # noqa: S606 - no shell in between: the terminal is handed over
+
+
+def heal(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[CLUSTER]...", help="Default: all.")] = None,
+) -> int:
+    """Undo every fault that is still in force, whoever injected it."""
+    for name in names or [info.name for info in session.cluster_infos()]:
+        healed = session.heal(name)
+        print(f"{name}: {'; '.join(healed) if healed else 'no fault was in force'}")
+    return EXIT_PASS
+
+
+def down(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[CLUSTER]...")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every cluster, and the harness's own engine.")] = False,
+) -> int:
+    """Remove clusters: containers, volumes, networks, faults on the wire."""
+    if bool(names) == all_:
+        raise UsageError("name the clusters, or say --all", hint="harness list shows those that are there")
+    with Progress() as progress:
+        removed = (
+            session.down_all(progress) if all_ else [line for name in names or [] for line in session.down(name)]
+        )
+    print("\n".join(f"removed {line}" for line in removed) or "nothing was there")
+    return EXIT_PASS

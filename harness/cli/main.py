@@ -1,0 +1,261 @@
+"""`harness`: verbs and exit codes.
+
+Exit codes: 0 pass, 1 a check failed, 2 unknown, 64 usage or bad topology, 70 the environment broke or the harness
+itself, 130 Ctrl-C. The command line library's own code for usage, and Python's for a traceback, do not leak out.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from harness import __version__, loader, planner, session
+from harness.cli import clusters
+from harness.cli.choices import (
+    Json,
+    Keep,
+    NoSkip,
+    Only,
+    Orchestrator,
+    ProviderName,
+    Reuse,
+    RunsDir,
+    Seed,
+    Set,
+    WorkloadImage,
+    options,
+)
+from harness.cli.interrupts import Interrupts
+from harness.cli.output import Progress, errors, show_defect, show_error
+from harness.model.errors import (
+    EXIT_BROKEN,
+    EXIT_INTERRUPTED,
+    EXIT_PASS,
+    EXIT_USAGE,
+    HarnessError,
+    Problem,
+    TopologyError,
+)
+from harness.model.plan import plan_to_json
+from harness.model.run import Run
+from harness.model.verdict import EXIT
+from harness.report import terminal
+
+app = typer.Typer(
+    name="harness",
+    help="Deploys networks and shared volumes on real multi-node clusters from YAML, checks them across hosts "
+    "under faults, and reports.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+clusters.add_to(app)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A topology in YAML.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Topologies in YAML.")]
+RunFolderName = Annotated[Path, typer.Argument(metavar="RUN", help="A folder below runs/, such as runs/latest.")]
+
+
+@app.command()
+def validate(files: Files, set_: Set = None, as_json: Json = False) -> int:
+    """Say everything that is wrong with topologies: file, line, column, key, and what may have been meant."""
+    chosen = options(set_=set_)
+    found: list[Problem] = []
+    for file in files:
+        try:
+            session.topology_of(file, chosen)
+        except TopologyError as error:
+            found += error.problems
+            if not as_json:
+                show_error(error)
+        else:
+            if not as_json:
+                print(f"{file}: ok")
+    if as_json:
+        print(json.dumps({"problems": [vars(problem) for problem in found]}, indent=1))
+    return EXIT_USAGE if found else EXIT_PASS
+
+
+@app.command()
+def plan(
+    file: File,
+    provider: ProviderName = None,
+    orchestrator: Orchestrator = None,
+    set_: Set = None,
+    only: Only = None,
+    seed: Seed = None,
+    workload_image: WorkloadImage = None,
+    as_json: Json = False,
+) -> int:
+    """Show every step and document of a topology. Nothing is changed."""
+    chosen = options(
+        provider=provider,
+        orchestrator=orchestrator,
+        set_=set_,
+        only=only,
+        seed=seed,
+        workload_image=workload_image,
+    )
+    made = session.make_plan(session.topology_of(file, chosen), chosen, run="RUN")
+    print(json.dumps(plan_to_json(made), indent=1) if as_json else planner.describe(made))
+    return EXIT_PASS
+
+
+@app.command()
+def run(
+    files: Files,
+    provider: ProviderName = None,
+    orchestrator: Orchestrator = None,
+    set_: Set = None,
+    only: Only = None,
+    seed: Seed = None,
+    keep: Keep = False,
+    reuse: Reuse = False,
+    no_skip: NoSkip = False,
+    workload_image: WorkloadImage = None,
+    runs_dir: RunsDir = Path("runs"),
+    as_json: Json = False,
+) -> int:
+    """Bring a cluster up, deploy, check under faults, judge, report, and take everything down.
+
+    The exit code is the worst of all topologies.
+    """
+    chosen = options(
+        provider=provider,
+        orchestrator=orchestrator,
+        set_=set_,
+        only=only,
+        seed=seed,
+        keep=keep,
+        reuse=reuse,
+        no_skip=no_skip,
+        workload_image=workload_image,
+        runs_dir=runs_dir,
+    )
+    for file in files:  # a mistake in the last one is told before the first one starts
+        session.make_plan(session.topology_of(file, chosen), chosen, run="RUN")
+    codes = []
+    for file in files:
+        codes.append(_run_one(file, chosen, as_json))
+        if codes[-1] == EXIT_INTERRUPTED:
+            break
+    return max(codes, key=_badness)
+
+
+def _run_one(file: Path, chosen: session.Options, as_json: bool) -> int:
+    with Progress() as progress:
+        result = session.run(file, chosen, progress)
+    if as_json:
+        print(json.dumps(result.run.to_json()))
+    else:
+        terminal.print_run(result.view, Console(highlight=False), result.folder)
+    if result.cluster:
+        errors.print(_kept(result.cluster))
+    if result.error:
+        show_error(result.error)
+        return result.error.exit_code
+    return EXIT[result.run.verdict]
+
+
+def _kept(cluster: str) -> str:
+    return (
+        f"{cluster} is kept: `harness shell {cluster} n1` looks inside, `harness down {cluster}` removes it, "
+        "`--reuse` runs on it again"
+    )
+
+
+def _badness(code: int) -> int:
+    """Pass < unknown < fail < usage < broken < interrupted"""
+    return [0, 2, 1, EXIT_USAGE, EXIT_BROKEN, EXIT_INTERRUPTED].index(code)
+
+
+@app.command()
+def check(run: RunFolderName, only: Only = None, as_json: Json = False) -> int:
+    """Judge an earlier run again, with the checkers of this version, and write its report anew."""
+    judged, folder = session.judge_run(run, only=only or ())
+    return _show_judged(judged, folder, as_json)
+
+
+def _show_judged(run: Run, folder: Path, as_json: bool) -> int:
+    if as_json:
+        operations = sum(sum(kinds.values()) for check in run.checks for kinds in check.operations.values())
+        worst = next((c for c in run.checks if c.verdict == run.verdict), None)
+        told: dict[str, Any] = {
+            "verdict": run.verdict,
+            "checker": [check.name for check in run.checks],
+            "operations": operations,
+            "witness": worst.reason if worst else "no check ran",
+        }
+        print(json.dumps(told))
+    else:
+        terminal.print_run(session.view_of(folder), Console(highlight=False), folder)
+    return EXIT[run.verdict]
+
+
+@app.command()
+def report(run: RunFolderName) -> int:
+    """Show the summary of an earlier run, and where its report stands."""
+    view = session.view_of(run)
+    terminal.print_run(view, Console(highlight=False), run)
+    return EXIT_PASS
+
+
+@app.command()
+def schema() -> int:
+    """Print the JSON schema of the topology format, for editors."""
+    print(loader.render_schema(session.CATALOG), end="")
+    return EXIT_PASS
+
+
+@app.command()
+def version() -> int:
+    """Print the version."""
+    print(__version__)
+    return EXIT_PASS
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code. Never raises."""
+    try:
+        code = app(args=list(arguments), standalone_mode=False)
+        return code if isinstance(code, int) else EXIT_PASS
+    except HarnessError as error:
+        show_error(error)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        errors.print("interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return EXIT_PASS
+    except Exception as error:  # noqa: BLE001 - the last resort: no traceback's exit code 1 may look like a verdict
+        if _is_usage(error):
+            return EXIT_USAGE
+        show_defect(traceback.format_exc())
+        return EXIT_BROKEN
+
+
+def _is_usage(error: Exception) -> bool:
+    """Whether the command line library refuses the arguments; it has said why by then, or says so here."""
+    show = getattr(error, "show", None)
+    if show is None or not hasattr(error, "format_message"):
+        return False
+    show()
+    return True
+
+
+def run_main() -> None:
+    """Entry point of the `harness` command."""
+    Interrupts().install()
+    sys.exit(main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    run_main()

@@ -1,0 +1,67 @@
+"""What a person sees while something goes on, and when something went wrong. All of it goes to standard error."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+
+from harness.model.errors import HarnessError, TopologyError
+
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Progress:
+    """Lines with the seconds since the start; on a terminal also a spinner with the latest line.
+
+    Called from several threads. Use as a context manager.
+    """
+
+    def __init__(self, console: Console = errors) -> None:
+        self._console = console
+        self._start = time.monotonic()
+        self._lock = threading.Lock()
+        self._status = console.status("starting") if console.is_terminal else None
+
+    def __enter__(self) -> Progress:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._status:
+            self._status.stop()
+
+    def __call__(self, line: str) -> None:
+        with self._lock:
+            self._console.print(f"{time.monotonic() - self._start:7.1f}s  {escape(line)}")
+            if self._status:
+                self._status.update(escape(line.splitlines()[0] if line else ""))
+
+
+def show_error(error: HarnessError) -> None:
+    """What failed, the command and its output, and what to do: one screen, no stack trace."""
+    if isinstance(error, TopologyError):
+        for problem in error.problems:
+            errors.print(escape(str(problem)))
+        count = len(error.problems)
+        errors.print(
+            f"[bold red]error:[/] {count} problem{'s' if count > 1 else ''} in the topology; nothing was made"
+        )
+    else:
+        errors.print(f"[bold red]error:[/] {escape(error.message)}")
+    if error.hint:
+        errors.print(f"[bold]what to do:[/] {escape(error.hint)}")
+
+
+def show_defect(trace: str) -> None:
+    """The harness itself is wrong: everything that is needed to report it."""
+    sys.stderr.write(trace)
+    errors.print("[bold red]error:[/] this is a defect of the harness itself, not of your topology")
+    errors.print("[bold]what to do:[/] report it with the lines above; `harness down --all` removes what was made")
