@@ -5,11 +5,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 from harness.loader.problems import Problems
 from harness.loader.tree import Tree
-from harness.model.topology import IpamConfig, Service, Topology
+from harness.model.topology import Deploy, IpamConfig, Service, Topology
 
 Subnet = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -23,7 +22,7 @@ def check_conflicts(topology: Topology, root: Tree, problems: Problems) -> None:
         _mounts(service, tree, problems)
         if topology.cluster.orchestrator == "swarm":
             _round_robin(service, tree, problems)
-    published = [each for name in topology.services for each in _published(topology, name, root)]
+    published = [each for name in topology.services for each in _published(topology, name, root, problems)]
     _same_ports(published, problems)
     _too_few_nodes(topology, published, problems)
 
@@ -39,10 +38,22 @@ def _subnets(topology: Topology, root: Tree, problems: Problems) -> None:
             if config.subnet:
                 found.append((ipaddress.ip_network(config.subnet), tree.find("subnet")))
             _inside(config, tree, problems)
-    for (first, first_tree), (second, tree) in combinations(found, 2):
-        if first.version == second.version and first.overlaps(second):
-            where = f"{first_tree.key} in line {first_tree.place.line}"
-            problems.at(tree, f"{second} (line {tree.place.line}) overlaps {first}, {where}")
+    for pair in _overlapping(found):
+        (first, first_tree), (second, tree) = sorted(pair, key=lambda each: each[1].place)
+        where = f"{first_tree.key} in line {first_tree.place.line}"
+        problems.at(tree, f"{second} (line {tree.place.line}) overlaps {first}, {where}")
+
+
+def _overlapping(
+    found: Sequence[tuple[Subnet, Tree]],
+) -> Iterator[tuple[tuple[Subnet, Tree], tuple[Subnet, Tree]]]:
+    """Subnets nest or are apart: in order of address each is held against the last that was in no other."""
+    cover: tuple[Subnet, Tree] | None = None
+    for each in sorted(found, key=lambda item: (item[0].version, int(item[0].network_address), item[0].prefixlen)):
+        if cover and cover[0].version == each[0].version and cover[0].overlaps(each[0]):
+            yield cover, each
+        else:
+            cover = each
 
 
 def _inside(config: IpamConfig, tree: Tree, problems: Problems) -> None:
@@ -83,7 +94,8 @@ def _round_robin(service: Service, tree: Tree, problems: Problems) -> None:
     """Swarm refuses an ingress port without a VIP: "EndpointSpec: port published with ingress mode can't be
     used with dnsrr mode".
     """
-    if service.node or service.effective_deploy.endpoint_mode != "dnsrr" or problems.below(f"{tree.key}.deploy"):
+    deploy = service.effective_deploy
+    if service.node or deploy.endpoint_mode != "dnsrr" or _is_doubtful(tree, problems):
         return
     for i, port in enumerate(service.ports):
         if port.mode == "ingress" and not problems.below(f"{tree.find('ports', i).key}.mode"):
@@ -92,6 +104,15 @@ def _round_robin(service: Service, tree: Tree, problems: Problems) -> None:
                 "give the port `mode: host`, or the service `deploy: {endpoint_mode: vip}`"
             )
             problems.at(tree.find("ports", i), message)
+
+
+def _is_doubtful(tree: Tree, problems: Problems) -> bool:
+    """Whether a mistake may have hidden what the service means by `node` or `deploy.endpoint_mode`."""
+    deploy = f"{tree.key}.deploy"
+    settled = {f"{deploy}.{name}" for name in Deploy.model_fields} - {f"{deploy}.endpoint_mode"}
+    below = [key for key in problems.keys if key == deploy or key.startswith(f"{deploy}.")]
+    wrong_node = tree.get("node") is None and f"{tree.key}.node" in problems.keys
+    return wrong_node or any(key not in settled and not key.startswith(f"{deploy}.placement") for key in below)
 
 
 # --- published ports ---------------------------------------------------------------------------------------
@@ -110,26 +131,32 @@ class _Published:
     tree: Tree
 
 
-def _published(topology: Topology, name: str, root: Tree) -> Iterator[_Published]:
+def _published(topology: Topology, name: str, root: Tree, problems: Problems) -> Iterator[_Published]:
     service = topology.services[name]
     if service.network_mode in ("host", "none"):
         return
     constrained = bool(service.effective_deploy.placement.constraints)
     for i, port in enumerate(service.ports):
-        if port.published:
+        tree = root.find("services", name, "ports", i)
+        mode_is_known = not any(problems.below(f"{tree.key}.{key}") for key in ("mode", "protocol"))
+        if port.published and mode_is_known:
             mode = "host" if service.node else port.mode
-            tree = root.find("services", name, "ports", i)
             yield _Published(name, port.published, port.protocol, mode, service.node or "", constrained, tree)
 
 
 def _same_ports(published: Sequence[_Published], problems: Problems) -> None:
-    for first, second in combinations(published, 2):
-        if (first.number, first.protocol) == (second.number, second.protocol) and _meet(first, second):
-            message = (
-                f"port {second.number}/{second.protocol} is published by {first.service} as well, "
-                f"in line {first.tree.place.line}{f', on {first.node}' if first.node else ''}"
-            )
-            problems.at(second.tree, message)
+    """A port is held against the earlier ones of its number, and reported once."""
+    earlier: dict[tuple[int, str], list[_Published]] = {}
+    for port in published:
+        others = earlier.setdefault((port.number, port.protocol), [])
+        clash = next((other for other in others if _meet(other, port)), None)
+        if clash is None:
+            others.append(port)
+            continue
+        where = f"in line {clash.tree.place.line}{f', on {clash.node}' if clash.node else ''}"
+        problems.at(
+            port.tree, f"port {port.number}/{port.protocol} is published by {clash.service} as well, {where}"
+        )
 
 
 def _meet(first: _Published, second: _Published) -> bool:

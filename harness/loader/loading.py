@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.loader.checks import entries, read_checks
+from harness.loader.checks import Entry, entries, read_checks
 from harness.loader.conflicts import check_conflicts
 from harness.loader.messages import shown
 from harness.loader.names import check_names
@@ -63,17 +63,20 @@ def _read(root: Tree, catalog: Catalog, problems: Problems) -> Topology | None:
     found = entries(root, problems)
     check_names(root, found, catalog, problems)
     checks = read_checks(found, catalog, problems)
-    listed = root.get("checks")
-    if listed is not None:
-        root.remove(listed)
-    topology = validated(root, Topology, problems, stand_ins={"name": "unnamed"})
+    topology = validated(_without_checks(root), Topology, problems, stand_ins={"name": "unnamed"})
     if topology is None:
         return None
     whole = _with_stores(topology).model_copy(update={"checks": checks})
-    if not problems:
-        _driver_problems(whole, root, listed, catalog, problems)
+    names_are_right = not problems
     check_conflicts(whole, root, problems)
+    if names_are_right:
+        _driver_problems(whole, root, found, catalog, problems)
     return whole
+
+
+def _without_checks(root: Tree) -> Tree:
+    sections: dict[str, Tree] = {name: tree for name, tree in root.entries().items() if name != "checks"}
+    return Tree(root.key, root.place, root.name_place, sections)
 
 
 def _with_stores(topology: Topology) -> Topology:
@@ -90,11 +93,21 @@ def _with_store(volume: Volume, topology: Topology) -> Volume:
 
 
 def _driver_problems(
-    topology: Topology, root: Tree, checks: Tree | None, catalog: Catalog, problems: Problems
+    topology: Topology, root: Tree, checks: Sequence[Entry], catalog: Catalog, problems: Problems
 ) -> None:
-    """What drivers, orchestrator and provider cannot express. Their keys are found as far as the file goes."""
-    if checks is not None:
-        root.entries()["checks"] = checks
+    """What drivers, orchestrator and provider cannot express, where the loader has not said it already."""
     for key, message in catalog.problems(topology):
-        tree = root.find(*split_key(key)) if key else root
-        problems.add(tree.place, key, message)
+        tree, whole = _located(root, checks, key.strip("."))
+        own_key = tree.key if whole else key
+        if own_key not in problems.keys:
+            problems.add(tree.place, own_key, message)
+
+
+def _located(root: Tree, checks: Sequence[Entry], key: str) -> tuple[Tree, bool]:
+    """The deepest value of the file along a key, and whether that is the whole key. Checks go by their id."""
+    top, path = root, split_key(key) if key else []
+    entry = next((entry for entry in checks if path[:2] == ["checks", entry.id]), None)
+    if entry:
+        top, path = entry.params, path[2:]
+    chain = top.walk(path)
+    return chain[-1], len(chain) == len(path) + 1

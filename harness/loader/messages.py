@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.loader.problems import nearest
+from harness.loader.problems import clipped, nearest
 from harness.loader.tree import Tree
 from harness.model.topology import NAME
 
@@ -39,7 +39,7 @@ def shown(tree: Tree) -> str:
         return "a mapping"
     if isinstance(tree.value, list):
         return "a list"
-    return "nothing" if tree.value is None else (tree.text or repr(tree.value))
+    return "nothing" if tree.value is None else clipped(tree.text or repr(tree.value))
 
 
 def _text(_context: Mapping[str, Any], tree: Tree) -> str:
@@ -53,9 +53,6 @@ def _text(_context: Mapping[str, Any], tree: Tree) -> str:
 def _mapping(_context: Mapping[str, Any], tree: Tree) -> str:
     if tree.value is None:
         return "is empty: give it values (key: value below it) or leave it out"
-    for item in tree.items():
-        if not isinstance(item.value, str | dict | list):
-            return f'entry {shown(item)} is not a text to YAML: put it in quotes, "{item.text}"'
     return f"must be a mapping (key: value), not {shown(tree)}"
 
 
@@ -87,14 +84,16 @@ def _too_long(context: Mapping[str, Any], _tree: Tree) -> str:
 
 
 def _value(context: Mapping[str, Any], _tree: Tree) -> str:
-    text = str(context["error"])
-    return text.replace("does not appear to be", "is not").removesuffix(" (the network's address is wanted)")
+    return str(context["error"]).replace("does not appear to be", "is not")
 
 
+#: A mistake that pydantic reports for the whole list: an entry of `environment` that is no pair.
+PAIR = "pair"
 _INTEGER = _kind("a whole number")
 _NUMBER = _kind("a number")
 _BOOLEAN = _kind("true or false")
 _BY_TYPE: dict[str, Callable[[Mapping[str, Any], Tree], str]] = {
+    PAIR: _kind("NAME=value"),
     "missing": lambda _context, _tree: "is missing",
     "string_type": _text,
     "string_pattern_mismatch": _pattern,
@@ -118,6 +117,7 @@ _BY_TYPE: dict[str, Callable[[Mapping[str, Any], Tree], str]] = {
     "list_type": _list,
     "tuple_type": _list,
     "too_long": _too_long,
+    "too_short": lambda context, _tree: f"needs at least {context['min_length']} entries",
     "value_error": _value,
 }
 

@@ -47,16 +47,18 @@ class _Names:
         self._nodes = _node_names(root)
 
     def _section(self, name: str) -> dict[str, Tree]:
-        return self._root.find(name).entries() if self._root.get(name) else {}
+        section = self._root.get(name)
+        return section.entries() if section else {}
 
-    def _built(self, owner: Tree, key: str, default: str, what: str, names: Names) -> None:
-        """`owner.key` (or its default) is something that is built."""
-        tree = owner.get(key)
+    def _built(self, owner: Tree, path: Sequence[str], default: str, what: str, names: Names) -> None:
+        """The name at `path` below `owner`, or the default that stands for it, is something that is built."""
+        tree = owner.get(*path)
         name = default if tree is None else _text(tree)
+        place = tree or owner.find(*path)
         if name and name in names.later:
-            self._problems.at(tree or owner, f"not supported yet: {what} {name!r}")
+            self._problems.at(place, f"not supported yet: {what} {name!r}")
         elif name and name not in names.built:
-            self._problems.unknown(tree or owner, what, name, names.built)
+            self._problems.unknown(place, what, name, names.built)
 
     def _refers(self, tree: Tree | None, what: str, known: Sequence[str] | dict[str, Tree]) -> None:
         """A text is one of the known names. What is no text is left to validation."""
@@ -69,24 +71,25 @@ class _Names:
             self._refers(tree, "node", self._nodes)
 
     def cluster(self) -> None:
-        cluster = self._root.find("cluster")
-        defaults = Cluster()
-        self._built(cluster, "provider", defaults.provider, "provider", self._catalog.providers)
-        self._built(cluster, "orchestrator", defaults.orchestrator, "orchestrator", self._catalog.orchestrators)
+        default, catalog = Cluster(), self._catalog
+        self._built(self._root, ("cluster", "provider"), default.provider, "provider", catalog.providers)
+        self._built(
+            self._root, ("cluster", "orchestrator"), default.orchestrator, "orchestrator", catalog.orchestrators
+        )
 
     def networks(self) -> None:
         for network in self._section("networks").values():
-            self._built(network, "driver", "", "network driver", self._catalog.network_drivers)
+            self._built(network, ["driver"], "", "network driver", self._catalog.network_drivers)
 
     def stores(self) -> None:
         for store in self._section("stores").values():
-            self._built(store, "kind", "", "store kind", self._catalog.store_kinds)
+            self._built(store, ["kind"], "", "store kind", self._catalog.store_kinds)
             for node in store.find("nodes").items():
                 self._node(node)
 
     def volumes(self) -> None:
         for volume in self._section("volumes").values():
-            self._built(volume, "driver", Volume().driver, "volume driver", self._catalog.volume_drivers)
+            self._built(volume, ["driver"], Volume().driver, "volume driver", self._catalog.volume_drivers)
             driver = _text(volume.get("driver")) or Volume().driver
             if volume.get("store"):
                 self._store(volume.find("store"), driver)
@@ -138,7 +141,7 @@ class _Names:
                     self._refers(tree, section.removesuffix("s"), self._section(section))
             faults = entry.params.get("faults")
             for fault in faults.items() if faults else []:
-                self._built(fault, "fault", "", "fault", self._catalog.faults)
+                self._built(fault, ["fault"], "", "fault", self._catalog.faults)
                 self._target(fault.get("target"))
 
     def _target(self, tree: Tree | None) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.loader.parsing import parse
+from harness.loader.messages import shown
+from harness.loader.parsing import MAX_DEPTH, parse
 from harness.loader.problems import Problems
 from harness.loader.tree import Part, Place, Tree, split_key
 
@@ -28,13 +29,19 @@ def override(root: Tree, overrides: Sequence[tuple[str, str]], problems: Problem
 
 def _set(root: Tree, key: str, text: str, place: Place, problems: Problems) -> None:
     *path, last = split_key(key)
+    if len(path) >= MAX_DEPTH:
+        raise _Refused(f"is nested deeper than {MAX_DEPTH} levels")
     target = root
-    if [*path, last][0] == "checks" and len(path) > 0 and isinstance([*path, last][1], str):
+    if _names_a_check([*path, last]):
         target, path, last = _into_check(root, [*path, last])
     for part in path:
         target = _descend(target, part, place)
     value = parse(text, FILE, problems, key=target.key_of(last), line=place.line)
     _put(target, last, value or _nothing(target.key_of(last), place))
+
+
+def _names_a_check(path: Sequence[Part]) -> bool:
+    return len(path) > 1 and path[0] == "checks" and isinstance(path[1], str) and not path[1].isdecimal()
 
 
 def _nothing(key: str, place: Place) -> Tree:
@@ -54,22 +61,20 @@ def _descend(tree: Tree, part: Part, place: Place) -> Tree:
 def _make_room(tree: Tree, part: Part) -> None:
     """Let an empty value become a section. Raises _Refused where `tree` cannot hold `part`."""
     where = tree.key or "the file"
-    if isinstance(part, int):
-        if part >= len(tree.items()):
-            raise _Refused(f"{where} is no list with an entry {part}")
+    if isinstance(part, int) or isinstance(tree.value, list):
+        if tree.child(part) is None or not str(part).isdecimal():
+            raise _Refused(f"{where} is no list with an entry {part}: entries are named by number, {where}[0]")
         return
     if tree.value is None:
         tree.value = {}
-    if isinstance(tree.value, list):
-        raise _Refused(f"{where} is a list: name an entry by its number, {where}[0]")
     if not isinstance(tree.value, dict):
-        raise _Refused(f"nothing can be set below {where}: it is {tree.text or tree.value!r}")
+        raise _Refused(f"nothing can be set below {where}: it is {shown(tree)}")
 
 
 def _put(tree: Tree, part: Part, value: Tree) -> None:
     _make_room(tree, part)
-    if isinstance(part, int):
-        tree.items()[part] = value
+    if isinstance(tree.value, list):
+        tree.value[int(part)] = value
     else:
         tree.entries()[str(part)] = value
 

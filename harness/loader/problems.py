@@ -10,12 +10,18 @@ from harness.loader.tree import Place, Tree
 from harness.model.errors import Problem, TopologyError
 
 _LISTED = 12
+_CLIP = 60
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most like `name`; None where none is much like it."""
     close = difflib.get_close_matches(name.lower(), sorted(known), n=1, cutoff=0.6)
     return close[0] if close and close[0] != name else None
+
+
+def clipped(text: str) -> str:
+    """A text from a file, short enough for a message."""
+    return text if len(text) <= _CLIP else f"{text[:_CLIP]}..."
 
 
 def listed(known: Iterable[str]) -> str:
@@ -48,7 +54,7 @@ class Problems:
         names = list(known)
         near = nearest(name, names)
         there = "" if near else f" (there is: {listed(names)})"
-        self.at(tree, f"unknown {what} {name!r}{there}", near)
+        self.at(tree, f"unknown {what} {clipped(name)!r}{there}", near)
 
     def below(self, key: str) -> bool:
         """Whether `key` or something below it has a mistake."""

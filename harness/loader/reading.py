@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 from pathlib import Path
 
 from harness.loader.problems import Problems
@@ -12,17 +14,12 @@ MAX_BYTES = 1 << 20
 
 def read_text(path: Path, problems: Problems) -> str:
     """The text of a topology file. Raises TopologyError."""
-    if path.is_dir():
-        _refuse(problems, path, "is a directory: name a topology file in it")
-    if not path.exists():
-        _refuse(problems, path, "there is no such file")
-    if not path.is_file():
-        _refuse(problems, path, "is not a regular file")
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        _refuse(problems, path, f"cannot be read: {error.strerror}")
+        data = _read(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "this is no path"
+        problems.add(Place(str(path), 1, 1), "", f"cannot be read: {reason}")
+        problems.fail()
     return decode(data, str(path), problems)
 
 
@@ -45,6 +42,12 @@ def check_size(size: int, file_name: str, problems: Problems) -> None:
         problems.fail()
 
 
-def _refuse(problems: Problems, path: Path, message: str) -> None:
-    problems.add(Place(str(path), 1, 1), "", message)
-    problems.fail()
+def _read(path: Path) -> bytes:
+    """Raises OSError with words for people; reads a little more than is allowed at most."""
+    kind = path.stat().st_mode
+    if stat.S_ISDIR(kind):
+        raise OSError(errno.EISDIR, "it is a directory, name a topology file in it")
+    if not stat.S_ISREG(kind):
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)

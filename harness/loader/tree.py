@@ -12,7 +12,7 @@ Part = str | int
 
 #: Sections whose keys may hold dots: what follows one of them in a dotted key is a single key.
 _DOTTED = frozenset({"driver_opts", "environment"})
-_SEGMENT = re.compile(r"(?P<name>[^.\[\]]+)(?P<indices>(?:\[\d{1,6}\])*)(?:\.(?=.)|$)")
+_SEGMENT = re.compile(r"(?P<name>[^.\[\]]{1,200})(?P<indices>(?:\[\d{1,6}\])*)(?:\.(?=.)|$)")
 
 
 @dataclass(frozen=True, order=True)
@@ -47,13 +47,13 @@ class Tree:
         return self.value
 
     def child(self, part: Part) -> Tree | None:
-        """The value below `part`. In a list a text finds the entry of that name: `app`, or `NAME=value`."""
+        """The value below `part`. In a list a text finds its number, or the entry `app` or `NAME=value`."""
         if isinstance(self.value, dict):
             return self.value.get(str(part))
         if not isinstance(self.value, list):
             return None
-        if isinstance(part, int):
-            return self.value[part] if part < len(self.value) else None
+        if isinstance(part, int) or part.isdecimal():
+            return self.value[int(part)] if int(part) < len(self.value) else None
         return next((tree for tree in self.value if _is_entry(tree, part)), None)
 
     def walk(self, path: Sequence[Part]) -> list[Tree]:

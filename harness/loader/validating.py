@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from harness.loader.known import known_keys
-from harness.loader.messages import describe
-from harness.loader.problems import Problems, listed, nearest
+from harness.loader.messages import PAIR, describe
+from harness.loader.problems import Problems, clipped, listed, nearest
 from harness.loader.tree import Place, Tree
 
 T = TypeVar("T")
@@ -47,9 +47,8 @@ class _Mistake:
 
     def __init__(self, root: Tree, error: Mapping[str, Any], also_known: Sequence[str]) -> None:
         loc: Sequence[str | int] = error["loc"]
-        self._error = error
         self._also_known = also_known if len(loc) == 1 else ()
-        self._chain = root.walk(loc)
+        self._error, self._chain = _in_short_form(error, root.walk(loc))
         self._loc = loc
         self._rest = [str(part) for part in loc[len(self._chain) - 1 :]]
 
@@ -80,7 +79,8 @@ class _Mistake:
         known = [*known_keys(annotation, self._loc[:-1]), *self._also_known]
         name = str(self._loc[-1])
         near = nearest(name, known)
-        return (f"unknown key {name!r}" if near else f"unknown key {name!r} (known: {listed(known)})"), near
+        there = "" if near else f" (known: {listed(known)})"
+        return f"unknown key {clipped(name)!r}{there}", near
 
     def take_out(self, stand_ins: Mapping[str, Any]) -> bool:
         """Whether the tree is without this mistake afterwards."""
@@ -93,3 +93,16 @@ class _Mistake:
         place = self._tree.place
         self._tree.entries()[missing] = Tree(missing, place, place, stand_ins[missing])
         return True
+
+
+def _in_short_form(error: Mapping[str, Any], chain: list[Tree]) -> tuple[Mapping[str, Any], list[Tree]]:
+    """Where a list may stand for a mapping, the mistake is the entry that is wrong, not the list."""
+    tree = chain[-1]
+    if error["type"] != "dict_type":
+        return error, chain
+    for item in tree.items():
+        if not isinstance(item.value, str) and tree.key.endswith((".networks", ".environment")):
+            return {**error, "type": "string_type"}, [*chain, item]
+        if isinstance(item.value, str) and "=" not in item.value and tree.key.endswith(".environment"):
+            return {**error, "type": PAIR}, [*chain, item]
+    return error, chain
