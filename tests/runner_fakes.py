@@ -49,15 +49,23 @@ TOPOLOGY = {
         },
         "probe": {"node": "n1", "networks": [APP]},
         "lone": {"node": "n2", "networks": [BACK]},
+        "mate": {"node": "n3", "networks": [BACK]},
         "bare": {"node": "n2", "network_mode": "host"},
     },
 }
 
 TARGETS = (
     Target("web", 3, "replicated", {APP: ("web", "www")}, mounts={"shared": "/data"}),
-    Target("edge", 3, "global", {APP: ("edge",)}, ports=({"target": 5000, "published": 8000, "mode": "host"},)),
+    Target(
+        "edge",
+        3,
+        "global",
+        {APP: ("edge",)},
+        ports=({"target": 5000, "published": 8000, "protocol": "tcp", "mode": "host"},),
+    ),
     Target("probe", 1, "plain", {APP: ("probe",)}, node="n1"),
     Target("lone", 1, "plain", {BACK: ("lone",)}, node="n2"),
+    Target("mate", 1, "plain", {BACK: ("mate",)}, node="n3"),
     Target("bare", 1, "plain", {}, node="n2", host=True),
 )
 
@@ -105,6 +113,7 @@ def first_containers() -> list[Container]:
         *edge,
         container("probe", "probe", "n1", {APP: "10.0.0.21"}, 300),
         container("lone", "lone", "n2", {BACK: "10.0.1.1"}, 301),
+        container("mate", "mate", "n3", {BACK: "10.0.1.2"}, 303),
         container("bare", "bare", "n2", {}, 302),
     ]
 
@@ -269,7 +278,7 @@ class FakeAgent:
         method: str,
         params: Mapping[str, Any],
         on_batch: Callable[[Mapping[str, Any]], None],
-        on_reserve: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+        on_reserve: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> FakeJob:
         if self.lost:
             raise ChannelLost(f"{self.host} is gone")
@@ -288,7 +297,7 @@ class FakeJob:
     method: str
     params: Mapping[str, Any]
     on_batch: Callable[[Mapping[str, Any]], None]
-    on_reserve: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None
+    on_reserve: Callable[[Mapping[str, Any]], None] | None
     stopped: bool = False
     waited: bool = False
     grants: list[Mapping[str, Any]] = field(default_factory=list)
@@ -302,7 +311,9 @@ class FakeJob:
         self.waited = True
         for writer in self.params.get("writers", ()):
             assert self.on_reserve is not None
-            self.grants.append(self.on_reserve({"writer": writer["writer"], "first": 0, "count": 16}))
+            wanted = {"writer": writer["writer"], "first": 0, "count": 16}
+            self.on_reserve(wanted)
+            self.grants.append(wanted)
         for batch in self.agent.answer(self.agent, self.method, self.params):
             self.on_batch(batch)
         return {}

@@ -30,7 +30,7 @@ from harness.ports import (
 from harness.runner._changes import Changes, State, state_of
 from harness.runner._faults import Nemesis
 from harness.runner._journal import Journal
-from harness.runner._load import LoadRunner
+from harness.runner._load import LoadRunner, Rows
 from harness.runner._seams import AgentLike, Clock, RecorderLike
 
 ALIVE_TIMEOUT_S = 2.0
@@ -154,7 +154,9 @@ class CheckRunner:
         self._announce(stage.load)
 
         def settled() -> bool:
-            return stage.settled(History.of_batches(self._loads.run(stage.load)))
+            rows: Rows = []
+            self._loads.run(stage.load, into=rows)
+            return stage.settled(History.of_batches(rows))
 
         if not self._clock.until(settled, stage.within_s, stage.every_s):
             self._say(f"not right within {stage.within_s:g} s")

@@ -29,20 +29,16 @@ class Journal:
         self.broken: EnvironmentBroken | None = None
 
     def batch(self, host: str, batch: Batch) -> None:
-        """An agent's batch. Called from its reader's thread, which must go on: a refusal is kept in `broken`."""
-        try:
-            self._recorder.write({**batch, "host": host, "check": self._check})
-        except EnvironmentBroken as error:
-            self.broken = error
+        """An agent's batch. Raises EnvironmentBroken, which ends the program that it came from."""
+        self._put({**batch, "host": host}, now=False)
 
-    def reserve(self, host: str, params: Mapping[str, Any], wanted: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Grant sequence numbers to a writer, once the reservation is on disk. Raises EnvironmentBroken."""
+    def reserve(self, host: str, params: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+        """Put a writer's reservation on disk; when this returns, it may be granted. Raises EnvironmentBroken."""
         number = int(wanted["writer"])
         writer = next(entry for entry in params["writers"] if entry["writer"] == number)
         first = number << 32 | int(wanted["first"])
         row = {"process": writer["process"], "host": host, "at": writer["at"], "key": params["key"]}
         self._write({**row, "f": "reserve", "value": first, "length": int(wanted["count"])}, now=True)
-        return {name: wanted[name] for name in ("writer", "first", "count")}
 
     def look(self, phase: str, scene: Scene, plan: Plan) -> None:
         """The scene as `endpoint`, `task` and `truth` rows."""
@@ -85,8 +81,11 @@ class Journal:
         at_ns = self._clock.now_ns()
         n = next((len(column) for column in row.values() if isinstance(column, list)), 1)
         whole = {"n": n, "offset": ABSENT, "start_ns": at_ns, "end_ns": at_ns, "outcome": "ok", **row}
+        self._put(whole, now=now)
+
+    def _put(self, batch: Batch, *, now: bool) -> None:
         try:
-            self._recorder.write({**whole, "check": self._check}, now=now)
+            self._recorder.write({**batch, "check": self._check}, now=now)
         except EnvironmentBroken as error:
             self.broken = error
             raise

@@ -36,24 +36,22 @@ class LoadRunner:
         self._journal = journal
         self._clock = clock
 
-    def run(self, load: Load, during: Callable[[float], None] | None = None) -> Rows:
+    def run(self, load: Load, during: Callable[[float], None] | None = None, *, into: Rows | None = None) -> None:
         """Run `load` to its end; `during` (the faults) is called with its start in the clock's seconds.
 
-        Returns the rows that came. Raises ChannelLost, after a `lost` row, where an agent is gone;
+        Rows go to the journal, and to `into` where it is given. Raises ChannelLost, after a `lost` row, where an agent is gone;
         EnvironmentBroken where an agent says that a program failed, or the history cannot be written. Whatever
         happens, no program that runs until stopped is left running on an agent that answers.
         """
-        rows: Rows = []
         running: list[_Running] = []
         try:
             for assignment in load.assignments:
-                running.append(_Running(assignment, self._open(assignment, rows)))
+                running.append(_Running(assignment, self._open(assignment, into)))
             self._hold(load, during)
             self._collect(running)
         finally:
             self._drain([entry for entry in running if not entry.done])
         self._journal.raise_if_broken()
-        return rows
 
     def everywhere(
         self, method: str, params: Mapping[str, Any], *, timeout_s: float
@@ -73,12 +71,13 @@ class LoadRunner:
                 failed[host] = error
         return failed
 
-    def _open(self, assignment: Assignment, rows: Rows) -> JobLike:
+    def _open(self, assignment: Assignment, into: Rows | None) -> JobLike:
         host, program = assignment.host, assignment.program
 
         def on_batch(batch: Batch) -> None:
-            rows.append({**batch, "host": host})
             self._journal.batch(host, batch)
+            if into is not None:
+                into.append({**batch, "host": host})
 
         grant = partial(self._journal.reserve, host, program.params)
         try:
@@ -106,17 +105,16 @@ class LoadRunner:
                 entry.job.wait(max(0.1, deadline_s - self._clock.now_s()))
                 entry.done = True
             except EnvironmentBroken as error:
-                errors.append(self._explained(entry, error))
+                self._note(entry, error)
+                errors.append(error)
         if errors:
             raise errors[0]
 
-    def _explained(self, entry: _Running, error: EnvironmentBroken) -> EnvironmentBroken:
-        """The error with its host, and noted in the history where it means that an agent is gone."""
+    def _note(self, entry: _Running, error: EnvironmentBroken) -> None:
+        """A program that is late goes on; one whose agent is gone stands in the history."""
         entry.done = not isinstance(error, DeadlineExceeded)
-        host, method = entry.assignment.host, entry.assignment.program.method
         if isinstance(error, ChannelLost):
-            self._journal.lost(host, error.message)
-        return _at(error, f"{method} on {host}: {error.message}")
+            self._journal.lost(entry.assignment.host, error.message)
 
     def _drain(self, left: Sequence[_Running]) -> None:
         """Stop what was cut short. The error that did so is under way; what comes of stopping is not raised."""
@@ -132,11 +130,3 @@ def _stop(running: Sequence[_Running]) -> None:
     for entry in running:
         with suppress(ChannelLost):
             entry.job.stop()
-
-
-def _at(error: EnvironmentBroken, message: str) -> EnvironmentBroken:
-    """The same kind of error with its place; errors made of other fields than a message become the general one."""
-    kind = next((kind for kind in (ChannelLost, DeadlineExceeded) if isinstance(error, kind)), EnvironmentBroken)
-    placed = kind(message, hint=error.hint)
-    placed.__cause__ = error
-    return placed

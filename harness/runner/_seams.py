@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 Batch = Mapping[str, Any]
 OnBatch = Callable[[Batch], None]
-OnReserve = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+#: Returns once the reservation is on disk: what it was given is granted then.
+OnReserve = Callable[[Mapping[str, Any]], None]
 
 
 class JobLike(Protocol):

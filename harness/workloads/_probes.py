@@ -60,10 +60,10 @@ class Prober:
             yield from self._dial(source, key("name", network, target.name, name), name)
 
     def by_shared_names(self, source: Container, network: str, present: Sequence[Container]) -> Iterator[Item]:
-        """Service names and aliases that another container than `source` answers to."""
+        """Service names and aliases that another container than `source` answers to; no VIP that cannot work."""
         others = {container.service for container in present if container != source}
         for target, name in carriers(self.plan, network):
-            if target.service in others:
+            if target.service in others and not self.plan.lacks(f"service {target.service}", "vip"):
                 via = "service" if name == target.service else "alias"
                 yield from self._dial(source, key(via, network, target.service, name), name)
 

@@ -50,12 +50,12 @@ class Volume:
 
 def run(params: ConcurrentAppendParams, check: Check, plan: Plan, rng: random.Random) -> Stages:
     volume = _volume(params, check, plan)
-    ends = _ends((yield Look("start")), volume, check, rng)
+    ends = _ends(_users((yield Look("start")), volume), volume, check, rng)
     yield _mounts("before", volume, ends)
     yield _put_nonces(volume, ends)
     yield _get_nonces(volume, ends)
     yield _appends(params, volume, ends)
-    ends = _ends((yield Look("after")), volume, check, rng)
+    ends = _ends(_again(_users((yield Look("after")), volume), ends), volume, check, rng)
     yield _mounts("after", volume, ends)
     yield _reads(params, volume, ends)
 
@@ -80,12 +80,22 @@ def _read_only(plan: Plan, service: str, volume: str) -> bool:
     return any(mount.read_only for mount in mounts if mount.source == volume)
 
 
-def _ends(scene: Scene, volume: Volume, check: Check, rng: random.Random) -> list[Container]:
-    """One container a node that mounts the volume."""
-    ends = one_per_node((c for c in scene.containers if c.service in volume.paths), rng)
-    if not ends:
+def _ends(users: list[Container], volume: Volume, check: Check, rng: random.Random) -> list[Container]:
+    """One container a node of those that use the volume."""
+    if not users:
         raise UsageError(f"check {check.id}: no running container mounts the volume {volume.name!r}")
-    return ends
+    return one_per_node(users, rng)
+
+
+def _users(scene: Scene, volume: Volume) -> list[Container]:
+    return [container for container in scene.containers if container.service in volume.paths]
+
+
+def _again(users: list[Container], ends: list[Container]) -> list[Container]:
+    """Without those whose sibling on the node was chosen before: mounts are compared by container."""
+    chosen = {(container.node, container.name) for container in ends}
+    nodes = {user.node for user in users if (user.node, user.name) in chosen}
+    return [user for user in users if user.node not in nodes or (user.node, user.name) in chosen]
 
 
 def _mounts(phase: str, volume: Volume, ends: list[Container]) -> Load:

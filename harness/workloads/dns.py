@@ -67,13 +67,24 @@ def _subjects(params: DnsParams, check: Check, plan: Plan) -> tuple[list[Target]
         target for target in plan.targets if params.service in (None, target.service) and _resolves(plan, target)
     ]
     scaled = [t for t in named if t.kind == "replicated" and (params.service or t.endpoint_mode == "dnsrr")]
-    plain = [t for t in named if t.kind == "plain"]
+    plain = _witnessed(plan, [t for t in named if t.kind == "plain"])
     if not scaled and not plain:
         what = f"{params.service!r} is not" if params.service else "there is no"
         raise UsageError(
-            f"check {check.id}: {what} a replicated service or a plain container on a network that resolves names"
+            f"check {check.id}: {what} a replicated service or a plain container on a network that resolves names",
+            hint="a container can be stopped only where another on its network is left to ask for it",
         )
     return scaled, plain
+
+
+def _witnessed(plan: Plan, plain: Sequence[Target]) -> list[Target]:
+    """Those that can be stopped together while somebody on their network is left to ask for them."""
+    stopped: list[Target] = []
+    for target in plain:
+        left = [other for other in plan.targets if other != target and other not in stopped]
+        if any(other.networks.keys() & target.networks.keys() for other in left):
+            stopped.append(target)
+    return stopped
 
 
 def _resolves(plan: Plan, target: Target) -> bool:

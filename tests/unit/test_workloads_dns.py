@@ -54,6 +54,12 @@ def test_every_name_is_asked_from_one_container_on_each_node() -> None:
     assert sorted(start) == sorted((n, name) for n in NODES for name in ("tasks.web", "web", "www"))
 
 
+def test_somebody_is_left_on_each_network_to_ask_from() -> None:
+    stages = stages_of()
+    assert "mate" not in {act.service for act in acts(stages)}, "who else would ask for lone?"
+    assert acts(stages_of(service="mate"))[0] == Act("stop", "mate", container="mate")
+
+
 @pytest.mark.parametrize("service", ["edge", "bare", "nobody"])
 def test_what_cannot_follow_a_change_is_refused(service: str) -> None:
     with pytest.raises(UsageError, match=service):

@@ -1,16 +1,17 @@
-"""What the workloads ask for on a scene of three nodes: nine containers on two networks and a node's own."""
+"""What the workloads ask for on a scene of three nodes: ten containers on two networks and a node's own."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from harness.model.errors import UsageError
-from harness.model.plan import plan_from_json, plan_to_json
+from harness.model.plan import Demand, plan_from_json, plan_to_json
 from harness.ports import Load, Look, Repeat, Stage
 from harness.workloads import REGISTRY
 from tests.runner_fakes import (
@@ -29,6 +30,8 @@ from tests.runner_fakes import (
 
 KINDS = ["concurrent-append", "connectivity", "dns", "isolation", "latency", "mtu", "recovery", "throughput"]
 ON_APP = 7  # web.1-3, edge.n1-3, probe
+ON_BACK = 2  # lone, mate
+BOTH = {"lone", "mate"}
 VIAS = {"ip", "name", "alias", "service", "host-port", "node"}
 
 
@@ -84,25 +87,25 @@ def test_every_endpoint_listens_before_it_is_probed(kind: str) -> None:
 def test_connectivity_asks_every_pair_by_ip_once_a_protocol() -> None:
     found = Counter(k[3] for k in keys(stages_of("connectivity")) if k[0] == "ip" and k[1] == APP)
     open_pairs = {c.name: (ON_APP - 1) * 3 for c in first_containers() if APP in c.networks}
-    # lone is on another network: it asks all of app and must not be answered
-    assert found == {name: count + 3 for name, count in open_pairs.items()}
+    # those of the other network ask all of app as well, and must not be answered
+    assert found == {name: count + ON_BACK * 3 for name, count in open_pairs.items()}
 
 
 def test_connectivity_asks_closed_pairs_once_and_both_ways() -> None:
     closed = [
         entry
         for _, entry in entries(stages_of("connectivity"), "probe", "probes")
-        if (entry["at"] == "lone") != ("|lone|" in entry["key"])
+        if entry["key"].startswith("ip|") and (entry["at"] in BOTH) != (entry["key"].split("|")[3] in BOTH)
     ]
-    assert len(closed) == 2 * ON_APP * 3
+    assert len(closed) == 2 * ON_APP * ON_BACK * 3
     assert {entry["attempts"] for entry in closed} == {1}
 
 
 def test_connectivity_asks_names_by_tcp_and_udp() -> None:
     found = Counter(k[0] for k in keys(stages_of("connectivity")))
-    assert found["name"] == ON_APP * (ON_APP - 1) * 2
-    # each of the seven asks web and edge, and the six others ask probe
-    assert found["service"] == (ON_APP + ON_APP + ON_APP - 1) * 2
+    assert found["name"] == (ON_APP * (ON_APP - 1) + ON_BACK * (ON_BACK - 1)) * 2
+    # each of the seven asks web and edge, the six others ask probe, and lone and mate ask each other
+    assert found["service"] == (ON_APP + ON_APP + ON_APP - 1 + ON_BACK) * 2
     assert found["alias"] == ON_APP * 2
 
 
@@ -162,6 +165,23 @@ def test_every_probe_key_can_be_read_back(kind: str) -> None:
         assert dialled == entry.get("address", entry.get("name"))
 
 
+def test_a_virtual_ip_that_cannot_work_is_not_dialled() -> None:
+    check = make_check("connectivity")
+    lacking = replace(make_plan(check), unmet=(Demand("ipvs", "service web", part="vip"),))
+    stages = walk(REGISTRY["connectivity"].stages(check, lacking, random.Random(1)), make_scene())
+    dialled = {k[4] for k in keys(stages) if k[0] in ("service", "alias")}
+    assert dialled == {"edge", "probe", "lone", "mate"}
+
+
+def test_the_same_container_is_asked_before_and_after() -> None:
+    check = make_check("concurrent-append", volume="shared")
+    twice = [replace(c, node="n1") if c.service == "web" else c for c in first_containers()]
+    for seed in range(20):
+        stages = REGISTRY["concurrent-append"].stages(check, make_plan(check), random.Random(seed))
+        looks = entries(walk(stages, make_scene(twice)), "mount", "looks")
+        assert len({entry["at"] for _, entry in looks}) == 1
+
+
 def test_probes_are_done_by_the_agent_of_their_own_node() -> None:
     node_of = {c.name: (c.node, c.pid) for c in first_containers()} | {n: (n, 0) for n in NODES}
     for host, entry in entries(stages_of("connectivity"), "probe", "probes"):
@@ -183,9 +203,9 @@ def test_the_order_follows_the_seed() -> None:
 
 def test_isolation_asks_closed_pairs_and_one_open_control_each() -> None:
     asked = [(e["at"], e["key"].split("|")[3]) for _, e in entries(stages_of("isolation"), "probe", "probes")]
-    controls = [(at, to) for at, to in asked if "lone" not in (at, to)]
-    assert len(asked) - len(controls) == 2 * ON_APP * 3
-    assert Counter(at for at, _ in controls) == {c.name: 3 for c in first_containers() if APP in c.networks}
+    controls = [(at, to) for at, to in asked if (at in BOTH) == (to in BOTH)]
+    assert len(asked) - len(controls) == 2 * ON_APP * ON_BACK * 3
+    assert Counter(at for at, _ in controls) == {c.name: 3 for c in first_containers() if not c.host}
 
 
 def test_mtu_asks_both_sizes_on_every_ordered_pair_of_nodes() -> None:
@@ -206,8 +226,10 @@ def test_mtu_takes_the_size_that_is_given() -> None:
 
 
 def test_mtu_of_a_network_on_one_node_is_refused() -> None:
+    check = make_check("mtu", network="back")
+    alone = make_scene([c for c in first_containers() if c.name != "mate"])
     with pytest.raises(UsageError, match="two nodes"):
-        stages_of("mtu", network="back")
+        walk(REGISTRY["mtu"].stages(check, make_plan(check), random.Random(1)), alone)
     with pytest.raises(UsageError, match="no running container is on network 'other'"):
         stages_of("mtu", network="other")
 
@@ -220,7 +242,7 @@ def test_measurements_never_share_the_wire_and_include_the_baseline(kind: str, m
     measuring = [load for load in loads(stages) if load.assignments[0].program.method == method]
     assert all(len(load.assignments) == 1 for load in measuring)
     sent = [entry["key"].split("|")[:2] for _, entry in entries(stages, method, name)]
-    assert Counter(map(tuple, sent)) == {("node", "-"): 3, ("ip", APP): 3}
+    assert Counter(map(tuple, sent)) == {("node", "-"): 3, ("ip", APP): 3, ("ip", "back"): 2}
     # a ring: every node sends once and receives once
     assert sorted(host for host, e in entries(stages, method, name) if "|app|" in e["key"]) == sorted(NODES)
 
@@ -232,7 +254,7 @@ def test_recovery_keeps_connections_between_nodes_through_the_faults() -> None:
     assert {a.program.method for a in kept.assignments} == {"beat"}
     assert all(a.program.until_stopped for a in kept.assignments)
     connections = entries(stages, "beat", "connections")
-    assert len({e["process"] for _, e in connections}) == len(connections) == 6
+    assert len({e["process"] for _, e in connections}) == len(connections) == 8
     assert isinstance(stages[-1], Repeat)
     assert {a.program.method for a in stages[-1].load.assignments} == {"probe", "lookup"}
 
