@@ -22,16 +22,18 @@ def mount(call: Call) -> Row:
 
 
 def nonce(call: Call) -> Row:
-    """done: `errors`, by container, of what could not be put."""
-    errors: dict[str, str] = {}
+    """Raises OSError where a text could not be put: that others do not see it would say nothing."""
+    failed: list[str] = []
     for put in call.params.get("puts") or []:
         try:
             _put(put)
         except OSError as error:
-            errors[put["at"]] = str(error)
+            failed.append(f"{put['at']}: {error}")
     for get in call.params.get("gets") or []:
         call.rows.add(_row(get, "nonce", lambda get=get: _get(get)))  # type: ignore[misc]
-    return {"errors": errors}
+    if failed:
+        raise OSError("; ".join(failed))
+    return {}
 
 
 def _row(item: Row, f: str, look: Callable[[], str]) -> Row:

@@ -26,6 +26,7 @@ SEND_TIMEOUT_S = 30.0
 CLOSE_GRACE_S = 2.0
 _KILL_GRACE_S = 2.0
 _LAST_WORDS_S = 0.2
+_DEAF = "it does not take input any more"
 _MAX_QUEUED_LINES = 256
 _STDERR_TAIL_LINES = 40
 
@@ -78,6 +79,7 @@ class ProcessChannel:
         self._sending = threading.Lock()
         self._closing = threading.Lock()
         self._closed = threading.Event()
+        self._broken = False
         self._threads = [self._thread(self._read_stdout), self._thread(self._read_stderr)]
         os.set_blocking(self._stdin, False)
 
@@ -89,12 +91,13 @@ class ProcessChannel:
     def send(self, line: bytes) -> None:
         """Write `line` whole. Raises ChannelLost, also when the peer has not read for SEND_TIMEOUT_S."""
         with self._sending:
-            if self._closed.is_set():
-                raise self._lost("the channel was closed")
+            if self._closed.is_set() or self._broken:
+                raise self._lost("the channel was closed" if self._closed.is_set() else _DEAF)
             try:
                 self._write(memoryview(line), time.monotonic() + SEND_TIMEOUT_S)
             except (OSError, ValueError) as error:
-                raise self._lost("it does not take input any more") from error
+                self._broken = True  # a line may stand there half written: nothing can follow it
+                raise self._lost(_DEAF) from error
 
     def receive(self, timeout_s: float) -> bytes | None:
         """The next line with its newline; None when none came in time. Raises ChannelLost at the end."""
