@@ -8,7 +8,7 @@ from harness.model.errors import DeadlineExceeded, HarnessError, UsageError
 from harness.model.plan import Demand, Plan
 from harness.model.topology import Topology
 from harness.orchestrators.swarm import joining, looking, names, rules, steps, waiting
-from harness.orchestrators.swarm.hosts import must, ticks
+from harness.orchestrators.swarm.hosts import failure, must, ticks
 from harness.ports import Cluster, Container, Progress, PublishedAddress
 
 #: What stands between a stop and SIGKILL.
@@ -56,7 +56,15 @@ class Swarm:
         must(host, ("docker", "stop", "-t", str(STOP_GRACE_S), container.id), timeout_s=timeout_s)
 
     def start(self, cluster: Cluster, container: Container, *, timeout_s: float) -> None:
-        must(cluster.hosts[container.node], ("docker", "start", container.id), timeout_s=timeout_s)
+        """Again only where the container could not start for want of its network. Raises CommandFailed."""
+        host = cluster.hosts[container.node]
+        argv = ("docker", "start", container.id)
+        for _ in ticks(timeout_s):
+            result = host.run(argv, timeout_s=timeout_s)
+            if not steps.is_attach_race(result):
+                break
+        if not result.ok:
+            raise failure(host, argv, result)
 
     def healthy(self, cluster: Cluster, plan: Plan) -> list[str]:
         manager = cluster.hosts[plan.managers[0]]

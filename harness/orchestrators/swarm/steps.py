@@ -53,7 +53,7 @@ def _in_turn(host: Host, plan: Plan, steps: Sequence[Step], how: Execute) -> Non
 def make(host: Host, plan: Plan, step: Step) -> None:
     """Run a step once; `docker run` again only where its container never came to be. Raises CommandFailed."""
     result = _run(host, plan, step)
-    if not result.ok and _is_attach_race(step, result):
+    if step.argv[:2] == ("docker", "run") and is_attach_race(result):
         result = _again(host, plan, step, result)
     if not result.ok:
         raise failure(host, step.argv, result, hint=image_hint(result.output))
@@ -88,8 +88,9 @@ def _run(host: Host, plan: Plan, step: Step) -> Result:
     return host.run(step.argv, timeout_s=step.timeout_s, stdin=document)
 
 
-def _is_attach_race(step: Step, result: Result) -> bool:
-    return step.argv[:2] == ("docker", "run") and bool(_ATTACH_RACE.search(result.output))
+def is_attach_race(result: Result) -> bool:
+    """Whether a container did not start because its node does not know the network yet."""
+    return not result.ok and bool(_ATTACH_RACE.search(result.output))
 
 
 def _again(host: Host, plan: Plan, step: Step, result: Result) -> Result:
@@ -99,7 +100,7 @@ def _again(host: Host, plan: Plan, step: Step, result: Result) -> Result:
         if not removed.ok:
             return result
         result = _run(host, plan, step)
-        if result.ok or not _is_attach_race(step, result):
+        if not is_attach_race(result):
             return result
     return result
 

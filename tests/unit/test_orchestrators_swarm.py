@@ -1,0 +1,323 @@
+"""The orchestrator against a fake swarm: joining, deploying, looking, changing, removing."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentBroken, UsageError
+from harness.model.plan import Plan
+from harness.orchestrators.swarm import Swarm, hosts, joining, waiting
+from harness.orchestrators.swarm import steps as swarm_steps
+from harness.ports import Cluster
+from tests.fake_swarm import TOKEN, FakeSwarm
+from tests.planner_topologies import EXAMPLE, RUN, planned
+
+
+def quiet(_line: str) -> None:
+    pass
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "POLL_S", 0.001)
+
+
+@pytest.fixture
+def swarm() -> FakeSwarm:
+    return FakeSwarm()
+
+
+@pytest.fixture
+def cluster(swarm: FakeSwarm) -> Cluster:
+    return swarm.cluster(RUN)
+
+
+@pytest.fixture
+def made() -> Plan:
+    return planned()
+
+
+@pytest.fixture
+def running(swarm: FakeSwarm, cluster: Cluster, made: Plan) -> FakeSwarm:
+    Swarm().join(cluster, made, quiet)
+    Swarm().apply(cluster, made, quiet)
+    return swarm
+
+
+# --- join
+
+
+def test_join_makes_one_swarm_with_the_heartbeat_and_named_nodes(
+    swarm: FakeSwarm, cluster: Cluster, made: Plan
+) -> None:
+    swarm.not_ready_looks = 2
+    said: list[str] = []
+    Swarm().join(cluster, made, said.append)
+    assert [host.state for host in swarm.hosts.values()] == ["active"] * 3
+    assert swarm.heartbeat_ns == 2 * 10**9
+    assert any("harness.name=n3 --label-add harness.role=worker" in spec for spec in swarm.labels)
+    assert said[-1] == "all 3 nodes are Ready"
+
+
+def test_join_adopts_a_swarm_that_is_there(swarm: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    Swarm().join(cluster, made, quiet)
+    joins = [
+        call for host in swarm.hosts.values() for call in host.calls if "docker swarm join " in " ".join(call)
+    ]
+    Swarm().join(cluster, made, quiet)
+    assert len(joins) == 2
+    assert joins == [
+        call for host in swarm.hosts.values() for call in host.calls if "docker swarm join " in " ".join(call)
+    ]
+
+
+@pytest.mark.parametrize(("provider", "heartbeat_s"), [("docker", 2), ("existing", 5)])
+def test_an_adopted_swarm_gets_our_heartbeat_only_where_it_is_ours(
+    swarm: FakeSwarm, provider: str, heartbeat_s: int
+) -> None:
+    text = EXAMPLE.replace("cluster: {", f"cluster: {{provider: {provider}, ")
+    cluster, made = swarm.cluster(RUN, provider), planned(text)
+    Swarm().join(cluster, made, quiet)
+    swarm.heartbeat_ns = 5 * 10**9
+    Swarm().join(cluster, made, quiet)
+    assert swarm.heartbeat_ns == heartbeat_s * 10**9
+
+
+def test_no_join_token_is_in_a_command_or_an_error(swarm: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    swarm.refuse_join = f"cannot join with {TOKEN}: connection refused"
+    with pytest.raises(CommandFailed) as caught:
+        Swarm().join(cluster, made, quiet)
+    assert "SWMTKN-***" in caught.value.message
+    assert "can n2 reach 192.0.2.1:2377?" in str(caught.value.hint)
+    assert TOKEN not in caught.value.message
+    assert not any(TOKEN in word for host in swarm.hosts.values() for call in host.calls for word in call)
+
+
+def test_a_host_of_another_swarm_is_named(swarm: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    swarm.hosts["n3"].state, swarm.hosts["n3"].node_id = "active", "stranger"
+    with pytest.raises(EnvironmentBroken, match="another swarm than the manager: n3"):
+        Swarm().join(cluster, made, quiet)
+
+
+def test_a_manager_that_is_locked_is_not_adopted(swarm: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    swarm.manager.state = "locked"
+    with pytest.raises(EnvironmentBroken, match="state locked"):
+        Swarm().join(cluster, made, quiet)
+
+
+def test_nodes_that_never_become_ready_are_named(
+    monkeypatch: pytest.MonkeyPatch, swarm: FakeSwarm, cluster: Cluster, made: Plan
+) -> None:
+    monkeypatch.setattr(joining, "READY_TIMEOUT_S", 0.01)
+    swarm.not_ready_looks = 10**6
+    with pytest.raises(DeadlineExceeded, match="n1, n2, n3"):
+        Swarm().join(cluster, made, quiet)
+
+
+# --- apply
+
+
+def test_apply_runs_every_container_of_the_plan(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    names = [container.name for container in Swarm().containers(cluster, made)]
+    assert names == ["bare", "edge.n1", "edge.n2", "edge.n3", "probe", "web.1", "web.2", "web.3"]
+    assert Swarm().healthy(cluster, made) == []
+
+
+def test_apply_says_how_far_each_service_is(swarm: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    said: list[str] = []
+    Swarm().join(cluster, made, quiet)
+    Swarm().apply(cluster, made, said.append)
+    assert "web: 3 of 3" in said
+    assert "networks: 1 step" in said
+
+
+def test_a_missing_image_is_said_in_swarms_words_and_at_once(swarm: FakeSwarm, cluster: Cluster) -> None:
+    made = planned("name: x", services={"web": {"image": "no/such:1"}})
+    swarm.images_missing.add("no/such:1")
+    Swarm().join(cluster, made, quiet)
+    with pytest.raises(EnvironmentBroken, match="web: No such image: no/such:1") as caught:
+        Swarm().apply(cluster, made, quiet)
+    assert "docker image ls" in str(caught.value.hint)
+
+
+def test_a_service_that_cannot_be_placed_is_said_at_the_deadline(
+    monkeypatch: pytest.MonkeyPatch, swarm: FakeSwarm, cluster: Cluster
+) -> None:
+    monkeypatch.setattr(waiting, "RUNNING_TIMEOUT_S", 0.01)
+    made = planned("name: x", services={"web": {"image": "no/such:1"}})
+    swarm.images_missing.add("no/such:1")
+    Swarm().join(cluster, made, quiet)
+    pending = {
+        "Name": f"harness-{RUN}_web.1",
+        "DesiredState": "Running",
+        "CurrentState": "Pending 3 seconds ago",
+        "Error": "no suitable node",
+    }
+    swarm.dead = [pending]
+    monkeypatch.setattr(waiting, "MAX_REPEATS", 10)
+    with pytest.raises(EnvironmentBroken, match=r"web 0 of 1 \(no suitable node\)"):
+        Swarm().apply(cluster, made, quiet)
+
+
+def test_a_plain_container_that_ends_is_said_with_its_last_words(
+    swarm: FakeSwarm, cluster: Cluster, made: Plan
+) -> None:
+    swarm.exits.add("probe")
+    Swarm().join(cluster, made, quiet)
+    with pytest.raises(EnvironmentBroken, match="probe: exited 3 no such file"):
+        Swarm().apply(cluster, made, quiet)
+
+
+def test_a_failed_step_carries_its_command_and_host(swarm: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    swarm.networks.add(f"harness-{RUN}-app")
+    Swarm().join(cluster, made, quiet)
+    with pytest.raises(CommandFailed, match=r"(?s)on n1: `docker network create .*already exists") as caught:
+        Swarm().apply(cluster, made, quiet)
+    assert caught.value.code == 1
+    assert not swarm.services
+
+
+def test_a_plain_container_is_run_again_only_when_its_network_was_not_there_yet(
+    swarm: FakeSwarm, cluster: Cluster, made: Plan
+) -> None:
+    swarm.attach_races = 2
+    Swarm().join(cluster, made, quiet)
+    Swarm().apply(cluster, made, quiet)
+    runs = [call for host in swarm.hosts.values() for call in host.ran("docker", "run")]
+    assert len(runs) == 4
+    assert [c.name for c in Swarm().containers(cluster, made, "probe")] == ["probe"]
+
+
+def test_a_name_conflict_is_not_retried(swarm: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    Swarm().join(cluster, made, quiet)
+    argv = ["docker", "run", "--name", f"harness-{RUN}-probe", "--label", "harness.service=probe"]
+    swarm.hosts["n1"].run([*argv, "--label", "harness.run=other"], timeout_s=1)
+    with pytest.raises(CommandFailed, match="already in use"):
+        Swarm().apply(cluster, made, quiet)
+    assert len(swarm.hosts["n1"].ran("docker", "run")) == 2
+
+
+def test_a_subnet_that_holds_a_nodes_address_is_refused_before_anything_is_made(
+    swarm: FakeSwarm, cluster: Cluster
+) -> None:
+    made = planned(EXAMPLE.replace("10.60.0.0/16", "192.0.2.0/24"))
+    Swarm().join(cluster, made, quiet)
+    with pytest.raises(UsageError, match=r"192\.0\.2\.1, the address of n1"):
+        Swarm().apply(cluster, made, quiet)
+    assert not swarm.networks
+
+
+# --- looking
+
+
+def test_a_container_has_its_addresses_and_its_own_names(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    edge = next(c for c in Swarm().containers(cluster, made, "edge") if c.node == "n2")
+    assert edge.networks["app"].ip.startswith("10.60.0.")
+    assert edge.networks["app"].prefix == 16
+    assert edge.aliases["app"][0] == edge.hostname == "edge-n2"
+    assert edge.pid > 0
+    bare = Swarm().containers(cluster, made, "bare")[0]
+    assert (bare.host, bare.networks, bare.node) == (True, {}, "n2")
+
+
+def test_names_of_engines_without_dnsnames(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    box = next(box for box in running.hosts["n1"].boxes if box.labels["harness.service"] == "probe")
+    for settings in box.networks.values():
+        settings["DNSNames"] = None
+        settings["Aliases"] = ["probe", "short"]
+    probe = Swarm().containers(cluster, made, "probe")[0]
+    assert probe.aliases["app"] == ("probe", f"harness-{RUN}-probe", "short")
+
+
+def test_a_host_that_does_not_answer_contributes_no_container(
+    running: FakeSwarm, cluster: Cluster, made: Plan
+) -> None:
+    running.hosts["n3"].silent = True
+    assert {container.node for container in Swarm().containers(cluster, made)} == {"n1", "n2"}
+    assert "node n3 is Down" in Swarm().healthy(cluster, made)
+
+
+def test_a_manager_that_does_not_answer_is_not_healthy(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    running.manager.silent = True
+    assert Swarm().healthy(cluster, made) == ["the manager does not answer: n1 did not answer"]
+
+
+def test_host_ports_are_where_the_containers_are(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    found = Swarm().endpoints(cluster, made, "edge")
+    assert [(p.node, p.ip, p.port, p.target, p.mode) for p in found] == [
+        (f"n{i}", f"192.0.2.{i}", 8000, 5000, "host") for i in (1, 2, 3)
+    ]
+
+
+def test_ingress_ports_are_on_every_node(swarm: FakeSwarm, cluster: Cluster) -> None:
+    services = {"web": {"deploy": {"endpoint_mode": "vip"}, "ports": ["8080:80"]}}
+    made = planned("name: x", services=services)
+    Swarm().join(cluster, made, quiet)
+    Swarm().apply(cluster, made, quiet)
+    found = Swarm().endpoints(cluster, made, "web")
+    assert [(p.node, p.port, p.target, p.mode) for p in found] == [
+        (f"n{i}", 8080, 80, "ingress") for i in (1, 2, 3)
+    ]
+
+
+# --- changing
+
+
+def test_scale_returns_when_exactly_that_many_run(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    Swarm().scale(cluster, made, "web", 5, timeout_s=5)
+    assert [c.name for c in Swarm().containers(cluster, made, "web")] == [f"web.{i}" for i in range(1, 6)]
+    Swarm().scale(cluster, made, "web", 1, timeout_s=5)
+    assert [c.name for c in Swarm().containers(cluster, made, "web")] == ["web.1"]
+    assert Swarm().healthy(cluster, made) == []
+
+
+def test_scale_that_does_not_come_about_is_an_error(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    running.images_missing.add("harness/workload:test")
+    with pytest.raises(DeadlineExceeded, match="web: 3 instead of 4 containers"):
+        Swarm().scale(cluster, made, "web", 4, timeout_s=0.01)
+
+
+def test_only_a_replicated_service_can_be_scaled(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    with pytest.raises(UsageError, match="edge is global"):
+        Swarm().scale(cluster, made, "edge", 2, timeout_s=1)
+
+
+def test_a_plain_container_stops_and_starts(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    probe = Swarm().containers(cluster, made, "probe")[0]
+    Swarm().stop(cluster, probe, timeout_s=1)
+    assert Swarm().containers(cluster, made, "probe") == []
+    assert Swarm().healthy(cluster, made) == ["container probe does not run"]
+    running.attach_races = 1
+    Swarm().start(cluster, probe, timeout_s=1)
+    assert Swarm().containers(cluster, made, "probe")[0].id == probe.id
+
+
+# --- removing
+
+
+def test_delete_waits_for_what_is_in_use_and_can_be_repeated(
+    running: FakeSwarm, cluster: Cluster, made: Plan
+) -> None:
+    running.busy_removals = 3
+    Swarm().delete(cluster, made)
+    assert not running.networks
+    assert not any(host.boxes for host in running.hosts.values())
+    Swarm().delete(cluster, made)
+
+
+def test_delete_tries_every_step_and_then_says_what_failed(
+    running: FakeSwarm, cluster: Cluster, made: Plan
+) -> None:
+    running.hosts["n2"].silent = True
+    with pytest.raises(DeadlineExceeded, match="n2 did not answer"):
+        Swarm().delete(cluster, made)
+    assert not running.networks
+
+
+def test_delete_says_what_does_not_go(
+    monkeypatch: pytest.MonkeyPatch, running: FakeSwarm, cluster: Cluster, made: Plan
+) -> None:
+    monkeypatch.setattr(swarm_steps, "GONE_TIMEOUT_S", 0.01)
+    running.networks.add("zombie")
+    with pytest.raises(DeadlineExceeded, match="n1: zombie"):
+        Swarm().delete(cluster, made)
