@@ -39,9 +39,9 @@ class LoadRunner:
     def run(self, load: Load, during: Callable[[float], None] | None = None, *, into: Rows | None = None) -> None:
         """Run `load` to its end; `during` (the faults) is called with its start in the clock's seconds.
 
-        Rows go to the journal, and to `into` where it is given. Raises ChannelLost, after a `lost` row, where an agent is gone;
-        EnvironmentBroken where an agent says that a program failed, or the history cannot be written. Whatever
-        happens, no program that runs until stopped is left running on an agent that answers.
+        Rows go to the journal, and to `into` where it is given. Raises ChannelLost, after a `lost` row, where an
+        agent is gone; EnvironmentBroken where an agent says that a program failed, or the history cannot be
+        written. Whatever happens, no program that runs until stopped is left running on an agent that answers.
         """
         running: list[_Running] = []
         try:

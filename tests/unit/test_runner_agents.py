@@ -1,0 +1,85 @@
+"""The runner with real agents on this machine: what it grants and records is what the checker can judge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.checkers import judge
+from harness.model.topology import Check
+from harness.model.verdict import Verdict
+from harness.runner import run_checks
+from harness.transport.agent import Agent
+from harness.transport.local import LocalHost
+from harness.transport.recorder import Recorder, read_history
+from harness.workloads import REGISTRY
+from tests.runner_fakes import NODES, TARGETS, FakeOrchestrator, make_check, make_cluster, make_plan
+
+START_TIMEOUT_S = 30.0
+
+
+@pytest.fixture
+def agents() -> Iterator[dict[str, Agent]]:
+    started: dict[str, Agent] = {}
+    try:
+        for node in NODES:
+            started[node] = Agent.start(LocalHost(node), timeout_s=START_TIMEOUT_S)
+        yield started
+    finally:
+        for agent in started.values():
+            agent.close()
+
+
+def append_check(shim: str = "none") -> Check:
+    check = make_check("concurrent-append", volume="shared", duration_s=0.3, block=64, shim=shim)
+    whole = REGISTRY[check.kind].params.model_validate(check.params).model_dump(mode="json")
+    return check.model_copy(update={"params": whole})
+
+
+def run_on(folder: Path, agents: dict[str, Agent], check: Check) -> Verdict:
+    """Every made-up container is this machine itself (pid 0), and the volume a folder of it."""
+    volume = folder / "volume"
+    volume.mkdir()
+    targets = tuple(replace(t, mounts={"shared": str(volume)}) if t.mounts else t for t in TARGETS)
+    plan = make_plan(check, targets=targets)
+    orchestrator = FakeOrchestrator()
+    orchestrator.live = [replace(container, pid=0) for container in orchestrator.live]
+    recorder, lines = Recorder(folder / "history"), list[str]()
+    [run] = run_checks(
+        make_cluster(), plan, orchestrator, faults={}, agents=agents, recorder=recorder, progress=lines.append
+    )
+    recorder.close()
+    assert (run.error, run.left) == (None, ()), lines
+    return judge(read_history(folder), plan, check)
+
+
+def test_appends_of_real_writers_are_all_found(tmp_path: Path, agents: dict[str, Agent]) -> None:
+    verdict = run_on(tmp_path, agents, append_check())
+    assert {p.name: p.observed for p in verdict.promises if p.observed != "kept"} == {}
+    assert verdict.figures["acknowledged"] == verdict.figures["found"] > 0
+    assert all(verdict.operations[node]["append"] for node in NODES)
+
+
+def test_a_bug_on_purpose_is_caught_by_name(tmp_path: Path, agents: dict[str, Agent]) -> None:
+    verdict = run_on(tmp_path, agents, append_check("lost"))
+    broken = [promise.name for promise in verdict.promises if promise.observed == "broken"]
+    assert broken == ["append-loses-nothing"]
+
+
+def test_no_number_is_used_before_its_reservation_is_on_disk(tmp_path: Path, agents: dict[str, Agent]) -> None:
+    run_on(tmp_path, agents, append_check())
+    reserved: set[int] = set()
+    used = 0
+    for line in (tmp_path / "history" / "0001.jsonl").read_text().splitlines():
+        batch = json.loads(line)
+        if batch["f"] == "reserve":
+            reserved |= set(range(batch["value"], batch["value"] + batch["length"]))
+        if batch["f"] == "append":
+            ids = batch["value"] if isinstance(batch["value"], list) else [batch["value"]]
+            assert set(ids) <= reserved
+            used += len(ids)
+    assert used > 64, "more than one block a writer, so that reserving went on while they wrote"
