@@ -14,6 +14,7 @@ from typing import Any
 
 from harness import __version__, faults, features
 from harness.model.errors import EnvironmentBroken, HarnessError, Interrupted
+from harness.model.history import History
 from harness.model.plan import Plan, cluster_key
 from harness.model.run import Run, overall
 from harness.model.topology import Check, Topology
@@ -28,7 +29,7 @@ from harness.session.judging import fault_records, judge, write_report
 from harness.session.options import Options
 from harness.session.planning import make_plan, new_run, topology_of
 from harness.session.registries import orchestrator, provider
-from harness.transport.recorder import Recorder, read_history, to_parquet
+from harness.transport.recorder import LINES, PARQUET, Recorder, read_history, to_parquet
 
 #: A cluster is made anew this often after checks that did not restore it.
 MAX_REMAKES = 3
@@ -155,7 +156,7 @@ class _Execution:
 
     @contextmanager
     def _recording(self) -> Iterator[Recorder]:
-        recorder = Recorder(self.folder.path / "history")
+        recorder = Recorder(self.folder.path / LINES)
         try:
             yield recorder
         finally:
@@ -192,8 +193,9 @@ class _Execution:
     # --- the end
 
     def _finish(self) -> RunResult:
-        history = read_history(self.folder.path)
-        to_parquet(history, self.folder.path / "history.parquet")
+        recorded = (self.folder.path / LINES).is_dir()
+        history = read_history(self.folder.path) if recorded else History.of([])
+        to_parquet(history, self.folder.path / PARQUET)
         stopped = {run.id: run.error.message for run in self.runs if run.error is not None}
         ran = {run.id for run in self.runs} | set(history["check"])
         plan = dataclasses.replace(self.plan, checks=tuple(c for c in self.plan.checks if c.id in ran))
