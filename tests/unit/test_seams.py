@@ -1,0 +1,375 @@
+"""Four later guests walk through the seams: kind, a Gluster store, a VM by SSH, a cluster that gives little.
+
+Small fakes, real planner, real ports: what a guest needs and a seam does not carry would not type-check here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness import faults
+from harness.model.errors import EnvironmentBroken, HarnessError
+from harness.model.plan import Demand, Document, NetworkPlan, NodePlan, Plan, Step, VolumePlan
+from harness.model.topology import Network, Service, Topology, Volume
+from harness.orchestrators.swarm import Swarm
+from harness.planner import Choice, Rendering, plan, problems
+from harness.ports import (
+    Address,
+    Cluster,
+    ClusterInfo,
+    Container,
+    Declared,
+    Host,
+    NetworkDriver,
+    Orchestrator,
+    Progress,
+    Provider,
+    PublishedAddress,
+    Result,
+    Store,
+    VolumeDriver,
+)
+from tests.fake_swarm import FakeSwarm
+from tests.fakes import Answer, FakeHost
+from tests.planner_topologies import CHOICE, EXAMPLE, IMAGE, RUN, planned
+
+#: What a fake host answers, by the beginning of a command.
+Answers = dict[tuple[str, ...], Result | Answer]
+
+
+def quiet(_line: str) -> None:
+    pass
+
+
+# --- kind: the CNI is chosen when the cluster is made; nodes have joined already
+
+
+class Cilium:
+    """A network driver whose demand decides how nodes are made: kind's own CNI must stay off."""
+
+    def demands(self, name: str, network: Network) -> list[Demand]:
+        return [Demand("default-cni-off", f"network {name}")]
+
+    def problems(self, name: str, network: Network) -> list[tuple[str, str]]:
+        return [("attachable", "pods have no attachable networks")] if network.attachable else []
+
+    def plan(self, name: str, network: Network, wire_mtu: int) -> NetworkPlan:
+        return NetworkPlan(name, "cilium", wire_mtu - 50, resolves_names=True)
+
+    def declare(self, name: str, network: Network, plan: Plan) -> Declared:
+        argv = ("kubectl", "apply", "-f", "-")
+        step = Step("networks", "install the CNI", plan.managers[0], argv, 60.0, "cilium.yaml")
+        return Declared(steps=(step,), documents=(Document("cilium.yaml", "kind: DaemonSet\n"),))
+
+
+class Pods:
+    """Services as Kubernetes objects."""
+
+    def demands(self, topology: Topology) -> list[Demand]:
+        return []
+
+    def problems(self, topology: Topology, nodes: Sequence[NodePlan]) -> list[tuple[str, str]]:
+        return []
+
+    def notes(self, topology: Topology) -> list[str]:
+        return ["heartbeat_s has no meaning on Kubernetes"] if topology.cluster.heartbeat_s else []
+
+    def eligible(self, service: Service, nodes: Sequence[NodePlan]) -> list[str]:
+        return [node.name for node in nodes if node.role == "worker"]
+
+    def declare(
+        self, plan: Plan, networks: Mapping[str, Declared], volumes: Mapping[str, Declared], image: str
+    ) -> Declared:
+        pods = [{"kind": "Deployment", "name": t.service, "replicas": t.containers} for t in plan.targets]
+        step = Step("services", "apply", plan.managers[0], ("kubectl", "apply", "-f", "-"), 60.0, "pods.yaml")
+        undo = Step("remove", "delete", plan.managers[0], ("kubectl", "delete", "-f", "-"), 60.0, "pods.yaml")
+        return Declared((step,), (undo,), (Document("pods.yaml", yaml.safe_dump_all(pods)),))
+
+
+class Kind:
+    """Makes nodes that are one cluster already. `config` is what it was made with."""
+
+    name = "kind"
+
+    def __init__(self) -> None:
+        self.config: dict[str, Any] = {}
+
+    def demands(self, topology: Topology) -> list[Demand]:
+        return []
+
+    def up(self, plan: Plan, progress: Progress) -> Cluster:
+        wanted = {demand.feature for demand in plan.demands}
+        self.config = {"networking": {"disableDefaultCNI": "default-cni-off" in wanted}}
+        nodes = [{"name": node.name, "ready": True} for node in plan.nodes]
+        answers: Answers = {("kubectl", "get", "nodes"): Result(0, json.dumps(nodes), "")}
+        hosts: dict[str, Host] = {
+            node.name: FakeHost(node.name, rights=frozenset(), answers=answers) for node in plan.nodes
+        }
+        return Cluster("lab", plan.run, self.name, hosts)
+
+    def find(self, name: str) -> Cluster:
+        raise NotImplementedError
+
+    def clusters(self) -> list[ClusterInfo]:
+        return []
+
+    def logs(self, name: str, into: Path) -> None: ...
+
+    def down(self, name: str) -> list[str]:
+        return []
+
+    def tidy(self) -> list[str]:
+        return []
+
+
+class Kubernetes:
+    """Adopts nodes; knows its pods through an API and not through any host's shell."""
+
+    name = "kubernetes"
+
+    def __init__(self) -> None:
+        self.pods: list[Container] = []
+
+    def demands(self, topology: Topology) -> list[Demand]:
+        return []
+
+    def join(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
+        api = cluster.hosts[plan.managers[0]]
+        found = json.loads(api.run(["kubectl", "get", "nodes"], timeout_s=5).stdout)
+        missing = {node.name for node in plan.nodes} - {row["name"] for row in found if row["ready"]}
+        if missing:
+            raise EnvironmentBroken(f"not in the cluster: {', '.join(sorted(missing))}")
+
+    def apply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
+        nodes = Pods().eligible(Service(), plan.nodes)
+        for target in plan.targets:
+            address = {name: Address(f"10.1.0.{i}", 24) for i, name in enumerate(target.networks)}
+            self.pods += [
+                Container(f"{target.service}.{i + 1}", target.service, nodes[i % len(nodes)], f"u{i}", 0, address)
+                for i in range(target.containers)
+            ]
+
+    def containers(self, cluster: Cluster, plan: Plan, service: str | None = None) -> list[Container]:
+        return [pod for pod in self.pods if service in (None, pod.service)]
+
+    def endpoints(self, cluster: Cluster, plan: Plan, service: str) -> list[PublishedAddress]:
+        return []
+
+    def scale(self, cluster: Cluster, plan: Plan, service: str, replicas: int, *, timeout_s: float) -> None: ...
+
+    def stop(self, cluster: Cluster, container: Container, *, timeout_s: float) -> None: ...
+
+    def start(self, cluster: Cluster, container: Container, *, timeout_s: float) -> None: ...
+
+    def healthy(self, cluster: Cluster, plan: Plan) -> list[str]:
+        running = [pod.service for pod in self.pods]
+        return [t.service for t in plan.targets if running.count(t.service) < t.containers]
+
+    def delete(self, cluster: Cluster, plan: Plan) -> None:
+        self.pods.clear()
+
+
+KIND_TOPOLOGY = """
+name: pods
+cluster: {provider: kind, orchestrator: kubernetes, heartbeat_s: 5}
+networks: {app: {driver: cilium}}
+services: {web: {deploy: {replicas: 2}, networks: [app]}, edge: {deploy: {mode: global}, networks: [app]}}
+"""
+NETWORK: NetworkDriver = Cilium()
+PODS: Rendering = Pods()
+KIND_CHOICE = Choice(PODS, {("kubernetes", "cilium"): NETWORK}, {})
+
+
+def kind_plan() -> Plan:
+    topology = Topology.model_validate(yaml.safe_load(KIND_TOPOLOGY))
+    return plan(topology, KIND_CHOICE, run=RUN, seed=1, workload_image=IMAGE)
+
+
+def test_kind_learns_of_the_cni_before_it_makes_a_node() -> None:
+    kind = Kind()
+    provider: Provider = kind
+    provider.up(kind_plan(), quiet)
+    assert kind.config == {"networking": {"disableDefaultCNI": True}}
+
+
+def test_kinds_nodes_are_adopted_and_never_joined() -> None:
+    made, orchestrator = kind_plan(), Kubernetes()
+    seam: Orchestrator = orchestrator
+    cluster = Kind().up(made, quiet)
+    seam.join(cluster, made, quiet)
+    ran = [argv for host in cluster.hosts.values() if isinstance(host, FakeHost) for argv in host.ran]
+    assert ran == [("kubectl", "get", "nodes")]
+
+
+def test_the_planner_speaks_no_swarm() -> None:
+    made = kind_plan()
+    assert made.target("edge").containers == 2
+    assert made.notes == ("heartbeat_s has no meaning on Kubernetes",)
+    assert all(step.argv[0] == "kubectl" for step in (*made.steps, *made.undo))
+    assert [document.name for document in made.documents] == ["cilium.yaml", "pods.yaml"]
+    attachable = yaml.safe_load(KIND_TOPOLOGY)
+    attachable["networks"]["app"]["attachable"] = True
+    found = problems(Topology.model_validate(attachable), KIND_CHOICE, wire_mtu=1500)
+    assert [key for key, _ in found] == ["networks.app.attachable"]
+
+
+# --- a Gluster store: packages, loop devices and mounts on nodes before the orchestrator
+
+
+class GlusterVolume:
+    """A volume of a store: the store mounts it on every node, the stack binds the mount."""
+
+    def demands(self, name: str, volume: Volume) -> list[Demand]:
+        return [Demand("fuse", f"volume {name}")]
+
+    def problems(self, name: str, volume: Volume) -> list[tuple[str, str]]:
+        return [] if volume.store else [("store", "glusterfs needs a store")]
+
+    def plan(self, name: str, volume: Volume) -> VolumePlan:
+        promises = {"shared": ("holds", "Gluster documentation")}
+        return VolumePlan(name, "glusterfs", True, promises, device=f"/mnt/{name}")
+
+    def declare(self, name: str, volume: Volume, plan: Plan) -> Declared:
+        options = {"type": "none", "o": "bind", "device": plan.volume(name).device}
+        made = {"name": f"{plan.cluster}-{name}", "driver": "local", "driver_opts": options}
+        return Declared(stack=made)
+
+
+class Gluster:
+    """Bricks on loop devices, peers by the CLI, mounts by FUSE."""
+
+    def demands(self, topology: Topology, store: str) -> list[Demand]:
+        nodes = tuple(topology.stores[store].nodes)
+        wanted_by = f"store {store}"
+        return [Demand("package:glusterfs-server", wanted_by, nodes=nodes), Demand("loop", wanted_by, nodes=nodes)]
+
+    def up(self, cluster: Cluster, plan: Plan, store: str, progress: Progress) -> None:
+        nodes = plan.topology.stores[store].nodes
+        for node in nodes:
+            cluster.hosts[node].run(["losetup", "-f", f"/bricks/{plan.cluster}"], timeout_s=10)
+        for node in nodes[1:]:
+            peer = cluster.hosts[node].address
+            cluster.hosts[nodes[0]].run(["gluster", "peer", "probe", peer], timeout_s=10)
+
+    def mount(self, host: Host, plan: Plan, volume: str, *, timeout_s: float) -> None:
+        device = plan.volume(volume).device
+        host.run(["mount", "-t", "glusterfs", f"{host.address}:/{volume}", device], timeout_s=timeout_s)
+
+    def daemons(self, cluster: Cluster, store: str) -> Mapping[str, Sequence[str]]:
+        return {name: ["glusterd", "glusterfsd"] for name in cluster.hosts}
+
+    def down(self, cluster: Cluster, store: str) -> None: ...
+
+
+GLUSTER_TOPOLOGY = """
+name: pooled
+stores: {pool: {kind: glusterfs, nodes: [n1, n3]}}
+volumes: {data: {driver: glusterfs, store: pool}}
+services: {web: {deploy: {mode: global}, volumes: ["data:/data"]}, one: {node: n2, volumes: ["data:/data"]}}
+"""
+
+
+def gluster_plan(store: Store) -> Plan:
+    driver: VolumeDriver = GlusterVolume()
+    choice = Choice(CHOICE.rendering, CHOICE.networks, {("swarm", "glusterfs"): driver})
+    topology = Topology.model_validate(yaml.safe_load(GLUSTER_TOPOLOGY))
+    demands = store.demands(topology, "pool")
+    return plan(topology, choice, run=RUN, seed=1, workload_image=IMAGE, demands=demands)
+
+
+def test_a_stores_packages_and_loop_devices_are_demanded_where_its_nodes_are() -> None:
+    made = gluster_plan(Gluster())
+    assert [(demand.feature, demand.nodes) for demand in made.demands] == [
+        ("package:glusterfs-server", ("n1", "n3")),
+        ("loop", ("n1", "n3")),
+        ("fuse", ()),
+    ]
+
+
+def test_a_store_is_up_and_mounted_before_the_orchestrator_joins() -> None:
+    store: Store = Gluster()
+    made = gluster_plan(store)
+    answers: Answers = {
+        ("losetup",): Result(0, "", ""),
+        ("gluster",): Result(0, "", ""),
+        ("mount",): Result(0, "", ""),
+    }
+    hosts = {node.name: FakeHost(node.name, address=f"192.0.2.{i}", answers=answers)
+             for i, node in enumerate(made.nodes)}  # fmt: skip
+    cluster = Cluster("lab", RUN, "docker", dict(hosts))
+    store.up(cluster, made, "pool", quiet)
+    for host in cluster.hosts.values():
+        store.mount(host, made, "data", timeout_s=10)
+    with pytest.raises(HarnessError, match="docker info"):
+        Swarm().join(cluster, made, quiet)
+    assert [argv[0] for argv in hosts["n1"].ran] == ["losetup", "gluster", "mount", "docker"]
+    assert hosts["n1"].ran[1] == ("gluster", "peer", "probe", "192.0.2.2")
+
+
+def test_both_kinds_of_containers_bind_the_stores_mount() -> None:
+    made = gluster_plan(Gluster())
+    assert yaml.safe_load(made.documents[0].text)["volumes"]["data"]["driver_opts"]["device"] == "/mnt/data"
+    run = next(step.argv for step in made.steps if step.title == "start one")
+    assert "volume-opt=device=/mnt/data" in run[run.index("--mount") + 1]
+
+
+# --- a VM by SSH only: a shell, and nothing outside it
+
+
+def test_a_vm_by_ssh_carries_a_whole_swarm() -> None:
+    vms = FakeSwarm()
+    cluster, made = vms.cluster(RUN, "vagrant"), planned()
+    assert cluster.rights == {"shell"}
+    Swarm().join(cluster, made, quiet)
+    Swarm().apply(cluster, made, quiet)
+    assert len(Swarm().containers(cluster, made)) == sum(target.containers for target in made.targets)
+    assert Swarm().healthy(cluster, made) == []
+
+
+def test_a_vms_swarm_keeps_a_heartbeat_that_a_slow_machine_can_hold() -> None:
+    vms, text = FakeSwarm(), EXAMPLE.replace("heartbeat_s: 2", "provider: vagrant")
+    Swarm().join(vms.cluster(RUN, "vagrant"), planned(text), quiet)
+    assert vms.heartbeat_ns == 30 * 10**9
+
+
+@pytest.mark.parametrize(("fault", "right"), [("partition", "wire"), ("pause", "lifecycle")])
+def test_a_fault_that_needs_more_than_a_shell_names_the_right(fault: str, right: str) -> None:
+    cluster = FakeSwarm().cluster(RUN, "vagrant")
+    assert faults.REGISTRY[fault].rights - cluster.rights == {right}
+    with pytest.raises(HarnessError, match=right):
+        faults.REGISTRY[fault].inject(cluster, ["n2"], "both", timeout_s=5)
+
+
+# --- an existing cluster without shell and wire
+
+
+def bare_cluster() -> Cluster:
+    hosts: dict[str, Host] = {name: FakeHost(name, address="", rights=frozenset()) for name in ("n1", "n2", "n3")}
+    return Cluster("theirs", RUN, "existing", hosts)
+
+
+def test_a_cluster_without_rights_says_so_and_every_fault_names_what_it_lacks() -> None:
+    cluster = bare_cluster()
+    assert cluster.rights == frozenset()
+    for fault in faults.REGISTRY.values():
+        assert fault.rights - cluster.rights == fault.rights != frozenset()
+
+
+def test_pods_are_seen_without_a_shell_on_any_host() -> None:
+    made, cluster = kind_plan(), bare_cluster()
+    orchestrator: Orchestrator = Kubernetes()
+    orchestrator.apply(cluster, made, quiet)
+    assert [pod.name for pod in orchestrator.containers(cluster, made, "web")] == ["web.1", "web.2"]
+    assert orchestrator.healthy(cluster, made) == []
+    assert not any(host.ran for host in cluster.hosts.values() if isinstance(host, FakeHost))
+
+
+def test_swarm_without_a_shell_breaks_with_the_host_and_the_command() -> None:
+    with pytest.raises(EnvironmentBroken, match="on n1: `docker info"):
+        Swarm().join(bare_cluster(), planned(), quiet)
