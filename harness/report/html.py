@@ -20,6 +20,7 @@ from harness.report.text import again, clean, figure, headline, labelled, listed
 from harness.report.view import RunView
 
 MAX_BYTES = 2_000_000
+Mesh = tuple[Verdict, list[Matrix]]
 _SYMBOL = {"pass": "✓", "unknown": "?", "fail": "✕"}
 _WORD = {"pass": "Passed", "unknown": "Unknown", "fail": "Failed"}
 
@@ -42,20 +43,21 @@ class Limits:
 def write_html(view: RunView, path: Path) -> None:
     """Write the report, below MAX_BYTES for a run of any size. Raises EnvironmentBroken."""
     limits = Limits()
-    page = render(view, path.parent, limits)
+    meshes = [(check, parts) for check in view.run.checks if (parts := matrices(view.history, check))]
+    page = render(view, meshes, path.parent, limits)
     while len(page.encode()) >= MAX_BYTES and limits.rows > 1:
         limits = limits.halved()
-        page = render(view, path.parent, limits)
+        page = render(view, meshes, path.parent, limits)
     write_text(path, page)
 
 
-def render(view: RunView, folder: Path, limits: Limits) -> str:
-    """The page as text."""
+def render(view: RunView, meshes: Sequence[Mesh], folder: Path, limits: Limits) -> str:
+    """The page as text. `meshes` are the checks that probed pairs, with their matrices."""
     run = view.run
     facts = {
         "run": run, "plan": view.plan, "headline": headline(run), "symbol": _SYMBOL, "word": _WORD,
         "tally": _tally(run.checks, len(run.all_skipped)), "scene": scene(view.history, view.plan),
-        "checks": [_check(check, limits) for check in run.checks], "meshes": list(_meshes(view, limits)),
+        "checks": [_check(check, limits) for check in run.checks], "meshes": list(_meshes(meshes, limits)),
         "legend": LETTERS, "promises": _promises(run.checks), "charts": list(_charts(view, limits)),
         "timelines": list(_timelines(view, limits)), "names": list(_names(view, limits)),
         "environment": _environment(view.env, limits), "commands": again(run, folder), "limits": limits,
@@ -121,12 +123,9 @@ def _kinds(kinds: Mapping[str, int]) -> str:
 # --- who reached whom ----------------------------------------------------------------------------------------
 
 
-def _meshes(view: RunView, limits: Limits) -> Iterator[dict[str, Any]]:
+def _meshes(meshes: Sequence[Mesh], limits: Limits) -> Iterator[dict[str, Any]]:
     left = limits.cells
-    for check in view.run.checks:
-        parts = matrices(view.history, check)
-        if not parts:
-            continue
+    for check, parts in meshes:
         whole = _heat(overview(check.id, parts), limits.side)
         left -= whole["size"]
         small = []
@@ -148,7 +147,8 @@ def _heat(matrix: Matrix, side: int) -> dict[str, Any]:
         (row, matrix.nodes.get(row, ""), [_heat_cell(matrix, row, column) for column in columns]) for row in rows
     ]
     return {
-        "view": matrix.view, "columns": [(name, matrix.nodes.get(name, "")) for name in columns], "rows": body, "bad": matrix.bad, "pairs": len(matrix.cells),
+        "view": matrix.view, "columns": [(name, matrix.nodes.get(name, "")) for name in columns], "rows": body,
+        "bad": matrix.bad, "pairs": len(matrix.cells),
         "hidden": len(matrix.cells) - shown, "size": len(rows) * len(columns),
     }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,7 @@ class Lane:
     start_s: Floats
     end_s: Floats
     outcome: npt.NDArray[np.int8]
-    what: npt.NDArray[np.object_]
+    kinds: tuple[str, ...]
 
 
 def bands(rows: History, clock: Clock) -> list[Band]:
@@ -97,7 +97,7 @@ def bands(rows: History, clock: Clock) -> list[Band]:
         key = (op.key, op.at)
         if op.value == "inject":
             begun[key] = (op.start_ns - clock.origin_ns) / 1e9
-        elif op.value == "heal" and key in begun:
+        elif op.value == "heal" and op.outcome == "ok" and key in begun:
             found.append(Band(op.key, op.at, begun.pop(key), (op.end_ns - clock.origin_ns) / 1e9))
     open_ones = [Band(name, at, start, clock.end_s) for (name, at), start in begun.items()]
     return sorted([*found, *open_ones], key=lambda band: band.start_s)
@@ -178,41 +178,39 @@ def _took_s(rows: History) -> Floats:
 
 
 def _spreads(rows: History, measure: Callable[[History], Floats], *, worst_high: bool) -> list[Spread]:
-    found = []
-    flows = np.array([f"{at}\0{key}" for at, key in zip(rows["at"], rows["key"], strict=True)], dtype=object)
-    for flow in _names(flows):
-        at, key = flow.split("\0", 1)
-        values = measure(rows.where(flows == flow))
-        low, middle, high = np.percentile(values, (1, 50, 99))
-        via = key.split("|", 1)[0]
-        found.append(Spread(f"{at} to {_peer(key)}", low, middle, high, len(values), via == "node"))
+    found = [
+        _spread(at, key, measure(part.only(key=key)))
+        for at in _names(rows["at"])
+        for part in [rows.only(at=at)]
+        for key in _names(part["key"])
+    ]
     return sorted(found, key=lambda spread: (spread.baseline, -spread.middle if worst_high else spread.middle))
+
+
+def _spread(at: str, key: str, values: Floats) -> Spread:
+    low, middle, high = (float(value) for value in np.percentile(values, (1, 50, 99)))
+    return Spread(f"{at} to {_peer(key)}", low, middle, high, len(values), key.startswith("node|"))
 
 
 def lanes(rows: History, clock: Clock) -> list[Lane]:
     """A lane for each process and container that did something, in natural order."""
-    mask = np.isin(rows["f"].astype(str), DONE) if len(rows) else np.zeros(0, dtype=bool)
-    done = rows.where(mask)
-    keys = np.array([f"{p}\0{a}" for p, a in zip(done["process"], done["at"], strict=True)], dtype=object)
-    return sorted(_lanes_of(done, keys, clock), key=lambda lane: natural(f"{lane.process} {lane.at}"))
+    done = rows.only(f=list(DONE))
+    return [
+        _lane(process, at, part.only(at=at), clock)
+        for process in _names(done["process"])
+        for part in [done.only(process=process)]
+        for at in _names(part["at"])
+    ]
 
 
-def _lanes_of(done: History, keys: npt.NDArray[np.object_], clock: Clock) -> Iterator[Lane]:
-    for key in _names(keys):
-        part = done.where(keys == key)
-        ended = part["end_ns"] != NEVER
-        end = np.where(ended, part["end_ns"], clock.origin_ns + int(clock.end_s * 1e9))
-        outcome = np.where(part["outcome"] == "ok", 0, np.where(part["outcome"] == "fail", 1, 2)).astype(np.int8)
-        process, at = key.split("\0", 1)
-        yield Lane(
-            process,
-            at,
-            str(part["host"][0]),
-            clock.seconds(part["start_ns"]),
-            clock.seconds(end),
-            outcome,
-            part["f"],
-        )
+def _lane(process: str, at: str, part: History, clock: Clock) -> Lane:
+    ended = part["end_ns"] != NEVER
+    end = np.where(ended, part["end_ns"], clock.origin_ns + int(clock.end_s * 1e9))
+    outcome = np.where(part["outcome"] == "ok", 0, np.where(part["outcome"] == "fail", 1, 2)).astype(np.int8)
+    kinds = tuple(sorted(set(part["f"])))
+    return Lane(
+        process, at, str(part["host"][0]), clock.seconds(part["start_ns"]), clock.seconds(end), outcome, kinds
+    )
 
 
 def _names(column: Sequence[str] | npt.NDArray[np.object_]) -> list[str]:

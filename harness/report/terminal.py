@@ -24,10 +24,20 @@ _STYLE = {"pass": "green", "unknown": "yellow", "fail": "bold red"}
 _WORD: dict[Outcome, str] = {"pass": "pass", "unknown": "UNKNOWN", "fail": "FAIL"}
 _MAX_PAIRS = 20
 _MAX_ROWS = 16
+#: Below this the terminal breaks the lines, or tables would lose whole columns.
+_MIN_WIDTH = 24
+#: From here on lists with columns of prose fit.
+_WIDE = 60
 
 
 def print_run(view: RunView, console: Console, folder: Path | str) -> None:
     """Print the whole summary. `folder` is where the report stands."""
+    width, console.width = console.width, max(_MIN_WIDTH, console.width)
+    _print_all(view, console, folder)
+    console.width = width
+
+
+def _print_all(view: RunView, console: Console, folder: Path | str) -> None:
     run = view.run
     _matrices(view, console)
     _failures(run, console)
@@ -130,15 +140,23 @@ def _promises(run: Run, console: Console) -> None:
     if not rows:
         return
     _heading(console, "Promises")
+    if console.width < _WIDE:
+        for check, promise in rows:
+            _line(console, f"{check.target}: {promise.name} ({promise.expected}): {_observed(promise)}")
+    else:
+        console.print(_indented(_promise_table(rows)))
+    for _, promise in rows:
+        if promise.witness:
+            _line(console, f"{promise.name}: {promise.witness}")
+
+
+def _promise_table(rows: Sequence[tuple[Verdict, Promise]]) -> Table:
     table = _grid("check", "promise", "driver says", "observed")
     for check, promise in rows:
         style = _STYLE[promise.outcome] if promise.observed != "kept" else "green"
         cells = (check.target, promise.name, promise.expected)
         table.add_row(*(Text(clean(cell, 80)) for cell in cells), Text(_observed(promise), style=style))
-    console.print(_indented(table))
-    for _, promise in rows:
-        if promise.witness:
-            _line(console, f"{promise.name}: {promise.witness}")
+    return table
 
 
 def _observed(promise: Promise) -> str:
@@ -171,7 +189,7 @@ def _skipped(run: Run, console: Console) -> None:
 
 def _verdicts(run: Run, console: Console) -> None:
     _heading(console, "Verdicts")
-    if console.width < 60:
+    if console.width < _WIDE:
         for check in run.checks:
             _line(console, f"{_WORD[check.verdict]} {check.id}: {check.reason}", style=_STYLE[check.verdict])
         return

@@ -15,7 +15,10 @@ from harness.model.run import Run
 # Neither XML 1.0 (section 2.2) nor a terminal may be given these.
 _CONTROL = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0001fffd]")
 
-_UNITS = {"s": "s", "ms": "ms", "us": "µs", "bytes": "bytes", "bps": "bit/s", "mbps": "Mbit/s", "percent": "%"}
+_UNITS = {
+    "gbit_s": "Gbit/s", "mbit_s": "Mbit/s", "per_s": "a second", "bytes": "bytes", "percent": "%",
+    "ms": "ms", "us": "µs", "s": "s",
+}  # fmt: skip
 _BAD = (("fail", "failed"), ("unknown", "could not be judged"))
 
 
@@ -60,9 +63,9 @@ def figure(value: object) -> str:
 
 def labelled(name: str, value: object) -> tuple[str, str]:
     """A figure's name in words and its value with its unit: `rtt_p50_us`, 81.0 -> `rtt p50`, `81 µs`."""
-    stem, _, last = name.rpartition("_")
-    if stem and last in _UNITS:
-        return clean(stem.replace("_", " "), 80), f"{figure(value)} {_UNITS[last]}"
+    for suffix, unit in _UNITS.items():
+        if name.endswith(f"_{suffix}"):
+            return clean(name.removesuffix(f"_{suffix}").replace("_", " "), 80), f"{figure(value)} {unit}"
     return clean(name.replace("_", " "), 80), figure(value)
 
 

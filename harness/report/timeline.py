@@ -44,8 +44,7 @@ def timeline_chart(
 
 def _lane_words(lane: Lane) -> str:
     counts = [f"{int((lane.outcome == i).sum()):,} {word}" for i, word in enumerate(_OUTCOMES)]
-    kinds = ", ".join(sorted(set(lane.what.tolist())))
-    return f"{lane.process} at {lane.at} on {lane.host or '?'} ({kinds}): {', '.join(counts)}"
+    return f"{lane.process} at {lane.at} on {lane.host or '?'} ({', '.join(lane.kinds)}): {', '.join(counts)}"
 
 
 def _lane(frame: Frame, lane: Lane, y: float, most: int) -> tuple[list[Markup], int]:
