@@ -174,6 +174,6 @@ def _hole_start(bad: bytes, at: int) -> int:
 
 
 def _is_ours(piece: bytes) -> bool:
-    if MAGIC in piece or PAYLOAD.search(piece):
+    if MAGIC in piece or MAGIC.startswith(piece) or PAYLOAD.search(piece):
         return True
     return len(piece) < HEADER.size and PAYLOAD_ALPHABET.issuperset(piece)
