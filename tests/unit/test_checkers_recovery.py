@@ -1,0 +1,126 @@
+"""Recovery: stalls are figures, not coming back is a failure, not looking is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from harness.checkers import judge
+from harness.model.history import History, Op
+from harness.model.verdict import Verdict
+from tests.checkers_scene import CONTAINERS, fault_rows, ip_key, look, make_check, make_plan, probe
+
+KIND = "recovery"
+S = 10**9
+#: The fault holds from second 1 to 3.
+FAULT = fault_rows(KIND)
+AFTER = look(KIND, "after", at_ns=4 * S)
+WEB = "10.1.0.1,10.1.0.2"
+
+
+def beats(*ends_s: float, process: str = "c1", then: str = "") -> list[Op]:
+    """Echoes that came back at these seconds; `then` is how one more, at second 5, ended."""
+    key = ip_key("app", "db")
+    rows = [(end_s, "ok db") for end_s in ends_s] + ([(5.0, then)] if then else [])
+    return [
+        probe(KIND, "beat", "web.1", key, value, process=process, start_ns=int(s * S) - 1000, end_ns=int(s * S))
+        for s, value in rows
+    ]
+
+
+def asked(f: str, key: str, answers: Sequence[tuple[float, str]]) -> list[Op]:
+    """Answers of web.1's probes or lookups, each with the second in which it ended."""
+    return [
+        probe(KIND, f, "web.1", key, value, start_ns=int(s * S) - 1000, end_ns=int(s * S)) for s, value in answers
+    ]
+
+
+SURVIVED = beats(0.5, 0.9, 3.2, 4.5)
+RIGHT = [*asked("tcp", ip_key("app", "db"), [(5, "ok db")]), *asked("dns", "after|app|web", [(5.5, WEB)])]
+
+
+def verdict_on(*groups: list[Op], scene: list[Op] | None = None, **params: Any) -> Verdict:
+    rows = [*look(KIND), *(AFTER if scene is None else scene), *(op for group in groups for op in group)]
+    return judge(History.of(rows), make_plan(), make_check(KIND, ["partition"], **params))
+
+
+def test_a_stall_is_a_figure_and_no_failure() -> None:
+    verdict = verdict_on(FAULT, SURVIVED, RIGHT)
+    assert verdict.verdict == "pass", verdict.reason
+    wanted = {"stall_max_s": 2.3, "recovered_s": 2.5, "connections": 1, "connections_survived": 1}
+    assert wanted.items() <= verdict.figures.items()
+
+
+def test_a_broken_connection_is_a_figure_too() -> None:
+    verdict = verdict_on(FAULT, SURVIVED, beats(0.5, process="c2", then="reset"), RIGHT)
+    assert (verdict.verdict, verdict.ignored) == ("pass", 1)
+    assert (verdict.figures["connections_died"], verdict.figures["connections_survived"]) == (1, 1)
+
+
+def test_a_connection_that_stays_silent_fails() -> None:
+    verdict = verdict_on(FAULT, beats(0.5, 0.9, then="timeout"), RIGHT)
+    assert verdict.verdict == "fail"
+    assert (
+        "web.1 -> db via ip (beat/ipv4): expected ok, got timeout: open, but silent after healing"
+        in verdict.reason
+    )
+
+
+def late(*answers: tuple[float, str]) -> list[Op]:
+    return asked("tcp", ip_key("app", "db"), answers)
+
+
+@pytest.mark.parametrize("answers", [[(4, "timeout"), (5, "ok db")], [(4, "ok db"), (5, "refused"), (8, "ok db")]])
+def test_what_is_right_again_in_time_passes(answers: list[tuple[float, str]]) -> None:
+    verdict = verdict_on(FAULT, SURVIVED, late(*answers), within_s=6)
+    assert verdict.verdict == "pass", verdict.reason
+    assert verdict.figures["recovered_s"] == answers[-1][0] - 3
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ([(4, "timeout"), (20, "ok db")], "right again only 17.0 s after healing, more than 6 s"),
+        ([(4, "ok db"), (5, "timeout")], "not right again within 6 s"),
+        ([(4, "ok web.2")], "got wrong-peer"),
+    ],
+)
+def test_what_is_not_right_again_in_time_fails(answers: list[tuple[float, str]], words: str) -> None:
+    verdict = verdict_on(FAULT, SURVIVED, late(*answers), within_s=6)
+    assert verdict.verdict == "fail"
+    assert words in verdict.reason
+
+
+def test_a_name_that_stays_wrong_fails() -> None:
+    verdict = verdict_on(FAULT, SURVIVED, asked("dns", "after|app|web", [(5, "10.1.0.1")]))
+    assert (verdict.verdict, verdict.failures[0].target, verdict.failures[0].got) == ("fail", "web", "dns")
+
+
+def test_a_task_that_is_gone_after_healing_fails() -> None:
+    left = {name: place for name, place in CONTAINERS.items() if name != "web.2"}
+    answers = asked("tcp", ip_key("app", "db"), [(5, "ok db")])
+    verdict = verdict_on(FAULT, SURVIVED, answers, scene=look(KIND, "after", left, at_ns=4 * S))
+    assert verdict.verdict == "fail"
+    assert "web: 1 of 2 containers run after healing" in verdict.reason
+
+
+UNKNOWN: dict[str, tuple[list[list[Op]], list[Op] | None, str]] = {
+    "no fault": ([fault_rows(KIND)[3:], SURVIVED, RIGHT], None, "no fault was healed"),
+    "no connection": ([FAULT, RIGHT], None, "no connection was kept open"),
+    "a connection that never worked": ([FAULT, beats(then="timeout"), RIGHT], None, "c1 from web.1 to db never"),
+    "a connection that was left too early": ([FAULT, beats(0.5, 0.9), RIGHT], None, "not watched until after"),
+    "nothing asked afterwards": ([FAULT, SURVIVED], None, "nothing was asked after healing"),
+    "nobody looked afterwards": ([FAULT, SURVIVED, late((5, "ok db"))], [], "nobody looked which containers run"),
+    "an unverified peer": ([FAULT, SURVIVED, late((5, "ok ?"))], None, "the peer is unverified"),
+    "a fault that was not felt": ([fault_rows(KIND, felt=False), SURVIVED, RIGHT], None, "was not felt"),
+}
+
+
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_what_was_not_seen_is_unknown(case: str) -> None:
+    groups, scene, words = UNKNOWN[case]
+    verdict = verdict_on(*groups, scene=scene)
+    assert verdict.verdict == "unknown"
+    assert words in verdict.reason
