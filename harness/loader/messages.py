@@ -79,8 +79,9 @@ def _pattern(context: Mapping[str, Any], tree: Tree) -> str:
     return _PATTERNS.get(pattern, f"{shown(tree)} does not have the form {pattern}")
 
 
-def _too_long(context: Mapping[str, Any], _tree: Tree) -> str:
-    return f"has {context['actual_length']} entries: at most {context['max_length']} are allowed"
+def _too_long(context: Mapping[str, Any], tree: Tree) -> str:
+    entries = len(tree.entries()) or len(tree.items())
+    return f"has {entries} entries: at most {context['max_length']} are allowed"
 
 
 def _value(context: Mapping[str, Any], _tree: Tree) -> str:

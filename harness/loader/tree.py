@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,12 +83,12 @@ class Tree:
         """The values of a list; empty for anything else."""
         return self.value if isinstance(self.value, list) else []
 
-    def remove(self, child: Tree) -> None:
-        """Take `child` out. Nothing happens where it is gone already."""
+    def remove(self, children: Set[Tree]) -> None:
+        """Take those of `children` out that are directly below."""
         if isinstance(self.value, dict):
-            self.value = {name: tree for name, tree in self.value.items() if tree is not child}
+            self.value = {name: tree for name, tree in self.value.items() if tree not in children}
         elif isinstance(self.value, list):
-            self.value = [tree for tree in self.value if tree is not child]
+            self.value = [tree for tree in self.value if tree not in children]
 
     def key_of(self, part: Part) -> str:
         """The dotted key of a value below this one."""

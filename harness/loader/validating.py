@@ -37,8 +37,7 @@ def validated(
             errors = [_Mistake(tree, each, also_known) for each in error.errors(include_url=False)]
         for mistake in errors:
             mistake.report(annotation, problems)
-        taken_out = [mistake.take_out(stand_ins or {}) for mistake in errors]
-        if not all(taken_out):
+        if not _take_out(errors, stand_ins or {}):
             return None
 
 
@@ -53,15 +52,20 @@ class _Mistake:
         self._rest = [str(part) for part in loc[len(self._chain) - 1 :]]
 
     @property
-    def _tree(self) -> Tree:
+    def tree(self) -> Tree:
+        """What is wrong, as deep as the file goes."""
         return self._chain[-1]
+
+    @property
+    def parent(self) -> Tree | None:
+        return self._chain[-2] if len(self._chain) > 1 else None
 
     def report(self, annotation: Any, problems: Problems) -> None:
         """Says nothing about a value that has a problem already: one mistake, one report."""
         key, place = self._where()
         if key in problems.keys:
             return
-        message, near = describe(self._error, self._tree)
+        message, near = describe(self._error, self.tree)
         if self._error["type"] == "extra_forbidden":
             message, near = self._unknown_key(annotation)
         elif self._rest and self._error["type"] != "missing" and self._rest != [_NAME]:
@@ -70,10 +74,10 @@ class _Mistake:
 
     def _where(self) -> tuple[str, Place]:
         if self._error["type"] == "missing":
-            return self._tree.key_of(self._rest[0] if self._rest else ""), self._tree.place
+            return self.tree.key_of(self._rest[0] if self._rest else ""), self.tree.place
         if self._error["type"] == "extra_forbidden" or self._rest == [_NAME]:
-            return self._tree.key, self._tree.name_place
-        return self._tree.key, self._tree.place
+            return self.tree.key, self.tree.name_place
+        return self.tree.key, self.tree.place
 
     def _unknown_key(self, annotation: Any) -> tuple[str, str | None]:
         known = [*known_keys(annotation, self._loc[:-1]), *self._also_known]
@@ -82,17 +86,24 @@ class _Mistake:
         there = "" if near else f" (known: {listed(known)})"
         return f"unknown key {clipped(name)!r}{there}", near
 
-    def take_out(self, stand_ins: Mapping[str, Any]) -> bool:
-        """Whether the tree is without this mistake afterwards."""
-        if len(self._chain) > 1:
-            self._chain[-2].remove(self._tree)
-            return True
-        missing = self._rest[0] if self._rest else ""
-        if missing not in stand_ins:
-            return False
-        place = self._tree.place
-        self._tree.entries()[missing] = Tree(missing, place, place, stand_ins[missing])
-        return True
+    def missing_in_root(self) -> str:
+        """The required key that the root lacks; empty for any other mistake."""
+        at_root = len(self._chain) == 1 and self._error["type"] == "missing"
+        return self._rest[0] if at_root and self._rest else ""
+
+
+def _take_out(mistakes: Sequence[_Mistake], stand_ins: Mapping[str, Any]) -> bool:
+    """Whether the tree is without these mistakes afterwards."""
+    wrong = {mistake.tree for mistake in mistakes}
+    for parent in {mistake.parent for mistake in mistakes if mistake.parent}:
+        parent.remove(wrong)
+    roots = [mistake for mistake in mistakes if mistake.parent is None]
+    if any(mistake.missing_in_root() not in stand_ins for mistake in roots):
+        return False
+    for mistake in roots:
+        name, place = mistake.missing_in_root(), mistake.tree.place
+        mistake.tree.entries()[name] = Tree(name, place, place, stand_ins[name])
+    return True
 
 
 def _in_short_form(error: Mapping[str, Any], chain: list[Tree]) -> tuple[Mapping[str, Any], list[Tree]]:

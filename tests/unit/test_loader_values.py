@@ -51,6 +51,11 @@ def test_a_missing_name_does_not_hide_the_rest() -> None:
     assert [p.key for p in found] == ["name", "cluster.nodes.worker", "networks.a.driver"]
 
 
+def test_too_many_services_are_counted() -> None:
+    found = problem("name: x\nservices:\n" + "".join(f"  s{i}: {{}}\n" for i in range(201)))
+    assert (found.key, found.message) == ("services", "has 201 entries: at most 200 are allowed")
+
+
 def test_an_address_is_an_address() -> None:
     found = problem("name: x\nnetworks: {a: {driver: overlay, ipam: {config: [{gateway: here}]}}}\n")
     assert found.message == "'here' is not an IPv4 or IPv6 address"
