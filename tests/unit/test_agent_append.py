@@ -283,7 +283,7 @@ def test_reordered_records_stand_behind_later_ones(agent: Agent, log: Path) -> N
     assert all(number in place for number in spoiled)
 
 
-# --- reading ------------------------------------------------------------------------------------------------------
+# --- reading -----------------------------------------------------------------------------------------------------
 
 
 def record(writer_number: int, sequence: int) -> bytes:
@@ -298,6 +298,7 @@ def scan(data: bytes, step: int = 1 << 20) -> logs.Scan:
     return scan
 
 
+HOLE = bytes(99)
 A, B, C = record(1, 0), record(2, 7), record(1, 1)
 DAMAGED = {
     "empty": (b"", []),
@@ -311,7 +312,7 @@ DAMAGED = {
     "a wrong byte": (A + B[:50] + b"#" + B[51:] + C, [("torn", 64, 64)]),
     "torn around another": (A[:20] + B + A[20:], [("torn", 0, 20), ("torn", 84, 44)]),
     "foreign": (A + b"somebody else was here\n" + B, [("foreign", 64, 23)]),
-    "hole and foreign": (bytes(99) + b"!!" + bytes(99) + A, [("hole", 0, 99), ("foreign", 99, 2), ("hole", 101, 99)]),
+    "hole and foreign": (HOLE + b"!!" + HOLE + A, [("hole", 0, 99), ("foreign", 99, 2), ("hole", 101, 99)]),
     "another length": (frames.builder(1, 32)(0) + A, [("torn", 0, 32)]),
 }  # fmt: skip
 
