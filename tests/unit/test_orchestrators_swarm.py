@@ -140,10 +140,11 @@ def test_a_missing_image_is_said_in_swarms_words_and_at_once(swarm: FakeSwarm, c
     assert "docker image ls" in str(caught.value.hint)
 
 
-def test_a_service_that_cannot_be_placed_is_said_at_the_deadline(
-    monkeypatch: pytest.MonkeyPatch, swarm: FakeSwarm, cluster: Cluster
+@pytest.mark.parametrize("limit", ["RUNNING_TIMEOUT_S", "UNPLACED_TIMEOUT_S"])
+def test_a_service_that_cannot_be_placed_is_said_in_swarms_words(
+    monkeypatch: pytest.MonkeyPatch, swarm: FakeSwarm, cluster: Cluster, limit: str
 ) -> None:
-    monkeypatch.setattr(waiting, "RUNNING_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(waiting, limit, 0.01)
     made = planned("name: x", services={"web": {"image": "no/such:1"}})
     swarm.images_missing.add("no/such:1")
     Swarm().join(cluster, made, quiet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ RUNNING_TIMEOUT_S = 90.0
 LOOK_TIMEOUT_S = 15.0
 #: Swarm starts a task again and again; so many equal ends are not an accident any more.
 MAX_REPEATS = 3
+#: A task that has had no place for so long gets none: its node is not late, its wish cannot be met.
+UNPLACED_TIMEOUT_S = 15.0
 _DEAD = ("Rejected", "Failed", "Complete")
 _LOOK = (
     'docker service ls --filter "label=$1" --format "{{json .}}" && '
@@ -64,6 +67,7 @@ def await_running(cluster: Cluster, plan: Plan, progress: Progress) -> None:
     """
     manager = cluster.hosts[plan.managers[0]]
     seen: dict[str, str] = {}
+    unplaced_since: dict[tuple[str, str], float] = {}
     for _ in ticks(RUNNING_TIMEOUT_S):
         state = look(manager, plan)
         lacking = short_of(cluster, plan)
@@ -71,7 +75,9 @@ def await_running(cluster: Cluster, plan: Plan, progress: Progress) -> None:
         _give_up_early(cluster, plan, state, lacking)
         if not lacking and not state.missing(_scheduled_counts(plan)):
             return
-    raise EnvironmentBroken(f"not running within {RUNNING_TIMEOUT_S:g} s: " + _reasons(plan, state, lacking))
+        if _is_unplaceable(state, unplaced_since):
+            break
+    raise EnvironmentBroken(f"does not run: {_reasons(plan, state, lacking)}")
 
 
 def short_of(cluster: Cluster, plan: Plan) -> dict[str, int]:
@@ -134,6 +140,15 @@ def _give_up_early(cluster: Cluster, plan: Plan, state: Look, lacking: Mapping[s
     lines += [f"{name}: {words}" for name in ended if (words := _last_words(cluster, plan, name))]
     if lines:
         raise EnvironmentBroken("does not run: " + "; ".join(lines), hint=image_hint("; ".join(lines)))
+
+
+def _is_unplaceable(state: Look, since: dict[tuple[str, str], float]) -> bool:
+    """Whether Swarm has said the same about an unplaced task for UNPLACED_TIMEOUT_S; keeps `since` up to date."""
+    now = time.monotonic()
+    kept = {end: since.get(end, now) for end in state.stuck}
+    since.clear()
+    since.update(kept)
+    return any(now - first > UNPLACED_TIMEOUT_S for first in kept.values())
 
 
 def _reasons(plan: Plan, state: Look, lacking: Mapping[str, int]) -> str:
