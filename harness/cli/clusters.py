@@ -77,7 +77,8 @@ def exec_(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="What to run, after --.")],
 ) -> int:
     """Run a command on a node; its output and exit code are passed on."""
-    result = session.host_of(cluster, node).run(command, timeout_s=EXEC_TIMEOUT_S)
+    argv = command[1:] if command[0] == "--" else command
+    result = session.host_of(cluster, node).run(argv, timeout_s=EXEC_TIMEOUT_S)
     sys.stdout.write(result.stdout)
     sys.stderr.write(result.stderr)
     return result.code

@@ -1,14 +1,17 @@
 """The core: what `harness` and the pytest plugin both stand on. The only room that knows every implementation."""
 
-from harness.session.clusters import cluster_infos, down, down_all, find, heal, host_of, shell_argv, up
+from harness.session.bench import Bench
+from harness.session.clusters import Live, cluster_infos, down, down_all, find, heal, host_of, shell_argv, up
 from harness.session.judging import judge_run, view_of
 from harness.session.options import Options
-from harness.session.planning import make_plan, topology_of
+from harness.session.planning import make_plan, new_run, topology_of
 from harness.session.registries import CATALOG, provider
 from harness.session.running import RunResult, run
 
 __all__ = [
     "CATALOG",
+    "Bench",
+    "Live",
     "Options",
     "RunResult",
     "cluster_infos",
@@ -19,6 +22,7 @@ __all__ = [
     "host_of",
     "judge_run",
     "make_plan",
+    "new_run",
     "provider",
     "run",
     "shell_argv",

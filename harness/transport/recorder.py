@@ -65,6 +65,12 @@ class Recorder:
             if now:
                 self._flush()
 
+    def flush(self) -> None:
+        """What was written has left this process when the call returns. Raises EnvironmentBroken."""
+        with self._lock:
+            self._refuse_if_broken()
+            self._flush()
+
     def close(self) -> None:
         """Flush and close. Idempotent. Raises EnvironmentBroken where something could not be written."""
         self._closing.set()

@@ -33,15 +33,21 @@ class Names:
         return found
 
     def lookups(self, phase: str, timeout_s: float, rng: random.Random) -> list[Item]:
-        """Every name of every network, asked from one container on each node of it."""
+        """Every name of every network, asked from one container on each node of it.
+
+        A resolver answers from the first of its container's networks that knows the name, so a container on two
+        networks that both know it is not asked: either answer would be right.
+        """
+        truth = self.truth
         names: dict[str, list[str]] = {}
-        for network, name in self.truth:
+        for network, name in truth:
             names.setdefault(network, []).append(name)
         return [
             _lookup(source, f"{phase}|{network}|{name}", name, timeout_s)
             for network, asked in names.items()
             for source in one_per_node(members(self.scene, network), rng)
             for name in asked
+            if not any((other, name) in truth for other in source.networks if other != network)
         ]
 
     def right(self, rows: History) -> bool:

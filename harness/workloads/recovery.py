@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 
@@ -30,10 +31,13 @@ from harness.workloads._probes import Prober
 
 MAX_CONNECTIONS = 12
 STOP_TIMEOUT_S = 30.0
+#: How long one scene is asked before it is taken anew.
+ATTEMPT_S = 4.0
 
 
 class RecoveryParams(Params):
     within_s: float = Field(30.0, ge=1, le=3600, description="How soon after healing all must be right again")
+    stable_s: float = Field(2.0, ge=0, le=600, description="How long on end all must be right")
     hold_s: float = Field(3.0, ge=0.5, le=3600, description="How long connections are kept at least")
     interval_s: float = Field(0.1, ge=0.01, le=10, description="Between two echoes on a kept connection")
     reply_s: float = Field(1.0, ge=0.05, le=60, description="After this long without a reply an echo is late")
@@ -47,9 +51,39 @@ def run(params: RecoveryParams, check: Check, plan: Plan, rng: random.Random) ->
     if not peers:
         raise UsageError(f"check {check.id}: no network has containers on two nodes to keep a connection between")
     yield _beats(peers[:MAX_CONNECTIONS], scene, params)
-    scene = yield Look("after")
-    yield listen(scene, plan)
-    yield _until_right(params, scene, plan, rng)
+    scene = yield Look("after-1")
+    for attempt in range(2, 2 + math.ceil(params.within_s / ATTEMPT_S)):
+        before = scene
+        steady = Steady(params.stable_s)
+        yield listen(scene, plan)
+        yield _until_right(params, scene, plan, rng, f"after-{attempt - 1}", steady)
+        scene = yield Look(f"after-{attempt}")
+        if steady.reached and _same(before, scene):
+            return
+
+
+class Steady:
+    """Whether something has been right for `stable_s` on end, by the times of the rows that show it.
+
+    An orchestrator may look well for a moment after a fault, and only then move what it believes lost.
+    """
+
+    def __init__(self, stable_s: float) -> None:
+        self._stable_ns = int(stable_s * 1e9)
+        self._since_ns: int | None = None
+        self.reached = False
+
+    def saw(self, right: bool, start_ns: int, end_ns: int) -> bool:
+        if not right:
+            self._since_ns = None
+        elif self._since_ns is None:
+            self._since_ns = start_ns
+        self.reached = self._since_ns is not None and end_ns - self._since_ns >= self._stable_ns
+        return self.reached
+
+
+def _same(before: Scene, after: Scene) -> bool:
+    return {container.id for container in before.containers} == {container.id for container in after.containers}
 
 
 def _beats(peers: list[Peer], scene: Scene, params: RecoveryParams) -> Load:
@@ -70,18 +104,25 @@ def _connection(process: str, peer: Peer, scene: Scene) -> Item:
     }
 
 
-def _until_right(params: RecoveryParams, scene: Scene, plan: Plan, rng: random.Random) -> Repeat:
-    """Probes by name between nodes and lookups of every service, until all of them are right."""
+def _until_right(
+    params: RecoveryParams, scene: Scene, plan: Plan, rng: random.Random, phase: str, steady: Steady
+) -> Repeat:
+    """Probes by name between nodes and lookups of every service, until all of them are right and stay so.
+
+    Not longer than an attempt: by then tasks may have moved, and the scene must be taken anew.
+    """
     names = Names(scene, plan, frozenset(target.service for target in plan.targets))
     prober = Prober(scene, plan, ("tcp",), params.timeout_s)
     probes = prober.load(list(_named_pairs(prober, rng)))
-    lookups = lookup_load(names.lookups("after", params.timeout_s, rng), params.timeout_s)
+    lookups = lookup_load(names.lookups(phase, params.timeout_s, rng), params.timeout_s)
 
     def right(rows: History) -> bool:
         answers = rows.only(f="tcp")["value"].tolist()
-        return all(value.split(" ")[0] == "ok" for value in answers) and names.right(rows)
+        all_right = all(value.split(" ")[0] == "ok" for value in answers) and names.right(rows)
+        return steady.saw(all_right, int(rows["start_ns"].min()), int(rows["end_ns"].max()))
 
-    return Repeat(Load(probes.assignments + lookups.assignments), right, params.within_s)
+    within_s = max(ATTEMPT_S, 2 * params.stable_s)
+    return Repeat(Load(probes.assignments + lookups.assignments), right, within_s, every_s=0.25)
 
 
 def _named_pairs(prober: Prober, rng: random.Random) -> Iterator[Item]:

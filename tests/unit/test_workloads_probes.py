@@ -14,6 +14,7 @@ from harness.model.errors import UsageError
 from harness.model.plan import Demand, plan_from_json, plan_to_json
 from harness.ports import Load, Look, Repeat, Stage
 from harness.workloads import REGISTRY
+from harness.workloads.recovery import Steady
 from tests.runner_fakes import (
     APP,
     NODES,
@@ -255,8 +256,18 @@ def test_recovery_keeps_connections_between_nodes_through_the_faults() -> None:
     assert all(a.program.until_stopped for a in kept.assignments)
     connections = entries(stages, "beat", "connections")
     assert len({e["process"] for _, e in connections}) == len(connections) == 8
-    assert isinstance(stages[-1], Repeat)
-    assert {a.program.method for a in stages[-1].load.assignments} == {"probe", "lookup"}
+    afterwards = [stage for stage in stages if isinstance(stage, Repeat)]
+    assert {a.program.method for stage in afterwards for a in stage.load.assignments} == {"probe", "lookup"}
+    assert isinstance(stages[-1], Look), "what was right must still be there at a last look"
+
+
+def test_recovery_is_over_only_when_all_has_been_right_for_long_enough() -> None:
+    steady = Steady(stable_s=2)
+    second = 10**9
+    assert not steady.saw(True, 1 * second, 2 * second)
+    assert not steady.saw(False, 2 * second, 3 * second), "what broke again starts anew"
+    assert not steady.saw(True, 3 * second, 4 * second)
+    assert steady.saw(True, 4 * second, 5 * second)
 
 
 def test_append_puts_writers_on_every_node_and_one_file() -> None:
