@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 from .frames import record_id
 from .nursery import Nursery
@@ -121,14 +120,16 @@ class _Appending:
 
     def _rows(self, writer: _Writer, first: int, starts: list[int], ends: list[int]) -> None:
         base = record_id(writer.writer, first)
+        ids = list(range(base, base + len(ends)))
         writer.next = first + len(ends)
         writer.last_ns = ends[-1]
-        self._call.batch(self._batch(writer, list(range(base, base + len(ends))), starts, ends))
+        common = self._common(writer, len(ids), self._params["record_bytes"])
+        self._call.batch(common, value=ids, start_ns=starts, end_ns=ends)
 
-    def _batch(self, writer: _Writer, ids: list[int], starts: list[int], ends: list[int], **other: Any) -> Row:
+    def _common(self, writer: _Writer, rows: int, length: int) -> Row:
         return {
-            "n": len(ids), "process": writer.process, "at": writer.at, "f": "append", "key": self._params["key"],
-            "value": ids, "length": self._params["record_bytes"], "start_ns": starts, "end_ns": ends, **other,
+            "n": rows, "process": writer.process, "at": writer.at, "f": "append", "key": self._params["key"],
+            "length": length,
         }  # fmt: skip
 
     def _end(self, writer: _Writer, how: Row) -> None:
@@ -145,9 +146,8 @@ class _Appending:
         self._forget(writer, why)
 
     def _indeterminate(self, writer: _Writer, sequence: int, start_ns: int, errno: int, length: int) -> None:
-        ids = [record_id(writer.writer, sequence)]
-        row = self._batch(writer, ids, [start_ns], [NEVER], outcome="info", errno=errno)
-        self._call.batch({**row, "length": length})
+        row = {"value": record_id(writer.writer, sequence), "start_ns": start_ns, "end_ns": NEVER}
+        self._call.batch({**self._common(writer, 1, length), **row, "outcome": "info", "errno": errno})
 
     def _forget(self, writer: _Writer, why: str) -> None:
         if writer.ended is None:

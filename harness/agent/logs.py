@@ -53,7 +53,7 @@ def _send_entries(call: Call, common: Row, scan: Scan) -> None:
     for at in range(0, len(scan.ids), BATCH_ROWS):
         ids = scan.ids[at : at + BATCH_ROWS].tolist()
         offsets = scan.offsets[at : at + BATCH_ROWS].tolist()
-        call.batch({**common, "n": len(ids), "f": "entry", "value": ids, "offset": offsets, "length": length})
+        call.batch({**common, "n": len(ids), "f": "entry", "length": length}, value=ids, offset=offsets)
     for at in range(0, len(scan.garbage), BATCH_ROWS):
         call.batch({**common, "f": "garbage", **_garbage_columns(scan.garbage[at : at + BATCH_ROWS])})
 

@@ -20,7 +20,7 @@ class Call:
     A handler may replace `on_grant` and `on_stop`; both are called by the thread that reads the stream.
     """
 
-    def __init__(self, number: int, params: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, number: int, params: dict[str, Any], send: Callable[[str], None]) -> None:
         self.params = params
         self.stopped = threading.Event()
         self.rows = Rows(self.batch)
@@ -29,23 +29,30 @@ class Call:
         self._number = number
         self._send = send
 
-    def batch(self, batch: Batch) -> None:
-        self._send({"id": self._number, "batch": batch})
+    def batch(self, batch: Batch, **ints: list[int]) -> None:
+        """Send a batch; `ints` are long columns of integers, which repr writes twice as fast as json does."""
+        columns = "".join(f',"{name}":{values!r}' for name, values in ints.items())
+        self._send(f'{{"id":{self._number},"batch":{_json(batch)[:-1]}{columns}}}}}')
 
     def reserve(self, wanted: dict[str, Any]) -> None:
-        self._send({"id": self._number, "reserve": wanted})
+        self._send(_json({"id": self._number, "reserve": wanted}))
 
     def done(self, result: dict[str, Any]) -> None:
         self.rows.flush()
-        self._send({"id": self._number, "done": result})
+        self._send(_json({"id": self._number, "done": result}))
 
     def failed(self, error: BaseException) -> None:
         self.rows.flush()
-        self._send({"id": self._number, "error": {"type": type(error).__name__, "message": str(error)}})
+        told = {"type": type(error).__name__, "message": str(error)}
+        self._send(_json({"id": self._number, "error": told}))
 
     def stop(self) -> None:
         self.stopped.set()
         self.on_stop()
+
+
+def _json(message: dict[str, Any]) -> str:
+    return json.dumps(message, separators=(",", ":"))
 
 
 Handler = Callable[[Call], dict[str, Any]]
@@ -66,8 +73,8 @@ class Session:
         for line in self._lines():
             self._take(json.loads(line))
 
-    def send(self, message: dict[str, Any]) -> None:
-        rest = memoryview(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+    def send(self, line: str) -> None:
+        rest = memoryview(line.encode() + b"\n")
         with self._writing:
             while rest:
                 rest = rest[os.write(self._write_fd, rest) :]

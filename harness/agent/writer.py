@@ -39,6 +39,8 @@ _FIRST = struct.Struct("<Q")
 
 Spec = dict[str, Any]
 Build = Callable[[int], bytes]
+#: Start and end of each record, in turn: 16 bytes a record, and a copy of memory on their way out.
+Stamps = "array[int]"
 
 
 def send_frame(sock: socket.socket, kind: bytes, body: bytes = b"") -> None:
@@ -70,15 +72,16 @@ class Frames:
         return kind, body
 
 
-def pack_rows(first: int, starts: list[int], ends: list[int]) -> bytes:
-    return _FIRST.pack(first) + array("q", starts).tobytes() + array("q", ends).tobytes()
+def pack_rows(first: int, stamps: Stamps) -> bytes:
+    """Rows of consecutive records: the first's number, then start and end of each."""
+    return _FIRST.pack(first) + stamps.tobytes()
 
 
 def unpack_rows(body: bytes) -> tuple[int, list[int], list[int]]:
-    times = array("q")
-    times.frombytes(body[_FIRST.size :])
-    middle = len(times) // 2
-    return _FIRST.unpack_from(body)[0], times[:middle].tolist(), times[middle:].tolist()
+    """The first record's number, all starts, all ends."""
+    stamps = array("q")
+    stamps.frombytes(body[_FIRST.size :])
+    return _FIRST.unpack_from(body)[0], stamps[0::2].tolist(), stamps[1::2].tolist()
 
 
 class Short(Exception):
@@ -89,19 +92,19 @@ class Short(Exception):
         self.written = written
 
 
-def append_records(sequences: range, *, build: Build, write: Write, starts: list[int], ends: list[int]) -> None:
+def append_records(sequences: range, *, build: Build, write: Write, stamps: Stamps) -> None:
     """The loop that is measured. A start without an end is a record whose write did not come back whole.
 
     Raises OSError, Short.
     """
-    now, add_start, add_end = time.monotonic_ns, starts.append, ends.append
+    now, stamp = time.monotonic_ns, stamps.append
     for sequence in sequences:
         record = build(sequence)
-        add_start(now())
+        stamp(now())
         written = write(record)
         if written != len(record):
             raise Short(written)
-        add_end(now())
+        stamp(now())
 
 
 class Writer:
@@ -117,8 +120,7 @@ class Writer:
         self._stopping = threading.Event()
         self._reporting = threading.RLock()
         self._first = 0
-        self._starts: list[int] = []
-        self._ends: list[int] = []
+        self._stamps: Stamps = array("q")
         self._asked = 0
 
     def run(self) -> None:
@@ -160,7 +162,7 @@ class Writer:
             if self._stopping.is_set():
                 return
             part = granted[at : at + step]
-            append_records(part, build=build, write=write, starts=self._starts, ends=self._ends)
+            append_records(part, build=build, write=write, stamps=self._stamps)
             if rate:
                 self._nap(begin + (at + step) / rate)
 
@@ -206,13 +208,13 @@ class Writer:
                 self._grants.put(None)
 
     def _report(self) -> None:
-        """Send the rows that are complete. The lists only grow at their ends meanwhile, by the other thread."""
+        """Send the rows that are complete. The other thread only adds at the end meanwhile."""
         with self._reporting:
-            count = len(self._ends)
+            count = len(self._stamps) // 2
             if not count:
                 return
-            body = pack_rows(self._first, self._starts[:count], self._ends[:count])
-            del self._starts[:count], self._ends[:count]
+            body = pack_rows(self._first, self._stamps[: 2 * count])
+            del self._stamps[: 2 * count]
             self._first += count
             send_frame(self._control, b"R", body)
 
@@ -220,8 +222,8 @@ class Writer:
         """Report what is left, with the record that is under way if there is one, and end the process."""
         with self._reporting, contextlib.suppress(OSError):
             self._report()
-            if self._starts:
-                how = {**how, "sequence": self._first, "start_ns": self._starts[0]}
+            if self._stamps:
+                how = {**how, "sequence": self._first, "start_ns": self._stamps[0]}
             send_frame(self._control, b"E", json.dumps(how).encode())
             os._exit(0)
         os._exit(1)

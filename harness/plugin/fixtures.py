@@ -82,7 +82,7 @@ def run(_bench: Bench) -> Callable[..., Verdict]:
 
 @pytest.fixture
 def mesh(_bench: Bench) -> Callable[..., Verdict]:
-    """Probes every container from every other, now: `assert not mesh().failures`."""
+    """All pairs of containers, probed now: `assert not mesh().failures`."""
 
     def probe(**params: Any) -> Verdict:
         return _bench.check("connectivity", **params)

@@ -71,6 +71,6 @@ def refuse_xdist(config: pytest.Config) -> None:
     named = [arg for arg in config.args if arg.partition("::")[0].endswith((".yaml", ".yml"))]
     if parallel and named:
         raise pytest.UsageError(
-            f"{named[0]}: topologies do not run under pytest-xdist (leave out -n): every worker would make the cluster "
-            "again, and the measurements and faults of one would disturb the others"
+            f"{named[0]}: topologies do not run under pytest-xdist (leave out -n): every worker would make the "
+            "cluster again, and the measurements and faults of one would disturb the others"
         )
