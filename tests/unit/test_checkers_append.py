@@ -139,6 +139,39 @@ def test_clocks_that_may_be_off_excuse_an_order_across_hosts_only() -> None:
     assert broken(verdict) == ["append-real-time-order"]
 
 
+def test_a_loss_is_counted_out_of_what_was_due_and_the_first_is_named() -> None:
+    verdict = verdict_on(APPENDS + everywhere(placed((1, 0), (1, 1))))
+    assert (verdict.correct, verdict.wrong) == (2, 2)
+    loses = promise(verdict, "append-loses-nothing")
+    assert (loses.count, loses.of) == (2, 4)
+    assert "record 0 of writer 2 on n3 (started at 0.020 ms, acknowledged at 0.030 ms)" in loses.witness
+
+
+def test_a_wrong_order_is_shown_by_the_two_records_that_stand_closest() -> None:
+    """Both (1, 1) and (2, 1) stand before (1, 0), which finished long before; (2, 1) right before it."""
+    verdict = verdict_on(APPENDS + everywhere(placed((1, 1), (2, 1), (1, 0), (2, 0))))
+    order = promise(verdict, "append-real-time-order")
+    assert order.count == 2
+    assert "record 1 of writer 2 on n3 (started at 0.060 ms, acknowledged at 0.070 ms) stands at" in order.witness
+    assert "offset 8, before record 0 of writer 1" in order.witness
+
+
+def test_an_unanswered_append_that_started_too_late_for_its_place_is_a_wrong_order() -> None:
+    records = [(1 << 32 | 2, 0), *((record, offset + RECORD) for record, offset in RIGHT)]
+    verdict = verdict_on([*APPENDS, append(1, 2, 90, None), *everywhere(records)])
+    witness = promise(verdict, "append-real-time-order").witness
+    assert broken(verdict) == ["append-real-time-order"]
+    assert "record 2 of writer 1 on n2 (started at 0.080 ms, never answered) stands at offset 0" in witness
+
+
+def test_what_clocks_cannot_place_before_the_last_read_is_not_due() -> None:
+    """The append ends 1 us before the read by its own clock, which may be off by 2 us."""
+    last = append(1, 2, 60e6 - 5, 60e6 - 1, err_ns=2_000)
+    assert verdict_on([*APPENDS, last, *everywhere(RIGHT)]).verdict == "pass"
+    sure = append(1, 2, 60e6 - 5, 60e6 - 1, err_ns=500)
+    assert broken(verdict_on([*APPENDS, sure, *everywhere(RIGHT)])) == ["append-loses-nothing"]
+
+
 def own(host: str, *ids: tuple[int, int]) -> list[Op]:
     return read(host, placed(*ids))
 
@@ -180,7 +213,23 @@ def test_a_host_that_stands_alone_beside_others_breaks_sharing_and_loses_nothing
     rest = [op for host in HOSTS for op in read(host, RIGHT)]
     verdict = verdict_on([*appends, *rest, *own("n1", (3, 0))])
     assert (verdict.verdict, broken(verdict)) == ("fail", ["shared"])
-    assert "n1" in promise(verdict, "shared").witness
+    shared = promise(verdict, "shared")
+    assert (shared.count, shared.of) == (1, 3)
+    assert "not one content: n2/n3 and n1 do not see each other's records" in shared.witness
+
+
+@pytest.mark.parametrize("silent", ["n1", "n3"])
+def test_a_host_without_records_or_reader_belongs_to_the_others_and_has_lost(silent: str) -> None:
+    """Not to a host that stands alone, wherever that is in the order of hosts."""
+    apart = "n1" if silent == "n3" else "n3"
+    crossing = [append(1, 0, 10, 20), append(4, 0, 30, 40), append(3 if silent == "n1" else 2, 0, 50, 60)]
+    alone = 3 if apart == "n1" else 2
+    rows = [*crossing, append(alone, 0, 10, 20), *own(apart, (alone, 0))]
+    partner = row("append", "concurrent-append", process="w7", host="n4", at="edge.n4", key="data", value=7 << 32)
+    both = [op for host in ("n2", "n4") for op in read(host, placed((7, 0), (1, 0), (4, 0)))]
+    verdict = verdict_on([*rows, partner, *both])
+    assert broken(verdict) == ["shared", "append-loses-nothing"]
+    assert promise(verdict, "append-loses-nothing").count == 1
 
 
 def test_readers_that_disagree_do_not_see_one_content() -> None:
@@ -228,6 +277,15 @@ def test_a_broken_promise_that_nobody_made_passes_and_is_shown() -> None:
     verdict = verdict_on(APPENDS + everywhere(records), expected="unproven")
     assert verdict.verdict == "pass"
     assert "append-real-time-order is broken and not promised" in verdict.reason
+
+
+MOUNTS: dict[int, dict[str, str]] = {1: {}, 2: {"data": "/data"}, 3: {"data": "/data"}}
+PLAIN = tuple(Target(f"p{i}", 1, "plain", {}, node=f"n{i}", mounts=mounts) for i, mounts in MOUNTS.items())
+
+
+def test_plain_containers_that_mount_the_volume_are_expected_on_their_nodes() -> None:
+    assert verdict_on([*APPENDS, *everywhere(RIGHT)], targets=PLAIN).verdict == "pass"
+    assert verdict_on([*APPENDS, *everywhere(RIGHT)], targets=PLAIN, writers_per_node=2).verdict == "unknown"
 
 
 GLOBAL = (Target("edge", 3, "global", {}, mounts={"data": "/data"}),)

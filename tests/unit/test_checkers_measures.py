@@ -84,6 +84,14 @@ def test_only_the_chosen_network_is_required() -> None:
     assert verdict_on("mtu", packets(pairs=app) + bulk(app)).verdict == "unknown"
 
 
+def test_a_network_on_one_node_has_no_pairs_to_try() -> None:
+    here = {n: place if n != "mate" else ("mate", "n1", place[2]) for n, place in CONTAINERS.items()}
+    app = [pair for pair in PAIRS if network_of(pair[0]) == "app"]
+    rows = [*look("mtu", containers=here), *packets(pairs=app), *bulk(app)]
+    verdict = judge(History.of(rows), make_plan(), make_check("mtu"))
+    assert (verdict.verdict, verdict.figures) == ("pass", {"app_packet_bytes": 1450})
+
+
 @pytest.mark.parametrize(("got", "arrived"), [("ok", 4096), ("timeout", 0), ("reset", 1 << 20)])
 def test_bulk_data_that_did_not_arrive_whole_fails(got: str, arrived: int) -> None:
     verdict = verdict_on("mtu", packets() + bulk(got=got, arrived=arrived))

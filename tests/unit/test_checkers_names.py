@@ -118,3 +118,19 @@ def test_a_virtual_ip_is_not_held_against_the_tasks() -> None:
     virtual = tuple(replace(t, endpoint_mode="vip") if t.service == "web" else t for t in TARGETS)
     assert verdict_on([lookup("tasks.web", WEB)], virtual).verdict == "pass"
     assert verdict_on([lookup("web", "10.1.0.100")], virtual).verdict == "unknown"
+
+
+def test_the_slowest_phase_is_named() -> None:
+    later = [
+        lookup("web", value, "scale-up", start_ns=at * 10**9, end_ns=at * 10**9 + 1000)
+        for at, value in ((10, "nxdomain"), (15, WEB))
+    ]
+    verdict = verdict_on([*again(WEB), *look("dns", "scale-up", at_ns=20_000), *later])
+    assert verdict.figures == {"settle_max_s": 5.0, "settle_start_s": 0.001, "settle_scale_up_s": 5.0}
+    assert verdict.verdict == "pass"
+
+
+def test_an_alias_that_two_services_carry_means_the_tasks_of_both() -> None:
+    both = tuple(replace(t, networks={"app": ("db", "www")}) if t.service == "db" else t for t in TARGETS)
+    assert verdict_on([lookup("www", WEB + ",10.1.0.3")], both).verdict == "pass"
+    assert verdict_on([lookup("www", WEB)], both).verdict == "fail"

@@ -181,6 +181,19 @@ def test_the_last_answer_of_a_repeated_probe_counts() -> None:
     assert verdict_on([again, *GOOD]).verdict == "pass"
 
 
+def test_many_failures_are_cut_short_in_words_and_kept_whole_in_data() -> None:
+    deaf = [replace(op, value="timeout") if op.at == "db" and op.f == "udp" else op for op in GOOD]
+    verdict = verdict_on(deaf)
+    assert len(verdict.failures) == 4  # both webs by IP, their service name and their alias
+    assert verdict.reason.endswith("; and 1 more")
+
+
+def test_a_probe_of_a_container_that_was_never_seen_is_ignored() -> None:
+    stranger = probe(KIND, "tcp", "web.1", "ip|app|4|web.9|10.1.0.9", "timeout")
+    verdict = verdict_on([*GOOD, stranger])
+    assert (verdict.verdict, verdict.ignored) == ("pass", 1)
+
+
 def own_names(*sources: str) -> list[Op]:
     return [probe(KIND, f, at, "name|app|4|web.2|h_web.2.x", "ok web.2") for at in sources for f in ("tcp", "udp")]
 

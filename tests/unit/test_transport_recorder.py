@@ -26,8 +26,13 @@ PROBE = {
     "value": ["ok web.1"],
 }  # fmt: skip
 DAMAGED = (
-    "{oops", "[1]", '{"f": ["tcp"], "value": []}', '{"nonsense": [1]}', '{"f": "tcp"}', '{"f": ["x"], "length": "z"}',
-)  # fmt: skip
+    "{oops",
+    "[1]",
+    '{"f": ["tcp"], "value": []}',
+    '{"nonsense": [1]}',
+    '{"f": "tcp"}',
+    '{"f": ["x"], "length": "z"}',
+)
 
 
 def recorded(run: Path, *batches: dict[str, Any], **options: Any) -> None:
