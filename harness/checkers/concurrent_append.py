@@ -7,13 +7,14 @@ see each other's records form an island; each island is judged by itself. `_appe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from harness.checkers._append_log import writers
 from harness.checkers._append_promises import Split, promises_of, split
 from harness.checkers._append_views import Log, read_log
 from harness.checkers._judge import target_of, unknown
-from harness.model.history import History
+from harness.model.history import History, Op
 from harness.model.plan import Plan, VolumePlan
 from harness.model.topology import Check
 from harness.model.verdict import Outcome, Promise, Verdict, merge
@@ -78,6 +79,7 @@ def _doubts(history: History, plan: Plan, check: Check, log: Log) -> list[str]:
         *_too_few_writers(history, plan, check, log),
         *_idle_writers(log),
         *_unread_hosts(log),
+        *_failed_looks(history, check.params["volume"]),
         *(
             f"the read of {v.label} is incomplete: {v.accounted} of {v.size} bytes"
             for v in log.views
@@ -126,13 +128,27 @@ def _mount_changes(history: History) -> list[str]:
     return changes
 
 
-def _absent_nonces(history: History, volume: str) -> list[str]:
-    """What one host left in the volume and another did not find."""
+def _nonces(history: History, volume: str, outcome: str) -> Iterator[tuple[Op, str]]:
+    """Looks of one host for what a container of another host left, with who left it and where."""
     rows = list(history.only(f="nonce").ops())
     home = {row.at: row.host for row in rows}
-    found = []
     for row in rows:
         name, _, writer = row.key.partition("|")
-        if name == volume and row.value == "absent" and home.get(writer, row.host) != row.host:
-            found.append(f"{row.at} on {row.host} does not see the file that {writer} on {home[writer]} left")
-    return found
+        if name == volume and row.outcome == outcome and home.get(writer, row.host) != row.host:
+            yield row, f"{writer} on {home[writer]}"
+
+
+def _absent_nonces(history: History, volume: str) -> list[str]:
+    """What one host left in the volume and another did not find."""
+    return [
+        f"{row.at} on {row.host} does not see the file that {writer} left"
+        for row, writer in _nonces(history, volume, "ok")
+        if row.value == "absent"
+    ]
+
+
+def _failed_looks(history: History, volume: str) -> list[str]:
+    return [
+        f"{row.at} on {row.host} could not look for the file that {writer} left (errno {row.errno})"
+        for row, writer in _nonces(history, volume, "fail")
+    ]

@@ -11,7 +11,7 @@ from harness.checkers._answers import PROBES, UNVERIFIED, Answer
 from harness.checkers._names import NameKey, Settled, Truth, repeats, settled
 from harness.checkers._scene import ProbeKey, Scene, meant, phases, scene_at
 from harness.checkers._tally import Tally
-from harness.model.history import History, Op
+from harness.model.history import NEVER, History, Op
 from harness.model.plan import Plan
 from harness.model.topology import Check
 from harness.model.verdict import Failure, Verdict
@@ -19,7 +19,9 @@ from harness.model.verdict import Failure, Verdict
 
 def check(history: History, plan: Plan, check: Check) -> Verdict:
     """Params used: `within_s` after the last heal. A stalled or broken connection is a figure, not a failure;
-    what is not right again in time, or a connection that is open and silent for good, is a failure.
+    what is not right again in time, or a connection that is open and silent for good, is a failure. TCP doubles
+    its time-out while it waits (RFC 6298, 5.5), so silence counts once it has lasted as long after healing as it
+    did before, or `within_s`; a shorter watch leaves it unknown.
     """
     tally = Tally()
     healed_ns = _healed_ns(history)
@@ -27,7 +29,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
         tally.doubts.append("no fault was healed, so there is nothing to recover from")
         return tally.verdict(check, "")
     within_s = float(check.params.get("within_s", 30.0))
-    _judge_connections(tally, history, healed_ns)
+    _judge_connections(tally, history, healed_ns, within_s)
     _judge_afterwards(tally, history, plan, healed_ns, within_s)
     _judge_tasks(tally, history, plan)
     return tally.verdict(check, f"everything was right again {tally.figures['recovered_s']:g} s after healing")
@@ -36,6 +38,10 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
 def _healed_ns(history: History) -> int | None:
     ends = [row.end_ns for row in history.only(f="fault").ops() if row.value == "heal"]
     return max(ends, default=None)
+
+
+#: What ends a kept connection, where a late echo (`timeout`) does not.
+ENDED = ("reset", "unreachable")
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Connection:
 
     @property
     def died(self) -> bool:
-        return any(Answer.of(row).got == "reset" for row in self.rows)
+        return any(Answer.of(row).got in ENDED for row in self.rows)
 
 
 def _connections(history: History) -> list[Connection]:
@@ -66,12 +72,21 @@ def _connections(history: History) -> list[Connection]:
     return [Connection(process, tuple(rows)) for (_, _, process), rows in groups.items()]
 
 
-def _judge_connections(tally: Tally, history: History, healed_ns: int) -> None:
+def _watched_s(history: History, healed_ns: int) -> float:
+    """How long connections were kept after healing: an echo that is late leaves no row when the watch ends."""
+    ends = history.only(f="beat")["end_ns"]
+    recovered = [row.end_ns for row in history.only(f="fault").ops() if row.value == "recover"]
+    last = max([*ends[ends < NEVER].tolist(), *recovered], default=healed_ns)
+    return float(last - healed_ns) / 1e9
+
+
+def _judge_connections(tally: Tally, history: History, healed_ns: int, within_s: float) -> None:
     connections = _connections(history)
+    watched_s = _watched_s(history, healed_ns)
     if not connections:
         tally.doubts.append("no connection was kept open through the fault")
     for connection in connections:
-        _judge_connection(tally, connection, healed_ns)
+        _judge_connection(tally, connection, healed_ns, watched_s, within_s)
     died = sum(connection.died for connection in connections)
     tally.figures |= {
         "connections": len(connections),
@@ -81,21 +96,25 @@ def _judge_connections(tally: Tally, history: History, healed_ns: int) -> None:
     }
 
 
-def _judge_connection(tally: Tally, connection: Connection, healed_ns: int) -> None:
-    first, last = connection.rows[0], max(connection.rows, key=lambda row: row.start_ns)
+def _judge_connection(
+    tally: Tally, connection: Connection, healed_ns: int, watched_s: float, within_s: float
+) -> None:
+    first, echoes = connection.rows[0], connection.echoes_ns
     key = ProbeKey.parse(first.key)
     label = f"connection {connection.process} from {first.at} to {key.to}"
-    if not connection.echoes_ns:
+    if not echoes:
         tally.doubts.append(f"{label} never carried an echo")
     elif connection.died:
         tally.ignored += 1
-    elif connection.echoes_ns[-1] >= healed_ns:
+    elif echoes[-1] >= healed_ns:
         tally.right()
-    elif last.start_ns < healed_ns:
-        tally.doubts.append(f"{label} was not watched until after healing")
+    elif watched_s < min(within_s, (healed_ns - echoes[-1]) / 1e9):
+        tally.doubts.append(
+            f"{label} was silent still, but not watched long enough: {watched_s:.1f} s after healing"
+        )
     else:
-        failure = Failure(first.at, key.to, key.via, "beat", key.family, "ok", Answer.of(last).got)
-        tally.fail(failure, ": open, but silent after healing")
+        failure = Failure(first.at, key.to, key.via, "beat", key.family, "ok", "timeout")
+        tally.fail(failure, f": open, but silent for {watched_s:.1f} s after healing")
 
 
 def _judge_afterwards(tally: Tally, history: History, plan: Plan, healed_ns: int, within_s: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -253,6 +254,13 @@ def test_a_file_left_by_one_host_and_not_seen_by_another_breaks_sharing() -> Non
     verdict = verdict_on([*APPENDS, *everywhere(RIGHT), seen[0], nonce("n3", "n2", "absent")])
     assert broken(verdict) == ["shared"]
     assert "edge.n3 on n3 does not see the file that edge.n2 on n2 left" in promise(verdict, "shared").witness
+
+
+def test_a_look_that_failed_says_nothing_of_sharing() -> None:
+    failed = replace(nonce("n3", "n2", "absent"), outcome="fail", errno=5)
+    verdict = verdict_on([*APPENDS, *everywhere(RIGHT), nonce("n2", "n3", "seen"), failed])
+    assert (verdict.verdict, broken(verdict)) == ("unknown", [])
+    assert "edge.n3 on n3 could not look for the file that edge.n2 on n2 left (errno 5)" in verdict.reason
 
 
 def test_an_empty_file_has_lost_everything() -> None:

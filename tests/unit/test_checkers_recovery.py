@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from harness.checkers import judge
-from harness.model.history import History, Op
+from harness.model.history import NEVER, History, Op
 from harness.model.verdict import Verdict
 from tests.checkers_scene import CONTAINERS, fault_rows, ip_key, look, make_check, make_plan, probe
 
@@ -53,19 +54,39 @@ def test_a_stall_is_a_figure_and_no_failure() -> None:
     assert wanted.items() <= verdict.figures.items()
 
 
-def test_a_broken_connection_is_a_figure_too() -> None:
-    verdict = verdict_on(FAULT, SURVIVED, beats(0.5, process="c2", then="reset"), RIGHT)
+@pytest.mark.parametrize("how", ["reset", "unreachable"])
+def test_a_broken_connection_is_a_figure_too(how: str) -> None:
+    verdict = verdict_on(FAULT, SURVIVED, beats(0.5, process="c2", then=how), RIGHT)
     assert (verdict.verdict, verdict.ignored) == ("pass", 1)
     assert (verdict.figures["connections_died"], verdict.figures["connections_survived"]) == (1, 1)
 
 
-def test_a_connection_that_stays_silent_fails() -> None:
-    verdict = verdict_on(FAULT, beats(0.5, 0.9, then="timeout"), RIGHT)
-    assert verdict.verdict == "fail"
-    assert (
-        "web.1 -> db via ip (beat/ipv4): expected ok, got timeout: open, but silent after healing"
-        in verdict.reason
-    )
+def recover(end_s: float) -> list[Op]:
+    """The runner waited until second `end_s`, and connections were kept until then."""
+    return [replace(FAULT[2], value="recover", start_ns=3 * S, end_ns=int(end_s * S))]
+
+
+@pytest.mark.parametrize(
+    ("watch_end_s", "within_s", "outcome"), [(5.1, 30, "fail"), (5.0, 30, "unknown"), (4, 1, "fail")]
+)
+def test_a_connection_that_stays_silent_as_long_as_the_fault_did_fails(
+    watch_end_s: float, within_s: float, outcome: str
+) -> None:
+    """Its last echo came back 2.1 s before healing, at second 3."""
+    quick = [*asked("tcp", ip_key("app", "db"), [(3.5, "ok db")])]
+    verdict = verdict_on(FAULT, recover(watch_end_s), beats(0.5, 0.9), quick, within_s=within_s)
+    assert verdict.verdict == outcome
+    if outcome == "fail":
+        assert "web.1 -> db via ip (beat/ipv4): expected ok, got timeout: open, but silent" in verdict.reason
+    else:
+        assert "not watched long enough: 2.0 s after healing" in verdict.reason
+
+
+def test_an_echo_that_was_under_way_at_the_end_is_no_watch() -> None:
+    open_end = replace(beats(0.5, then="timeout")[-1], start_ns=3 * S - 10, end_ns=NEVER, outcome="info")
+    verdict = verdict_on(FAULT, beats(0.5, 0.9), [open_end], RIGHT)
+    assert verdict.verdict == "unknown"
+    assert "not watched long enough" in verdict.reason
 
 
 def late(*answers: tuple[float, str]) -> list[Op]:
@@ -110,7 +131,7 @@ UNKNOWN: dict[str, tuple[list[list[Op]], list[Op] | None, str]] = {
     "no fault": ([fault_rows(KIND)[3:], SURVIVED, RIGHT], None, "no fault was healed"),
     "no connection": ([FAULT, RIGHT], None, "no connection was kept open"),
     "a connection that never worked": ([FAULT, beats(then="timeout"), RIGHT], None, "c1 from web.1 to db never"),
-    "a connection that was left too early": ([FAULT, beats(0.5, 0.9), RIGHT], None, "not watched until after"),
+    "a connection that was left too early": ([FAULT, beats(0.5, 0.9), RIGHT], None, "not watched long enough"),
     "nothing asked afterwards": ([FAULT, SURVIVED], None, "nothing was asked after healing"),
     "nobody looked afterwards": ([FAULT, SURVIVED, late((5, "ok db"))], [], "nobody looked which containers run"),
     "an unverified peer": ([FAULT, SURVIVED, late((5, "ok ?"))], None, "the peer is unverified"),
