@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.checkers._answers import PROBES, UNVERIFIED, Answer
-from harness.checkers._names import NameKey, Settled, Truth, repeats, settled
-from harness.checkers._scene import ProbeKey, Scene, meant, phases, scene_at
+from harness.checkers._names import Expected, NameKey, Settled, Truth, settled
+from harness.checkers._scene import ProbeKey, Scene, meant, scene_at
 from harness.checkers._tally import Tally
 from harness.model.history import NEVER, History, Op
 from harness.model.plan import Plan
@@ -31,7 +31,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     within_s = float(check.params.get("within_s", 30.0))
     _judge_connections(tally, history, healed_ns, within_s)
     _judge_afterwards(tally, history, plan, healed_ns, within_s)
-    _judge_tasks(tally, history, plan)
+    _judge_tasks(tally, history, plan, healed_ns)
     return tally.verdict(check, f"everything was right again {tally.figures['recovered_s']:g} s after healing")
 
 
@@ -118,39 +118,80 @@ def _judge_connection(
 
 
 def _judge_afterwards(tally: Tally, history: History, plan: Plan, healed_ns: int, within_s: float) -> None:
-    groups = list(_after(history, plan, healed_ns))
-    if not groups:
+    """Of the questions that were asked after healing, those of the last scene count: tasks may move until then."""
+    asked_since_ns = _last_scene_ns(history, healed_ns)
+    recovered_s, count = 0.0, 0
+    for asked, expected in _after(history, plan, healed_ns):
+        if asked.last.start_ns < asked_since_ns:
+            tally.ignored += 1
+            continue
+        count += 1
+        took_s = _judge_question(tally, asked, expected, healed_ns, within_s)
+        recovered_s = max(recovered_s, took_s)
+    if not count:
         tally.doubts.append("nothing was asked after healing")
-    recovered_s = 0.0
-    for asked, expected in groups:
-        took_s = (asked.since.end_ns - healed_ns) / 1e9 if asked.since else None
-        if took_s is None and str(asked.last.value) == f"ok {UNVERIFIED}":
-            tally.doubts.append(f"{asked.last.at} was answered after healing, but the peer is unverified")
-        elif took_s is not None and took_s <= within_s:
-            tally.right()
-            recovered_s = max(recovered_s, took_s)
-        else:
-            tally.fail(_failure(asked.last, expected), _late(asked.last, took_s, within_s))
     tally.figures["recovered_s"] = round(recovered_s, 3)
 
 
-def _late(last: Op, took_s: float | None, within_s: float) -> str:
-    if took_s is None:
-        return f" ({last.value}): not right again within {within_s:g} s after healing"
-    return f": right again only {took_s:.1f} s after healing, more than {within_s:g} s"
+def _judge_question(tally: Tally, asked: Settled, expected: str, healed_ns: int, within_s: float) -> float:
+    """Returns how long after healing the answer was right for good; 0 where it was not."""
+    took_s = (asked.since.end_ns - healed_ns) / 1e9 if asked.since else 0.0
+    if asked.since is None and str(asked.last.value) == f"ok {UNVERIFIED}":
+        tally.doubts.append(f"{asked.last.at} was answered after healing, but the peer is unverified")
+    elif asked.since is None:
+        detail = f" ({asked.last.value}): not right again within {within_s:g} s after healing"
+        tally.fail(_failure(asked.last, expected), detail)
+    elif took_s <= within_s:
+        tally.right()
+    elif asked.since is asked.first:
+        tally.doubts.append(f"{asked.last.at} asked only {took_s:.1f} s after healing, more than {within_s:g} s")
+    else:
+        detail = f": right again only {took_s:.1f} s after healing, more than {within_s:g} s"
+        tally.fail(_failure(asked.last, expected), detail)
+    return took_s
+
+
+def _looks_after(history: History, healed_ns: int) -> dict[str, int]:
+    """The phases of looks that began after healing, with their times, in order."""
+    rows = [row for row in history.only(f=("endpoint", "task")).ops() if row.start_ns >= healed_ns]
+    return {row.key.partition("|")[0]: row.start_ns for row in sorted(rows, key=lambda row: row.start_ns)}
+
+
+def _last_scene_ns(history: History, healed_ns: int) -> int:
+    """When the scene was taken in which the last questions were asked: where the last look only confirms, the one
+    before.
+    """
+    looks = list(_looks_after(history, healed_ns).values())
+    return looks[-2] if len(looks) > 1 else healed_ns
 
 
 def _after(history: History, plan: Plan, healed_ns: int) -> Iterator[tuple[Settled, str]]:
-    """Each question asked after healing, with its answers and what it should say."""
+    """Each question asked after healing, with its answers over all scenes and what the last should say."""
     scene, truth = scene_at(history), Truth(history, plan)
-    later = history.where(history["start_ns"] >= healed_ns)
-    for rows in repeats(later, (*PROBES, "dns")):
-        if rows[0].f == "dns":
-            expected = truth.of(NameKey.parse(rows[0].key))
-            if expected is not None:
-                yield settled(rows, [expected.says(str(row.value)) for row in rows]), str(expected)
-        else:
+    groups: dict[tuple[str, ...], list[Op]] = {}
+    for row in history.where(history["start_ns"] >= healed_ns).only(f=(*PROBES, "dns")).ops():
+        groups.setdefault(_question(row), []).append(row)
+    for group in groups.values():
+        rows = sorted(group, key=lambda row: row.start_ns)
+        if rows[0].f != "dns":
             yield settled(rows, [_reaches(row, scene, plan) for row in rows]), "ok"
+            continue
+        meanings = [truth.of(NameKey.parse(row.key)) for row in rows]
+        if meanings[-1] is not None:
+            yield settled(rows, [_says(*pair) for pair in zip(meanings, rows, strict=True)]), str(meanings[-1])
+
+
+def _says(meaning: Expected | None, row: Op) -> bool:
+    return meaning is not None and meaning.says(str(row.value))
+
+
+def _question(row: Op) -> tuple[str, ...]:
+    """What is asked and by whom, whatever address or scene it was about."""
+    if row.f == "dns":
+        name = NameKey.parse(row.key)
+        return row.f, row.at, name.network, name.name
+    probe = ProbeKey.parse(row.key)
+    return row.f, row.at, probe.via, probe.network, probe.to
 
 
 def _reaches(row: Op, scene: Scene, plan: Plan) -> bool:
@@ -168,12 +209,15 @@ def _failure(row: Op, expected: str) -> Failure:
     return Failure(row.at, probe.to, probe.via, row.f, probe.family, expected, got)
 
 
-def _judge_tasks(tally: Tally, history: History, plan: Plan) -> None:
-    """As many containers as planned run at the last look, which must be one of after the fault."""
-    if len(phases(history)) < 2:
+def _judge_tasks(tally: Tally, history: History, plan: Plan, healed_ns: int) -> None:
+    """As many containers as planned run at the last look, and none has moved since the one before."""
+    looks = list(_looks_after(history, healed_ns))
+    if not looks:
         tally.doubts.append("nobody looked which containers run after healing")
         return
-    scene = scene_at(history)
+    scene = scene_at(history, looks[-1])
+    if len(looks) > 1 and scene_at(history, looks[-2]) != scene:
+        tally.doubts.append("containers still moved when the check ended")
     for target in plan.targets:
         running = len(scene.of(target.service))
         if running < target.containers:

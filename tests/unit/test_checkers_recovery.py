@@ -127,6 +127,50 @@ def test_a_task_that_is_gone_after_healing_fails() -> None:
     assert "web: 1 of 2 containers run after healing" in verdict.reason
 
 
+def moved(phase: str, at_s: float, **places: tuple[str, str, dict[str, str]]) -> list[Op]:
+    """A look at which some containers stand elsewhere."""
+    return look(KIND, phase, {**CONTAINERS, **places}, at_ns=int(at_s * S))
+
+
+GONE: dict[str, tuple[str, str, dict[str, str]]] = {"web.2": ("web", "n1", {"app": "10.1.0.22"})}
+NEW_WEB = "10.1.0.1,10.1.0.22"
+
+
+def after(phase: str, *answers: tuple[float, str]) -> list[Op]:
+    return asked("dns", f"{phase}|app|web", answers)
+
+
+def test_a_task_that_moves_after_healing_is_judged_where_it_came_to_rest() -> None:
+    """Names that were wrong against the first scene count only until they are right against the last."""
+    scene = [*moved("after-1", 4), *moved("after-2", 8, **GONE), *moved("after-3", 12, **GONE)]
+    lookups = [*after("after-1", (5, WEB), (7, NEW_WEB)), *after("after-2", (9, NEW_WEB))]
+    old_peer = asked("tcp", "ip|app|4|db|10.1.0.3", [(6, "timeout")])
+    verdict = verdict_on(FAULT, SURVIVED, lookups, old_peer, scene=scene)
+    assert verdict.verdict == "pass", verdict.reason
+    assert verdict.figures["recovered_s"] == 6.0
+    assert verdict.ignored == 1  # what was asked in the first scene alone
+
+
+def test_a_name_that_is_wrong_in_the_last_scene_fails() -> None:
+    scene = [*moved("after-1", 4), *moved("after-2", 8, **GONE), *moved("after-3", 12, **GONE)]
+    verdict = verdict_on(FAULT, SURVIVED, after("after-1", (5, WEB)), after("after-2", (9, WEB)), scene=scene)
+    assert verdict.verdict == "fail"
+    assert f"expected {NEW_WEB}" in verdict.reason
+
+
+def test_containers_that_move_to_the_end_are_unknown() -> None:
+    scene = [*moved("after-1", 4), *moved("after-2", 8, **GONE)]
+    verdict = verdict_on(FAULT, SURVIVED, after("after-1", (5, WEB)), scene=scene)
+    assert verdict.verdict == "unknown"
+    assert "containers still moved when the check ended" in verdict.reason
+
+
+def test_what_was_asked_too_late_says_nothing_about_the_time() -> None:
+    verdict = verdict_on(FAULT, SURVIVED, late((20, "ok db")), within_s=6)
+    assert verdict.verdict == "unknown"
+    assert "web.1 asked only 17.0 s after healing" in verdict.reason
+
+
 UNKNOWN: dict[str, tuple[list[list[Op]], list[Op] | None, str]] = {
     "no fault": ([fault_rows(KIND)[3:], SURVIVED, RIGHT], None, "no fault was healed"),
     "no connection": ([FAULT, RIGHT], None, "no connection was kept open"),
