@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
-#: Sockets, locks and namespaces of the harness's own engine; gone after a reboot, as it is.
-RUN_DIR = Path("/run/harness")
+from harness.model.errors import UsageError
+
+#: A word here gives an engine of one's own beside the default one: what it makes is named after the word.
+STATE_VARIABLE = "HARNESS_STATE"
 #: The one directory that all container nodes of a cluster share, as seen on each node.
 SHARED_DIR = "/harness/shared"
 
@@ -15,6 +18,24 @@ def cache_dir() -> Path:
     """The user's cache folder for what can be made again (XDG Base Directory Specification)."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "harness"
+
+
+def state_name() -> str:
+    """`harness`, or `harness-WORD`: what the harness's own engine is called on this machine. Raises UsageError."""
+    word = os.environ.get(STATE_VARIABLE, "")
+    if not re.fullmatch(r"[a-z0-9-]{0,20}", word):
+        raise UsageError(f"{STATE_VARIABLE} is up to 20 of a-z, 0-9 and -, not {word!r}")
+    return f"harness-{word}" if word else "harness"
+
+
+def run_dir() -> Path:
+    """Sockets, locks and namespaces of the harness's own engine; gone after a reboot, as it is."""
+    return Path("/run") / state_name()
+
+
+def engine_dir() -> Path:
+    """Log and data of the harness's own engine."""
+    return cache_dir() / f"engine{state_name().removeprefix('harness')}"
 
 
 def data_dir(name: str) -> Path:

@@ -61,10 +61,19 @@ def docker_errors(doing: str, *, hint: str | None = None) -> Iterator[None]:
         raise CommandFailed(error.docker_command, error.return_code, output, where=doing, hint=hint) from error
 
 
+def _choice() -> str:
+    found = os.environ.get(CHOICE_VARIABLE, "auto")
+    if found not in ("auto", "own", "system"):
+        raise UsageError(f"{CHOICE_VARIABLE} is auto, own or system, not {found!r}")
+    return found
+
+
 def system_engine() -> Engine | None:
-    """The engine that DOCKER_HOST, or the default socket, leads to; None when it does not answer."""
+    """The engine that DOCKER_HOST, or the default socket, leads to; None when it does not answer, or when
+    HARNESS_ENGINE says to leave it alone.
+    """
     program = shutil.which("docker")
-    if program is None:
+    if program is None or _choice() == "own":
         return None
     host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     if host.startswith("unix://") and not Path(host.removeprefix("unix://")).exists():
@@ -76,10 +85,8 @@ def system_engine() -> Engine | None:
 
 def choose(start_own: Callable[[], Engine]) -> Engine:
     """The engine to make nodes on. Raises UsageError for a bad HARNESS_ENGINE, EnvironmentBroken for none."""
-    choice = os.environ.get(CHOICE_VARIABLE, "auto")
-    if choice not in ("auto", "own", "system"):
-        raise UsageError(f"{CHOICE_VARIABLE} is auto, own or system, not {choice!r}")
-    found = None if choice == "own" else system_engine()
+    choice = _choice()
+    found = system_engine()
     if found is not None:
         return found
     if choice == "system":

@@ -9,6 +9,8 @@ where its containers still live. Its network namespace has no default route: wha
     /run/harness/engine/mnt      keeps the mount namespace
     /run/harness/engine/pid      the engine's process and its start time
     /run/harness/engine/run/     the engine's /run: docker.sock, containerd's state
+
+With HARNESS_STATE=WORD it is /run/harness-WORD, and so are namespace and data: engines live side by side.
 """
 
 from __future__ import annotations
@@ -23,12 +25,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from harness.model.errors import CommandFailed, EnvironmentBroken
-from harness.model.places import RUN_DIR, cache_dir
+from harness.model.places import engine_dir, run_dir, state_name
 from harness.ports import Progress
 from harness.providers.engine import Engine
 from harness.transport.process import run_process
 
-NETNS = "harness-engine"
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 CALL_TIMEOUT_S = 20.0
@@ -50,12 +51,15 @@ umount -l /mnt
 
 
 class OwnEngine:
-    """One engine a machine. `root` gives the path of an unpacked node root; asked only when one is needed."""
+    """One engine a machine and HARNESS_STATE. `root` gives the path of an unpacked node root; asked only when one
+    is needed.
+    """
 
-    def __init__(self, root: Callable[[Progress], Path], run_dir: Path = RUN_DIR) -> None:
+    def __init__(self, root: Callable[[Progress], Path]) -> None:
         self._root = root
-        self._dir = run_dir
-        self._state = run_dir / "engine"
+        self._dir = run_dir()
+        self._netns = f"{state_name()}-engine"
+        self._state = self._dir / "engine"
         self._mnt = self._state / "mnt"
         self._pid_file = self._state / "pid"
         self._socket = self._state / "run" / "docker.sock"
@@ -63,7 +67,7 @@ class OwnEngine:
 
     @property
     def log(self) -> Path:
-        return cache_dir() / "engine" / "engine.log"
+        return engine_dir() / "engine.log"
 
     @property
     def left(self) -> bool:
@@ -124,9 +128,9 @@ class OwnEngine:
             )
 
     def _make_namespaces(self, progress: Progress) -> None:
-        if not Path("/run/netns", NETNS).exists():
-            _call("ip", "netns", "add", NETNS)
-        _call("ip", "-n", NETNS, "link", "set", "lo", "up")
+        if not Path("/run/netns", self._netns).exists():
+            _call("ip", "netns", "add", self._netns)
+        _call("ip", "-n", self._netns, "link", "set", "lo", "up")
         if self._mnt.exists():
             return
         root = self._root(progress)
@@ -135,7 +139,7 @@ class OwnEngine:
         if not _is_mounted(self._state):
             _call("mount", "--bind", str(self._state), str(self._state))
             _call("mount", "--make-private", str(self._state))
-        run, data = self._state / "run", cache_dir() / "engine" / "data"
+        run, data = self._state / "run", engine_dir() / "data"
         for folder in (run, data):
             folder.mkdir(parents=True, exist_ok=True)
         keeper = self._state / "mnt.new"
@@ -150,7 +154,7 @@ class OwnEngine:
         self._socket.unlink(missing_ok=True)
         (self._state / "run" / "docker.pid").unlink(missing_ok=True)
         dockerd = ["dockerd", "--host", "unix:///run/docker.sock", "--storage-driver", "overlay2"]
-        enter = ["nsenter", f"--net=/run/netns/{NETNS}", f"--mount={self._mnt}", *dockerd]
+        enter = ["nsenter", f"--net=/run/netns/{self._netns}", f"--mount={self._mnt}", *dockerd]
         environment = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HARNESS_ENGINE=own"]
         # the shell goes away at once, so that the engine outlives us without being our child
         script = 'log=$1; shift; setsid "$@" </dev/null >"$log" 2>&1 & echo $!'
@@ -170,8 +174,10 @@ class OwnEngine:
         raise EnvironmentBroken(f"the harness's own engine did not start; the end of {self.log}:\n{tail}")
 
     def _refuse_uplink(self) -> None:
-        if _call("ip", "-n", NETNS, "route", "show", "default").strip():
-            raise EnvironmentBroken(f"the network namespace {NETNS} has a default route: test traffic could leak")
+        if _call("ip", "-n", self._netns, "route", "show", "default").strip():
+            raise EnvironmentBroken(
+                f"the network namespace {self._netns} has a default route: test traffic could leak"
+            )
 
     def _engine(self) -> Engine:
         return Engine(f"unix://{self._socket}", self._program(), own=True)
@@ -220,8 +226,8 @@ class OwnEngine:
             while _is_mounted(point):
                 _call("umount", "-l", str(point))
         shutil.rmtree(self._state, ignore_errors=True)
-        if Path("/run/netns", NETNS).exists():
-            _call("ip", "netns", "del", NETNS)
+        if Path("/run/netns", self._netns).exists():
+            _call("ip", "netns", "del", self._netns)
 
     # --- locks
 
