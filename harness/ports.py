@@ -347,6 +347,13 @@ class Act:
 
 
 @dataclass(frozen=True)
+class Acts:
+    """Several changes at once; all have ended, well or not, before the next stage."""
+
+    acts: tuple[Act, ...]
+
+
+@dataclass(frozen=True)
 class Look:
     """Take the scene anew and record it as `endpoint` rows under `phase`."""
 
@@ -363,7 +370,7 @@ class Repeat:
     every_s: float = 0.5
 
 
-Stage = Load | Act | Look | Repeat
+Stage = Load | Acts | Look | Repeat
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ SCRIPTS = {
     "--filter status=created": "remove_created",
     "docker volume ls": "left",
     "docker logs": "last_words",
+    "docker image inspect": "image_ids",
 }
 
 
@@ -94,6 +95,7 @@ class FakeSwarm:
         self.services: dict[str, Service] = {}
         self.stack_networks: dict[str, str] = {}
         self.images_missing: set[str] = set()
+        self.image_ids: dict[str, str] = {}
         self.not_ready_looks = 0
         self.attach_races = 0
         self.busy_removals = 0
@@ -276,6 +278,9 @@ class FakeSwarm:
     def _last_words(self, host: FakeHost, argv: list[str], _stdin: bytes) -> Result:
         ended = any(box.name == argv[0] and not box.running for box in host.boxes)
         return Result(0, "exited 3\nno such file", "") if ended else Result(1, "", "")
+
+    def _image_ids(self, _host: FakeHost, argv: list[str], _stdin: bytes) -> Result:
+        return Result(0, "\n".join(self.image_ids.get(image, "-") for image in argv), "")
 
     # --- inside
 

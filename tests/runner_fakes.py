@@ -13,6 +13,7 @@ from harness.model.plan import Demand, NetworkPlan, NodePlan, Plan, Target, Volu
 from harness.model.topology import Check, Topology
 from harness.ports import (
     Act,
+    Acts,
     Address,
     Channel,
     Cluster,
@@ -153,7 +154,7 @@ def entries(stages: Sequence[Stage], method: str, name: str) -> list[tuple[str, 
 
 
 def acts(stages: Sequence[Stage]) -> list[Act]:
-    return [stage for stage in stages if isinstance(stage, Act)]
+    return [act for stage in stages if isinstance(stage, Acts) for act in stage.acts]
 
 
 @dataclass

@@ -6,6 +6,7 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 
@@ -15,6 +16,7 @@ from harness.model.plan import Plan
 from harness.model.topology import Check
 from harness.ports import (
     Act,
+    Acts,
     Cluster,
     Fault,
     Load,
@@ -39,6 +41,7 @@ UNLISTEN_TIMEOUT_S = 10.0
 RECOVER_S = 60.0
 RESTORED_WITHIN_S = 30.0
 RESTORED_EVERY_S = 0.5
+MAX_ACTS = 8
 
 #: Lists among a program's parameters whose length says how much is asked.
 COUNTED = ("probes", "lookups", "transfers", "pairs", "connections", "writers", "readers")
@@ -115,17 +118,19 @@ class CheckRunner:
         match stage:
             case Look(phase):
                 self._look(phase)
-            case Act():
-                self._act(stage)
+            case Acts(acts):
+                self._act(acts)
             case Load():
                 self._load(stage)
             case Repeat():
                 self._repeat(stage)
 
     def _look(self, phase: str) -> None:
-        containers = self._orchestrator.containers(self._cluster, self._plan)
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            published = pool.submit(lambda: tuple(self._published()))
+            containers = self._orchestrator.containers(self._cluster, self._plan)
         nodes = {name: host.address for name, host in self._cluster.hosts.items()}
-        self._scene = Scene(tuple(containers), nodes, tuple(self._published()), token=self._token)
+        self._scene = Scene(tuple(containers), nodes, published.result(), token=self._token)
         self.journal.look(phase, self._scene, self._plan)
 
     def _published(self) -> Iterator[tuple[str, PublishedAddress]]:
@@ -134,12 +139,16 @@ class CheckRunner:
                 for address in self._orchestrator.endpoints(self._cluster, self._plan, target.service):
                     yield target.service, address
 
-    def _act(self, act: Act) -> None:
+    def _act(self, acts: tuple[Act, ...]) -> None:
+        """All at once; the first error is raised when all have ended."""
         self._remember()
-        self._say(
-            f"scale {act.service} to {act.replicas}" if act.kind == "scale" else f"{act.kind} {act.container}"
-        )
-        self._changes.perform(act, self._scene)
+        for act in acts:
+            to = f"scale {act.service} to {act.replicas}" if act.kind == "scale" else f"{act.kind} {act.container}"
+            self._say(to)
+        with ThreadPoolExecutor(max_workers=MAX_ACTS) as pool:
+            performed = [pool.submit(self._changes.perform, act, self._scene) for act in acts]
+        for future in performed:
+            future.result()
 
     def _load(self, load: Load) -> None:
         self._announce(load)

@@ -10,7 +10,7 @@ from pydantic import Field
 from harness.model.errors import UsageError
 from harness.model.plan import Plan, Target
 from harness.model.topology import Check
-from harness.ports import Act, Look, Repeat, Scene
+from harness.ports import Act, Acts, Look, Repeat, Scene
 from harness.workloads._experiment import Experiment, Params, Stages
 from harness.workloads._names import Names, lookup_load
 
@@ -37,9 +37,9 @@ def run(params: DnsParams, check: Check, plan: Plan, rng: random.Random) -> Stag
         yield from _scale(scaled, lambda target: target.containers)
         yield from ask("scale-down")
     if plain:
-        yield from (Act("stop", target.service, container=target.service) for target in plain)
+        yield Acts(tuple(Act("stop", target.service, container=target.service) for target in plain))
         yield from ask("stop")
-        yield from (Act("start", target.service, container=target.service) for target in plain)
+        yield Acts(tuple(Act("start", target.service, container=target.service) for target in plain))
         yield from ask("restart")
 
 
@@ -57,8 +57,7 @@ def _asker(params: DnsParams, plan: Plan, services: frozenset[str], rng: random.
 
 
 def _scale(targets: Sequence[Target], replicas: Callable[[Target], int]) -> Stages:
-    for target in targets:
-        yield Act("scale", target.service, replicas=replicas(target))
+    yield Acts(tuple(Act("scale", target.service, replicas=replicas(target)) for target in targets))
 
 
 def _subjects(params: DnsParams, check: Check, plan: Plan) -> tuple[list[Target], list[Target]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentBroken, UsageError
 from harness.model.plan import Plan
-from harness.orchestrators.swarm import Swarm, hosts, joining, waiting
+from harness.orchestrators.swarm import Swarm, hosts, joining, pinning, waiting
 from harness.orchestrators.swarm import steps as swarm_steps
-from harness.ports import Cluster
+from harness.ports import Cluster, Result
 from tests.fake_swarm import TOKEN, FakeSwarm
 from tests.planner_topologies import EXAMPLE, RUN, planned
 
@@ -121,6 +122,19 @@ def test_apply_runs_every_container_of_the_plan(running: FakeSwarm, cluster: Clu
     names = [container.name for container in Swarm().containers(cluster, made)]
     assert names == ["bare", "edge.n1", "edge.n2", "edge.n3", "probe", "web.1", "web.2", "web.3"]
     assert Swarm().healthy(cluster, made) == []
+
+
+@pytest.mark.parametrize(
+    ("other", "named"), [("sha256:1", "sha256:1"), ("sha256:2", "lab/image:1"), ("-", "lab/image:1")]
+)
+def test_images_are_named_by_id_only_where_all_nodes_have_the_same(
+    swarm: FakeSwarm, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, other: str, named: str
+) -> None:
+    made = planned("name: x", services={"web": {"image": "lab/image:1"}})
+    answers = {"n1": "sha256:1", "n2": other, "n3": "sha256:1"}
+    monkeypatch.setattr(swarm, "_image_ids", lambda host, argv, _stdin: Result(0, answers[host.name], ""))
+    document = next(d for d in pinning.pinned(cluster, made).documents if "services" in d.text)
+    assert yaml.safe_load(document.text)["services"]["web"]["image"] == named
 
 
 def test_apply_says_how_far_each_service_is(swarm: FakeSwarm, cluster: Cluster, made: Plan) -> None:

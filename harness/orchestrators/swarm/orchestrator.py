@@ -7,7 +7,7 @@ import ipaddress
 from harness.model.errors import DeadlineExceeded, HarnessError, UsageError
 from harness.model.plan import Demand, Plan
 from harness.model.topology import Topology
-from harness.orchestrators.swarm import joining, looking, names, rules, steps, waiting
+from harness.orchestrators.swarm import joining, looking, names, pinning, rules, steps, waiting
 from harness.orchestrators.swarm.hosts import failure, must, ticks
 from harness.ports import Cluster, Container, Progress, PublishedAddress
 
@@ -28,7 +28,7 @@ class Swarm:
 
     def apply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
         _refuse_wire_subnets(cluster, plan)
-        steps.execute(cluster, plan, plan.steps, steps.make, progress)
+        steps.execute(cluster, pinning.pinned(cluster, plan), plan.steps, steps.make, progress)
         waiting.await_running(cluster, plan, progress)
 
     def containers(self, cluster: Cluster, plan: Plan, service: str | None = None) -> list[Container]:
