@@ -39,8 +39,6 @@ _FIRST = struct.Struct("<Q")
 
 Spec = dict[str, Any]
 Build = Callable[[int], bytes]
-#: Start and end of each record, in turn: 16 bytes a record, and a copy of memory on their way out.
-Stamps = "array[int]"
 
 
 def send_frame(sock: socket.socket, kind: bytes, body: bytes = b"") -> None:
@@ -72,7 +70,7 @@ class Frames:
         return kind, body
 
 
-def pack_rows(first: int, stamps: Stamps) -> bytes:
+def pack_rows(first: int, stamps: array[int]) -> bytes:
     """Rows of consecutive records: the first's number, then start and end of each."""
     return _FIRST.pack(first) + stamps.tobytes()
 
@@ -92,17 +90,18 @@ class Short(Exception):
         self.written = written
 
 
-def append_records(sequences: range, *, build: Build, write: Write, stamps: Stamps) -> None:
+def append_records(sequences: range, *, build: Build, write: Write, stamps: array[int]) -> None:
     """The loop that is measured. A start without an end is a record whose write did not come back whole.
 
     Raises OSError, Short.
     """
     now, stamp = time.monotonic_ns, stamps.append
+    whole = len(build(sequences.start))
     for sequence in sequences:
         record = build(sequence)
         stamp(now())
         written = write(record)
-        if written != len(record):
+        if written != whole:
             raise Short(written)
         stamp(now())
 
@@ -120,7 +119,8 @@ class Writer:
         self._stopping = threading.Event()
         self._reporting = threading.RLock()
         self._first = 0
-        self._stamps: Stamps = array("q")
+        #: Start and end of each record, in turn: 16 bytes a record, and a mere copy of memory on their way out.
+        self._stamps: array[int] = array("q")
         self._asked = 0
 
     def run(self) -> None:
