@@ -1,0 +1,1 @@
+"""What `make bench` measures: speeds, and ratios of two ways taken in turn within one run. Nothing is asserted."""
