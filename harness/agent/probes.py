@@ -17,7 +17,7 @@ from .resolver import Resolv, resolv_of, resolve
 from .rows import Row, probe_row
 from .sockets import Missed, ask_udp, converse, deadline, identity, ipv4, read_line, request, send_all
 
-#: Questions under way at once where a call does not say.
+#: Questions under way at once in one namespace where a call does not say.
 _PARALLEL = 256
 #: Between attempts: a refusal comes at once, and what is to come up needs a moment.
 _RETRY_PAUSE_S = 0.2
@@ -60,7 +60,7 @@ def bulk(call: Call) -> Row:
 def _ask_all(call: Call, items: list[Item], ask: Ask) -> None:
     """Ask from every namespace at once. Questions from a container that is gone are answered `unreachable`."""
     groups = by_pid(items)
-    limit = max(1, int(call.params.get("parallel") or _PARALLEL) // max(1, len(groups)))
+    limit = int(call.params.get("parallel") or _PARALLEL)
 
     def work(pid: int, group: list[Item]) -> None:
         place = Place(_resolv(pid, group))
