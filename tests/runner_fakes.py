@@ -220,8 +220,12 @@ class FakeOrchestrator:
         return []
 
     def join(self, cluster: Cluster, plan: Plan, progress: Callable[[str], None]) -> None: ...
-    def apply(self, cluster: Cluster, plan: Plan, progress: Callable[[str], None]) -> None: ...
-    def delete(self, cluster: Cluster, plan: Plan) -> None: ...
+
+    def apply(self, cluster: Cluster, plan: Plan, progress: Callable[[str], None]) -> None:
+        self.live = self.live or first_containers()
+
+    def delete(self, cluster: Cluster, plan: Plan) -> None:
+        self.live = []
 
     def containers(self, cluster: Cluster, plan: Plan, service: str | None = None) -> list[Container]:
         return [c for c in self.live if service in (None, c.service)]

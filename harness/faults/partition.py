@@ -35,12 +35,12 @@ class Partition:
         """Frames were dropped, and a target cannot reach another node (nor be reached: a ping needs both ways)."""
         del direction
         wire = wire_of(cluster, self.name)
-        listed = _nft(wire.host, ["-j", "list", "table", "bridge", table(cluster)], timeout_s)
-        dropped = sum(_counters(json.loads(listed)["nftables"]))
         target = targets[0]
         peer = next(node for node in cluster.hosts if node not in targets)
         ping = ["ping", "-c", "1", "-W", "1", cluster.hosts[peer].address]
         cut = not cluster.hosts[target].run(ping, timeout_s=timeout_s).ok
+        listed = _nft(wire.host, ["-j", "list", "table", "bridge", table(cluster)], timeout_s)
+        dropped = sum(_counters(json.loads(listed)["nftables"]))
         answer = "no answer" if cut else "an answer"
         return Felt(cut and dropped > 0, f"{dropped} frames dropped; ping {target} to {peer}: {answer}")
 

@@ -1,0 +1,166 @@
+"""What every Fault keeps to: it holds at once, its own probe shows it, and it is healed from labels."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from harness import faults
+from harness.features import FEATURES
+from harness.model.errors import EnvironmentBroken
+from harness.ports import Cluster, Fault, Felt, Host, Result
+from tests.fakes import FakeHost, FakeLifecycle, FakeWire
+
+NODES = {"n1": "192.0.2.1", "n2": "192.0.2.2", "n3": "192.0.2.3"}
+ALL = {"shell", "wire", "lifecycle", "networks"}
+
+
+class Bridge:
+    """nft on a fake wire: rules that drop between ports, and pings that meet them."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, str] = {}
+        self.dropped = 0
+        self.wire = FakeHost("wire", address="", answers={("nft",): self.nft})
+        self.hosts = {
+            name: FakeHost(name, address=ip, answers={("ping",): self._ping}) for name, ip in NODES.items()
+        }
+
+    def nft(self, argv: Sequence[str], stdin: bytes) -> Result:
+        match list(argv[1:]):
+            case ["-f", "-"]:
+                [name] = re.findall(r"table bridge (\S+)", stdin.decode())
+                self.tables[name] = stdin.decode()
+            case ["-j", "list", "tables"]:
+                rows = [{"table": {"family": "bridge", "name": name}} for name in self.tables]
+                return Result(0, json.dumps({"nftables": [{"metainfo": {}}, *rows]}), "")
+            case ["-j", "list", "table", "bridge", name]:
+                if name not in self.tables:
+                    return Result(1, "", "Error: No such file or directory")
+                counter = {"rule": {"expr": [{"match": {}}, {"counter": {"packets": self.dropped}}]}}
+                return Result(0, json.dumps({"nftables": [{"table": {}}, counter]}), "")
+            case ["delete", "table", "bridge", name]:
+                del self.tables[name]
+            case _:
+                return Result(1, "", f"syntax error: {argv}")
+        return Result(0, "", "")
+
+    def _ping(self, argv: Sequence[str], _stdin: bytes) -> Result:
+        cut = any(" drop" in text for text in self.tables.values())
+        self.dropped += cut
+        return Result(1 if cut else 0, "", "")
+
+
+def make_cluster() -> Cluster:
+    bridge = Bridge()
+    hosts: dict[str, Host] = dict(bridge.hosts)
+    return Cluster("harness-r1", "r1", "fake", hosts, FakeWire(bridge.wire), FakeLifecycle(NODES))
+
+
+@pytest.fixture(params=sorted(faults.REGISTRY))
+def fault(request: pytest.FixtureRequest) -> Fault:
+    found: Fault = faults.REGISTRY[request.param]
+    return found
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return make_cluster()
+
+
+def felt(fault: Fault, cluster: Cluster, *targets: str) -> Felt:
+    return fault.felt(cluster, targets, "both", timeout_s=5)
+
+
+def test_it_is_registered_under_its_name_and_needs_known_rights_and_features(fault: Fault) -> None:
+    assert faults.REGISTRY[fault.name] is fault
+    assert fault.rights
+    assert fault.rights <= ALL
+    assert {demand.feature for demand in fault.demands()} <= set(FEATURES)
+
+
+def test_what_was_injected_is_felt_on_every_target_with_evidence(fault: Fault, cluster: Cluster) -> None:
+    fault.inject(cluster, ["n2", "n3"], "both", timeout_s=5)
+    for targets in (["n2"], ["n3"], ["n2", "n3"]):
+        seen = felt(fault, cluster, *targets)
+        assert seen.felt
+        assert seen.evidence
+
+
+def test_healing_says_what_it_undid_and_then_nothing_is_felt(fault: Fault, cluster: Cluster) -> None:
+    fault.inject(cluster, ["n2"], "both", timeout_s=5)
+    assert len(fault.heal(cluster, timeout_s=5)) == 1
+    assert fault.heal(cluster, timeout_s=5) == []
+
+
+def test_healing_what_was_never_injected_is_nothing(fault: Fault, cluster: Cluster) -> None:
+    assert fault.heal(cluster, timeout_s=5) == []
+
+
+def test_another_process_heals_by_the_clusters_name_alone(fault: Fault, cluster: Cluster) -> None:
+    fault.inject(cluster, ["n1"], "both", timeout_s=5)
+    fresh: Fault = type(fault)()
+    assert fresh.heal(replace(cluster), timeout_s=5) != []
+
+
+def test_it_comes_again_after_healing(fault: Fault, cluster: Cluster) -> None:
+    for _ in range(2):
+        fault.inject(cluster, ["n2"], "both", timeout_s=5)
+        assert felt(fault, cluster, "n2").felt
+        assert fault.heal(cluster, timeout_s=5)
+
+
+@pytest.mark.parametrize("verb", ["inject", "felt", "heal"])
+def test_a_right_that_is_missing_is_named(fault: Fault, cluster: Cluster, verb: str) -> None:
+    poor = replace(cluster, wire=None, lifecycle=None)
+    arguments = () if verb == "heal" else (["n2"], "both")
+    with pytest.raises(EnvironmentBroken, match=f"{fault.name} needs the right `{next(iter(fault.rights))}`"):
+        getattr(fault, verb)(poor, *arguments, timeout_s=5)
+
+
+def test_pause_is_felt_only_where_all_targets_stand_still(cluster: Cluster) -> None:
+    assert isinstance(cluster.lifecycle, FakeLifecycle)
+    cluster.lifecycle.stubborn = {"n3"}
+    faults.REGISTRY["pause"].inject(cluster, ["n2", "n3"], "both", timeout_s=5)
+    assert felt(faults.REGISTRY["pause"], cluster, "n2", "n3") == Felt(False, "n2 is frozen, n3 is running")
+
+
+def test_pause_heals_every_node_and_names_only_those_that_stood_still(cluster: Cluster) -> None:
+    faults.REGISTRY["pause"].inject(cluster, ["n1", "n3"], "in", timeout_s=5)
+    assert faults.REGISTRY["pause"].heal(cluster, timeout_s=5) == ["thawed n1", "thawed n3"]
+
+
+def test_a_node_that_is_off_is_not_thawed_and_not_called_healed(cluster: Cluster) -> None:
+    assert cluster.lifecycle
+    cluster.lifecycle.kill("n2", timeout_s=5)
+    assert faults.REGISTRY["pause"].heal(cluster, timeout_s=5) == []
+    assert cluster.lifecycle.state("n2", timeout_s=5) == "off"
+
+
+def test_a_partition_that_drops_nothing_yet_is_not_felt(cluster: Cluster) -> None:
+    """A ping that fails for another reason is no evidence of this fault."""
+    dead = FakeHost("n2", address="192.0.2.2", answers={("ping",): Result(1, "", "")})
+    without = replace(cluster, hosts={**cluster.hosts, "n2": dead})
+    faults.REGISTRY["partition"].inject(without, ["n2"], "both", timeout_s=5)
+    assert felt(faults.REGISTRY["partition"], without, "n2") == Felt(
+        False, "0 frames dropped; ping n2 to n1: no answer"
+    )
+
+
+def test_a_partition_leaves_tables_of_others_alone(cluster: Cluster) -> None:
+    assert cluster.wire
+    cluster.wire.host.run(["nft", "-f", "-"], timeout_s=5, stdin=b"table bridge harness-r10 {}")
+    faults.REGISTRY["partition"].inject(cluster, ["n2"], "both", timeout_s=5)
+    faults.REGISTRY["partition"].heal(cluster, timeout_s=5)
+    listed = cluster.wire.host.run(["nft", "-j", "list", "tables"], timeout_s=5).stdout
+    assert [row["table"]["name"] for row in json.loads(listed)["nftables"] if "table" in row] == ["harness-r10"]
+
+
+def test_an_nft_that_refuses_is_told_with_its_words(cluster: Cluster) -> None:
+    refusing = FakeHost("wire", answers={("nft",): Result(1, "", "Operation not supported")})
+    with pytest.raises(EnvironmentBroken, match="on wire: `nft -f -` ended with 1\nOperation not supported"):
+        faults.REGISTRY["partition"].inject(replace(cluster, wire=FakeWire(refusing)), ["n2"], "both", timeout_s=5)

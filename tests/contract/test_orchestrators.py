@@ -1,0 +1,131 @@
+"""What every Orchestrator keeps to: Swarm over a fake engine, and the fake that the runner's tests use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from harness.features import FEATURES
+from harness.model.plan import Plan
+from harness.model.topology import Topology
+from harness.orchestrators.swarm import Swarm
+from harness.ports import Cluster, Container, Orchestrator
+from tests import runner_fakes
+from tests.fake_swarm import FakeSwarm
+from tests.planner_topologies import RUN, planned
+
+
+@dataclass
+class Case:
+    """`deployed` says whether containers run; one that adopts a running cluster starts with them."""
+
+    orchestrator: Orchestrator
+    cluster: Cluster
+    plan: Plan
+
+
+def _swarm() -> Case:
+    return Case(Swarm(), FakeSwarm().cluster(RUN), planned())
+
+
+def _fake() -> Case:
+    return Case(runner_fakes.FakeOrchestrator(), runner_fakes.make_cluster(), runner_fakes.make_plan())
+
+
+CASES: dict[str, Callable[[], Case]] = {"swarm": _swarm, "fake": _fake}
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> Case:
+    made = CASES[request.param]()
+    made.orchestrator.join(made.cluster, made.plan, quiet)
+    made.orchestrator.apply(made.cluster, made.plan, quiet)
+    return made
+
+
+def quiet(_line: str) -> None:
+    pass
+
+
+def containers(case: Case, service: str | None = None) -> list[Container]:
+    return case.orchestrator.containers(case.cluster, case.plan, service)
+
+
+def scaled(case: Case, replicas: int) -> list[str]:
+    case.orchestrator.scale(case.cluster, case.plan, "web", replicas, timeout_s=30)
+    return sorted(container.name for container in containers(case, "web"))
+
+
+def test_it_has_a_name_and_demands_features_that_can_be_probed(case: Case) -> None:
+    topology = Topology.model_validate({"name": "x", "services": {"a": {"deploy": {"endpoint_mode": "vip"}}}})
+    assert case.orchestrator.name
+    assert {demand.feature for demand in case.orchestrator.demands(topology)} <= set(FEATURES)
+
+
+def test_after_apply_exactly_the_containers_of_the_plan_run(case: Case) -> None:
+    found = containers(case)
+    counts = {target.service: target.containers for target in case.plan.targets}
+    assert {name: sum(c.service == name for c in found) for name in counts} == counts
+    assert len(found) == sum(counts.values())
+    assert case.orchestrator.healthy(case.cluster, case.plan) == []
+
+
+def test_names_are_distinct_and_say_service_and_place(case: Case) -> None:
+    found = containers(case)
+    assert len({container.name for container in found}) == len(found)
+    for container in found:
+        assert container.node in case.cluster.hosts
+        kind = case.plan.target(container.service).kind
+        suffix = {"plain": "", "global": f".{container.node}"}.get(kind, container.name[len(container.service) :])
+        assert container.name == container.service + suffix
+
+
+def test_each_container_is_on_the_networks_of_its_service_with_an_address(case: Case) -> None:
+    for container in containers(case):
+        target = case.plan.target(container.service)
+        assert set(container.networks) == set(target.networks)
+        assert container.host == target.host
+        assert all(address.ip for address in container.networks.values())
+        assert container.pid > 0
+
+
+def test_one_service_is_asked_for_alone(case: Case) -> None:
+    assert {container.service for container in containers(case, "edge")} == {"edge"}
+    assert containers(case, "nobody") == []
+
+
+def test_published_ports_are_told_for_every_node_of_the_service(case: Case) -> None:
+    found = case.orchestrator.endpoints(case.cluster, case.plan, "edge")
+    assert {address.node for address in found} == set(case.cluster.hosts)
+    assert {(a.port, a.target, a.protocol, a.mode) for a in found} == {(8000, 5000, "tcp", "host")}
+    assert case.orchestrator.endpoints(case.cluster, case.plan, "probe") == []
+
+
+def test_scaling_up_and_down_ends_with_that_many(case: Case) -> None:
+    for replicas in (5, 1, 3):
+        assert len(set(scaled(case, replicas))) == replicas
+
+
+def test_a_plain_container_stops_and_comes_back_under_its_name(case: Case) -> None:
+    [probe] = containers(case, "probe")
+    case.orchestrator.stop(case.cluster, probe, timeout_s=30)
+    assert containers(case, "probe") == []
+    case.orchestrator.start(case.cluster, probe, timeout_s=30)
+    [again] = containers(case, "probe")
+    assert (again.name, again.node) == (probe.name, probe.node)
+
+
+def test_joining_again_adopts_what_is_there(case: Case) -> None:
+    case.orchestrator.join(case.cluster, case.plan, quiet)
+    assert case.orchestrator.healthy(case.cluster, case.plan) == []
+
+
+def test_delete_removes_what_apply_made_and_a_second_time_nothing(case: Case) -> None:
+    case.orchestrator.delete(case.cluster, case.plan)
+    assert containers(case) == []
+    case.orchestrator.delete(case.cluster, case.plan)
+    case.orchestrator.apply(case.cluster, case.plan, quiet)
+    assert case.orchestrator.healthy(case.cluster, case.plan) == []
+    assert len(containers(case)) == sum(target.containers for target in case.plan.targets)

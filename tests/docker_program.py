@@ -1,0 +1,278 @@
+"""A program that takes the words of the docker client and keeps its objects in one JSON file.
+
+`python docker_program.py STATE [docker's arguments]`: as much as the provider says to an engine, no more: what it
+does not know ends with code 64, so that a test cannot pass by a word that nobody understood.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+FLAGS = {
+    "--detach",
+    "--privileged",
+    "--quiet",
+    "--force",
+    "--volumes",
+    "--all",
+    "--no-trunc",
+    "-q",
+    "-i",
+    "-f",
+    "-v",
+}
+CREATED = "2026-11-24 23:43:01 +0100 CET"
+
+
+def end(code: int, message: str) -> NoReturn:
+    sys.stderr.write(message + "\n")
+    raise SystemExit(code)
+
+
+def parsed(arguments: list[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """Options before the first plain word (each with all its values), and that word with what follows."""
+    options: dict[str, list[str]] = {}
+    rest = list(arguments)
+    while rest and rest[0].startswith("-"):
+        word = rest.pop(0)
+        name, equals, value = word.partition("=")
+        if word in FLAGS:
+            options[word] = []
+        else:
+            options.setdefault(name, []).append(value if equals else rest.pop(0))
+    return options, rest
+
+
+def labels_of(options: dict[str, list[str]]) -> dict[str, str]:
+    return dict(text.split("=", 1) for text in options.get("--label", []))
+
+
+def shown(template: str, thing: dict[str, Any]) -> str:
+    """A Go template of fields and labels."""
+
+    def value(match: re.Match[str]) -> str:
+        label = match.group("label")
+        return str(thing["labels"].get(label, "") if label else thing[match.group("field")])
+
+    return re.sub(r'\{\{\.(?:Label "(?P<label>[^"]+)"|(?P<field>\w+))\}\}', value, template)
+
+
+class Engine:
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.state = state
+        self.containers: dict[str, Any] = state["containers"]
+
+    def answer(self, words: list[str]) -> str:
+        for failure in self.state["failures"]:
+            if failure["times"] and failure["when"] in " ".join(words):
+                failure["times"] -= 1
+                end(failure["code"], failure["says"])
+        for length in (2, 1):
+            name = "_".join(words[:length]).replace("-", "_")
+            handler = getattr(self, f"on_{name}", None)
+            if handler is not None:
+                text: str = handler(words[length:])
+                return text
+        end(64, f"the fake engine does not know: {words}")
+
+    # --- images
+
+    def on_version(self, _words: list[str]) -> str:
+        return str(self.state["version"])
+
+    def on_image_inspect(self, words: list[str]) -> str:
+        name = words[-1]
+        if name not in self.state["images"]:
+            end(1, f"Error response from daemon: No such image: {name}")
+        return json.dumps([{"Id": self.state["images"][name], "RepoTags": [name]}])
+
+    def on_image_import(self, words: list[str]) -> str:
+        _, [source, tag] = parsed(words)
+        self.state["images"][tag] = f"sha256:{len(Path(source).read_bytes()):064x}"
+        return self.state["images"][tag]  # type: ignore[no-any-return]
+
+    def on_image_save(self, words: list[str]) -> str:
+        options, [name] = parsed(words)
+        Path(options["--output"][0]).write_text(f"image {name}\n")
+        return ""
+
+    def on_save(self, words: list[str]) -> str:
+        return f"image {words[-1]}\n"
+
+    def on_image_pull(self, words: list[str]) -> str:
+        self.state["images"][words[-1]] = "sha256:" + "b" * 64
+        return words[-1]
+
+    def on_build(self, words: list[str]) -> str:
+        options, _ = parsed(words)
+        self.state["images"][options["--tag"][0]] = "sha256:" + "c" * 64
+        return ""
+
+    # --- containers
+
+    def on_container_run(self, words: list[str]) -> str:
+        options, [image, *command] = parsed(words)
+        name = options["--name"][0]
+        if image not in self.state["images"]:
+            end(125, f"Unable to find image {image}")
+        if name in self.containers:
+            end(125, f'Conflict. The container name "/{name}" is already in use')
+        number = len(self.state["calls"])
+        self.containers[name] = {
+            "Names": name, "State": "running", "CreatedAt": CREATED, "Id": f"{number:064x}",
+            "iflink": 100 + number,
+            "labels": labels_of(options), "image": image, "command": command, "options": options, "loaded": [],
+            "frozen": False,
+        }  # fmt: skip
+        for mount in options.get("--mount", []):
+            fields = dict(part.split("=", 1) for part in mount.split(","))
+            key, value = fields["volume-label"].split("=")
+            self.state["volumes"][fields["source"]] = {"Name": fields["source"], "labels": {key: value}}
+        return str(self.containers[name]["Id"])
+
+    def on_container_rm(self, words: list[str]) -> str:
+        for name in parsed(words)[1]:
+            if self.containers.pop(name, None) is None:
+                end(1, f"No such container: {name}")
+        return ""
+
+    def on_container_inspect(self, words: list[str]) -> str:
+        return json.dumps([{"Id": self._container(words[-1])["Id"]}])
+
+    def on_inspect(self, words: list[str]) -> str:
+        return shown(parsed(words)[0]["--format"][0], self._container(words[-1]))
+
+    def on_ps(self, words: list[str]) -> str:
+        return self._listed(self.containers, parsed(words)[0])
+
+    def on_logs(self, words: list[str]) -> str:
+        return f"log of {self._container(words[-1])['Names']}"
+
+    def on_kill(self, words: list[str]) -> str:
+        container = self._container(words[-1])
+        if container["State"] != "running":
+            end(1, f"container {words[-1]} is not running")
+        container["State"] = "exited"
+        return ""
+
+    def on_start(self, words: list[str]) -> str:
+        self._container(words[-1])["State"] = "running"
+        return ""
+
+    def on_exec(self, words: list[str]) -> str:
+        options, [name, *command] = parsed(words)
+        container = self._container(name)
+        inside = command[4:] if command[0] == "timeout" else command
+        return Inside(self.state, container).answer(inside, sys.stdin.read() if "-i" in options else "")
+
+    def _container(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] | None = next(
+            (c for c in self.containers.values() if name in (c["Names"], c["Id"])), None
+        )
+        if found is None:
+            end(1, f"No such container: {name}")
+        return found
+
+    # --- networks and volumes
+
+    def on_network_create(self, words: list[str]) -> str:
+        options, [name] = parsed(words)
+        subnet = options["--subnet"][0]
+        if subnet in self.state["taken"]:
+            end(1, "Pool overlaps with other one on this address space")
+        self.state["networks"][name] = {"Name": name, "labels": labels_of(options), "Subnet": subnet}
+        return name
+
+    def on_network_ls(self, words: list[str]) -> str:
+        options, _ = parsed(words)
+        if "-q" in options:
+            return "\n".join(self.state["networks"])
+        return self._listed(self.state["networks"], options)
+
+    def on_network_inspect(self, words: list[str]) -> str:
+        names = parsed(words)[1]
+        return "\n".join(
+            self.state["networks"][name]["Subnet"] for name in names if name in self.state["networks"]
+        )
+
+    def on_network_rm(self, words: list[str]) -> str:
+        return self._removed("networks", words)
+
+    def on_volume_ls(self, words: list[str]) -> str:
+        return self._listed(self.state["volumes"], parsed(words)[0])
+
+    def on_volume_rm(self, words: list[str]) -> str:
+        return self._removed("volumes", words)
+
+    def _removed(self, kind: str, names: list[str]) -> str:
+        for name in names:
+            del self.state[kind][name]
+        return ""
+
+    def _listed(self, things: dict[str, Any], options: dict[str, list[str]]) -> str:
+        key, _, value = options["--filter"][0].removeprefix("label=").partition("=")
+        found = [t for t in things.values() if key in t["labels"] and value in ("", t["labels"][key])]
+        return "\n".join(shown(options["--format"][0], thing) for thing in found)
+
+
+class Inside:
+    """Commands inside a container: a node's, or the helper's on the wire."""
+
+    def __init__(self, state: dict[str, Any], container: dict[str, Any]) -> None:
+        self.state = state
+        self.container = container
+
+    def answer(self, argv: list[str], stdin: str) -> str:
+        match argv:
+            case ["docker", "info", *_]:
+                return str(self.state["driver"])
+            case ["docker", "load", "--quiet"]:
+                self.container["loaded"].append(stdin.strip())
+                return ""
+            case ["cat", "/sys/class/net/eth0/iflink"]:
+                return str(self.container["iflink"])
+            case ["ip", "-json", "link", "show"]:
+                links = [c["iflink"] for c in self.state["containers"].values()]
+                return json.dumps([{"ifindex": link, "ifname": f"veth{link}"} for link in links])
+            case ["nft", "-j", "list", "tables"]:
+                tables = [{"table": {"family": "bridge", "name": name}} for name in self.state["tables"]]
+                return json.dumps({"nftables": [{"metainfo": {}}, *tables]})
+            case ["nft", "delete", "table", "bridge", name]:
+                self.state["tables"].remove(name)
+                return ""
+            case ["python3", "-c", _, action, container]:
+                return json.dumps({container: self._signalled(action, container)})
+            case ["sh", "-c", script]:
+                return script
+        end(64, f"the fake container does not know: {argv}")
+
+    def _signalled(self, action: str, container: str) -> dict[str, int]:
+        meant = next(c for c in self.state["containers"].values() if c["Id"] == container)
+        if action != "count":
+            meant["frozen"] = action == "freeze"
+        live = 5 if meant["State"] == "running" else 0
+        stubborn = self.state["stubborn"] if meant["frozen"] else 0
+        return {"stopped": live - stubborn if meant["frozen"] else 0, "all": live}
+
+
+def main(path: str, words: list[str]) -> None:
+    with Path(path).open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        state = json.load(file)
+        words = words[2:] if words[:1] == ["--host"] else words
+        state["calls"].append(words)
+        try:
+            text = Engine(state).answer(words)
+            sys.stdout.write(f"{text}\n" if text else "")
+        finally:
+            file.seek(0)
+            file.truncate()
+            json.dump(state, file)
+
+
+main(sys.argv[1], sys.argv[2:])

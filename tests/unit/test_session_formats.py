@@ -1,0 +1,98 @@
+"""The formats as they are promised: the example of the format, the topologies that travel along, the schema."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness import session
+from harness.loader import render_schema
+from harness.model.errors import TopologyError
+from harness.model.places import data_dir
+from harness.model.topology import Topology
+from harness.session import CATALOG, Options
+from tests.loader_jsonschema import accepts
+
+EXAMPLE = Path(__file__).parent / "data" / "contract.yaml"
+SCHEMA = files("harness") / "schema" / "topology.schema.json"
+TOPOLOGIES = sorted(data_dir("topologies").glob("*.yaml"))
+#: What stands in place of the parts that are not built yet.
+CONTROL = {"driver": "local", "driver_opts": {"type": "none", "o": "bind", "device": "/harness/shared/data"}}
+
+
+def example() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
+    return loaded
+
+
+def built(tmp_path: Path) -> Topology:
+    """The example without its store; the control stands in for the volume on it."""
+    text = {**example(), "volumes": {"shared": CONTROL}}
+    del text["stores"]
+    file = tmp_path / "built.yaml"
+    file.write_text(yaml.safe_dump(text))
+    return session.topology_of(file, Options())
+
+
+def test_what_is_not_built_yet_is_refused_with_its_line_and_nothing_else_is() -> None:
+    lines = EXAMPLE.read_text().splitlines()
+    with pytest.raises(TopologyError) as refused:
+        session.topology_of(EXAMPLE, Options())
+    found = {(problem.key, "glusterfs" in lines[problem.line - 1]) for problem in refused.value.problems}
+    assert found == {("stores.pool.kind", True), ("volumes.shared.driver", True)}
+    assert all("not supported yet" in problem.message for problem in refused.value.problems)
+
+
+def test_the_rest_of_the_example_loads_as_it_is_written(tmp_path: Path) -> None:
+    topology = built(tmp_path)
+    assert topology.cluster.nodes.names == ["n1", "n2", "n3"]
+    assert topology.services["web"].networks["app"].aliases == ["www"]
+    assert topology.services["bare"].network_mode == "host"
+    assert [check.kind for check in topology.checks] == ["connectivity", "mtu", "concurrent-append"]
+    assert [fault.fault for fault in topology.checks[2].faults] == ["partition"]
+
+
+def test_the_example_can_be_planned_with_every_target_and_step(tmp_path: Path) -> None:
+    plan = session.make_plan(built(tmp_path), Options(seed=1), run="r1")
+    assert {target.service: target.containers for target in plan.targets} == {
+        "web": 3, "edge": 3, "probe": 1, "bare": 1,
+    }  # fmt: skip
+    assert plan.network("app").packet_bytes == 1450
+    assert plan.volume("shared").shared
+    assert "nft-bridge" in {demand.feature for demand in plan.demands}
+
+
+def test_the_committed_schema_is_what_harness_schema_prints() -> None:
+    assert SCHEMA.read_text() == render_schema(CATALOG), (
+        "run: harness schema > harness/schema/topology.schema.json"
+    )
+
+
+def test_the_committed_schema_takes_the_example_but_for_what_is_not_built(tmp_path: Path) -> None:
+    schema = json.loads(SCHEMA.read_text())
+    assert not accepts(schema, example())
+    without = {**example(), "volumes": {"shared": CONTROL}}
+    del without["stores"]
+    assert accepts(schema, without)
+
+
+def test_there_are_topologies() -> None:
+    assert "overlay.yaml" in [path.name for path in TOPOLOGIES]
+
+
+@pytest.mark.parametrize("path", TOPOLOGIES, ids=lambda path: path.name)
+def test_every_topology_that_travels_along_is_right_by_loader_and_schema(path: Path) -> None:
+    topology = session.topology_of(path, Options())
+    assert topology.checks
+    assert session.make_plan(topology, Options(), run="r1").steps
+    assert accepts(json.loads(SCHEMA.read_text()), yaml.safe_load(path.read_text()))
+
+
+@pytest.mark.parametrize("path", TOPOLOGIES, ids=lambda path: path.name)
+def test_every_topology_that_travels_along_tells_editors_where_the_schema_is(path: Path) -> None:
+    assert path.read_text().startswith("# yaml-language-server: $schema=../harness/schema/topology.schema.json\n")
