@@ -62,6 +62,8 @@ def _dialled(protocols: Sequence[str]) -> list[str]:
 def _names(network: str, present: list[Container], plan: Plan, protocols: Sequence[str]) -> Iterator[Wanted]:
     """Each name of a service, from every container that is not alone in carrying it."""
     for target in plan.targets:
+        if plan.lacks(f"service {target.service}", "vip"):
+            continue  # skipped aloud: its names lead to a virtual IP that the hosts cannot serve
         for source in present:
             if any(other.service == target.service for other in present if other != source):
                 for name, protocol in product(target.networks.get(network, ()), _dialled(protocols)):

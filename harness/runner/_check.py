@@ -42,6 +42,9 @@ RECOVER_S = 60.0
 RESTORED_WITHIN_S = 30.0
 RESTORED_EVERY_S = 0.5
 MAX_ACTS = 8
+#: A load goes on this much longer after the last healing than its longest fault held: TCP retransmits later and
+#: later (RFC 6298, 5.5), so a connection may stay silent for as long again as it was cut.
+TAIL_S = 1.0
 
 #: Lists among a program's parameters whose length says how much is asked.
 COUNTED = ("probes", "lookups", "transfers", "pairs", "connections", "writers", "readers")
@@ -84,6 +87,7 @@ class CheckRunner:
         self._scene = Scene((), {})
         self._before: State | None = None
         self._struck = False
+        self._said = ""
         self.left: tuple[str, ...] = ()
 
     def run(self, workload: Workload) -> UsageError | EnvironmentBroken | None:
@@ -157,7 +161,8 @@ class CheckRunner:
             return
         self._remember()
         self._struck = True
-        self._loads.run(load, partial(self._nemesis.run, self._check.faults))
+        longest_s = max(fault.hold_s for fault in self._check.faults)
+        self._loads.run(load, partial(self._nemesis.run, self._check.faults), tail_s=TAIL_S + longest_s)
 
     def _repeat(self, stage: Repeat) -> None:
         self._announce(stage.load)
@@ -224,7 +229,10 @@ class CheckRunner:
         return random.Random(f"{self._plan.seed}/{self._check.id}/{purpose}")  # noqa: S311 - choices, no secrets
 
     def _say(self, text: str) -> None:
-        self._progress(f"{self._check.id}: {text}")
+        """Say it once: stages that repeat themselves are one line."""
+        if text != self._said:
+            self._said = text
+            self._progress(f"{self._check.id}: {text}")
 
 
 def _following(stages: Generator[Stage, Scene, None], scene: Scene) -> Stage | None:

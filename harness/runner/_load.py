@@ -15,8 +15,6 @@ from harness.runner._seams import AgentLike, Batch, Clock, JobLike
 
 #: How long a program that is told to stop early may take to hand over what it has.
 DRAIN_S = 10.0
-#: Programs go on this long after the last fault was healed, so that their recovery is seen.
-TAIL_S = 1.0
 
 Rows = list[Batch]
 
@@ -36,8 +34,16 @@ class LoadRunner:
         self._journal = journal
         self._clock = clock
 
-    def run(self, load: Load, during: Callable[[float], None] | None = None, *, into: Rows | None = None) -> None:
-        """Run `load` to its end; `during` (the faults) is called with its start in the clock's seconds.
+    def run(
+        self,
+        load: Load,
+        during: Callable[[float], None] | None = None,
+        *,
+        tail_s: float = 0.0,
+        into: Rows | None = None,
+    ) -> None:
+        """Run `load` to its end; `during` (the faults) is called with its start in the clock's seconds, and the
+        load goes on for `tail_s` after it.
 
         Rows go to the journal, and to `into` where it is given. Raises ChannelLost, after a `lost` row, where an
         agent is gone; EnvironmentBroken where an agent says that a program failed, or the history cannot be
@@ -47,7 +53,7 @@ class LoadRunner:
         try:
             for assignment in load.assignments:
                 running.append(_Running(assignment, self._open(assignment, into)))
-            self._hold(load, during)
+            self._hold(load, during, tail_s)
             self._collect(running)
         finally:
             self._drain([entry for entry in running if not entry.done])
@@ -86,11 +92,11 @@ class LoadRunner:
             self._journal.lost(host, error.message)
             raise
 
-    def _hold(self, load: Load, during: Callable[[float], None] | None) -> None:
+    def _hold(self, load: Load, during: Callable[[float], None] | None, tail_s: float) -> None:
         start_s = self._clock.now_s()
         if during:
             during(start_s)
-            self._clock.sleep(TAIL_S)
+            self._clock.sleep(tail_s)
         if any(assignment.program.until_stopped for assignment in load.assignments):
             self._clock.sleep_until(start_s + load.hold_s)
 

@@ -46,6 +46,11 @@ class Bench:
     ) -> None:
         self._stack.close()
 
+    @property
+    def folder(self) -> Path:
+        """Where the history of all checks stands, as in a run's folder."""
+        return self._folder.path
+
     def check(self, kind: str, *, inject: Sequence[Fault] = (), **params: Any) -> Verdict:
         """Run one check with these parameters and judge it. `inject`: faults during it.
 

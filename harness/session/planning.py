@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness import faults, loader, planner, workloads
 from harness.model.errors import UsageError
+from harness.model.places import data_dir
 from harness.model.plan import Demand, Plan
 from harness.model.topology import Check, Topology
 from harness.providers import images
@@ -24,7 +25,15 @@ def new_run() -> str:
 
 def topology_of(path: Path, options: Options) -> Topology:
     """The topology with the options laid over it. Raises TopologyError."""
-    return loader.load(path, CATALOG, options.overrides)
+    return loader.load(located(path), CATALOG, options.overrides)
+
+
+def located(path: Path) -> Path:
+    """`path`, or the topology of that name that travels with the package: `overlay`, `topologies/overlay.yaml`."""
+    if path.exists() or path.parent not in (Path(), Path("topologies")):
+        return path
+    shipped = data_dir("topologies") / path.with_suffix(".yaml").name
+    return shipped if shipped.exists() else path
 
 
 def make_plan(topology: Topology, options: Options, *, run: str) -> Plan:
