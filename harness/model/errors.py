@@ -73,7 +73,10 @@ class EnvironmentBroken(HarnessError):
 
 
 class CommandFailed(EnvironmentBroken):
-    """A command ended with a code other than 0. Carries what a person needs to run it again."""
+    """A command ended with a code other than 0. Carries what a person needs to run it again.
+
+    `doing` says what it was for, where that tells more than the host on which it ran.
+    """
 
     def __init__(
         self,
@@ -82,10 +85,13 @@ class CommandFailed(EnvironmentBroken):
         output: str,
         *,
         where: str = "this machine",
+        doing: str = "",
         hint: str | None = None,
     ) -> None:
         tail = output.strip()[-2000:]
-        super().__init__(f"on {where}: `{shlex.join(argv)}` ended with {code}\n{tail}".rstrip(), hint=hint)
+        super().__init__(
+            f"{doing or f'on {where}'}: `{shlex.join(argv)}` ended with {code}\n{tail}".rstrip(), hint=hint
+        )
         self.argv = tuple(argv)
         self.code = code
         self.output = output

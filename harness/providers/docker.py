@@ -95,7 +95,7 @@ class _Maker:
                 **rights,
             )
 
-    def wire(self) -> None:
+    def wire(self, rights: dict[str, Any]) -> None:
         with docker_errors("starting the helper on the wire"):
             self.engine.client(START_TIMEOUT_S).container.run(
                 self.image,
@@ -106,8 +106,8 @@ class _Maker:
                 networks=["host"],
                 pid="host",
                 cgroupns="host",
-                privileged=True,
                 labels=self.labels(WIRE),
+                **rights,
             )
 
 
@@ -148,7 +148,7 @@ class DockerProvider:
         whose = "the harness's own engine" if maker.engine.own else "the engine"
         progress(f"starting {len(names)} nodes on {whose} {maker.engine.version}")
         rights = _first_rights(maker, names[0])
-        _each([maker.wire, *(partial(maker.node, name, rights) for name in names[1:])])
+        _each([partial(maker.wire, rights), *(partial(maker.node, name, rights) for name in names[1:])])
         hosts = [ContainerHost(n, maker.addresses[n], maker.engine, f"{maker.plan.cluster}-{n}") for n in names]
         _each([partial(_await_engine, host) for host in hosts])
         progress(f"the engines of {', '.join(names)} answer")

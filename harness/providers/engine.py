@@ -58,7 +58,7 @@ def docker_errors(doing: str, *, hint: str | None = None) -> Iterator[None]:
         if error.return_code in TIMED_OUT:
             raise DeadlineExceeded(f"{doing}: the engine did not answer in time", hint=hint) from error
         output = "\n".join(text for text in (error.stdout or "", error.stderr or "") if text)
-        raise CommandFailed(error.docker_command, error.return_code, output, where=doing, hint=hint) from error
+        raise CommandFailed(error.docker_command, error.return_code, output, doing=doing, hint=hint) from error
 
 
 def _choice() -> str:

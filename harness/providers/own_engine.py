@@ -35,6 +35,9 @@ STOP_TIMEOUT_S = 20.0
 CALL_TIMEOUT_S = 20.0
 PROGRAMS = {"ip": "iproute2", "nsenter": "util-linux", "unshare": "util-linux", "mount": "mount"}
 
+#: Leases belong to the process, by run-time folder: whoever in it removes the last cluster stops the engine.
+_LEASES: dict[Path, int] = {}
+
 _ENTER_ROOT = """
 set -eu
 root=$1 run=$2 data=$3
@@ -63,7 +66,6 @@ class OwnEngine:
         self._mnt = self._state / "mnt"
         self._pid_file = self._state / "pid"
         self._socket = self._state / "run" / "docker.sock"
-        self._lease: int | None = None
 
     @property
     def log(self) -> Path:
@@ -242,14 +244,15 @@ class OwnEngine:
             os.close(handle)
 
     def _take_lease(self) -> None:
-        if self._lease is None:
-            self._lease = os.open(self._dir / "users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lease, fcntl.LOCK_SH)
+        if self._dir not in _LEASES:
+            lease = os.open(self._dir / "users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lease, fcntl.LOCK_SH)
+            _LEASES[self._dir] = lease
 
     def _drop_lease(self) -> None:
-        if self._lease is not None:
-            os.close(self._lease)
-            self._lease = None
+        lease = _LEASES.pop(self._dir, None)
+        if lease is not None:
+            os.close(lease)
 
     def _others_use_it(self) -> bool:
         handle = os.open(self._dir / "users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
