@@ -58,6 +58,8 @@ def _holds(word: str, schema: Schema, value: Any, root: Schema) -> bool:
             return any(_is(value, each) for each in ([limit] if isinstance(limit, str) else limit))
         case "anyOf":
             return any(accepts(each, value, root) for each in limit)
+        case "const":
+            return bool(value == limit)
         case "enum":
             return value in limit
         case "items":
