@@ -37,7 +37,10 @@ def up(plan: Plan, progress: Progress) -> Live:
         return deploy(plan, cluster, chosen, progress)
     except BaseException:
         progress(f"{cluster.name} could not be set up: removing it")
-        chosen.down(cluster.name)
+        try:
+            chosen.down(cluster.name)
+        except HarnessError as error:
+            progress(f"{cluster.name} could not be removed: {error.message}")
         raise
 
 

@@ -12,6 +12,7 @@ from harness.model.errors import UsageError
 from harness.model.history import History
 from harness.model.plan import Plan
 from harness.model.run import FaultRecord, Run, overall, run_from_json
+from harness.model.topology import Check
 from harness.model.verdict import Outcome, Skip, Verdict
 from harness.session.folder import RunFolder
 from harness.transport.recorder import read_history
@@ -67,20 +68,30 @@ def fault_records(history: History) -> tuple[FaultRecord, ...]:
 def judge_run(path: Path, *, only: Sequence[str] = ()) -> tuple[Run, Path]:
     """Judge a run folder again with the checkers of this version and write its report anew.
 
-    Raises UsageError where `path` is no run, or its history is damaged.
+    Raises UsageError where `path` is no run, its history is damaged, or `only` names no check.
     """
     folder = _folder(path)
     plan = folder.read_plan()
     history = read_history(path)
     earlier = _earlier(folder, plan)
+    env = folder.read_json("env.json")
     if only:
-        plan = dataclasses.replace(plan, checks=tuple(c for c in plan.checks if c.id in only or c.kind in only))
+        plan = dataclasses.replace(plan, checks=_only(plan, only))
     stopped = {c.id: c.reason.removeprefix(BROKE_OFF) for c in earlier.checks if c.reason.startswith(BROKE_OFF)}
     verdicts = judge(history, plan, stopped, earlier.skipped)
-    verdict = overall(verdicts, error=earlier.error, skipped=earlier.skipped)
+    no_skip = bool(env.get("no_skip"))
+    verdict = overall(verdicts, error=earlier.error, skipped=earlier.skipped, no_skip=no_skip)
     run = dataclasses.replace(earlier, checks=tuple(verdicts), verdict=verdict, faults=fault_records(history))
-    write_report(run, plan, history, folder.read_json("env.json"), folder)
+    write_report(run, plan, history, env, folder)
     return run, path
+
+
+def _only(plan: Plan, only: Sequence[str]) -> tuple[Check, ...]:
+    unknown = [name for name in only if not any(name in (check.id, check.kind) for check in plan.checks)]
+    if unknown:
+        there = ", ".join(check.id for check in plan.checks) or "none"
+        raise UsageError(f"--only {unknown[0]}: the run has no such check", hint=f"its checks are: {there}")
+    return tuple(check for check in plan.checks if check.id in only or check.kind in only)
 
 
 def view_of(path: Path) -> report.RunView:

@@ -86,7 +86,11 @@ class _Execution:
         self.started_s = time.monotonic()
         self.skipped: list[Skip] = []
         self.runs: list[CheckRun] = []
-        self.env: dict[str, Any] = {"harness": __version__, "python": platform.python_version()}
+        self.env: dict[str, Any] = {
+            "harness": __version__,
+            "python": platform.python_version(),
+            "no_skip": options.no_skip,
+        }
         self.error: HarnessError | None = None
         self.live: Live | None = None
 
@@ -111,9 +115,17 @@ class _Execution:
             yield
         except BaseException:
             self._save_logs()
+            self._take_down_despite_errors()
             raise
-        finally:
+        self._save_logs()
+        self._take_down()
+
+    def _take_down_despite_errors(self) -> None:
+        """What fails on the way out is said, and does not hide why we are on it."""
+        try:
             self._take_down()
+        except HarnessError as error:
+            self.progress(f"the cluster could not be taken down: {error.message}")
 
     def _find_and_deploy(self) -> Live:
         chosen = provider(self.plan.provider)
@@ -133,8 +145,12 @@ class _Execution:
         self.folder.write_env(self.env)
 
     def _save_logs(self) -> None:
-        if self.live is not None:
+        if self.live is None:
+            return
+        try:
             self.live.provider.logs(self.live.cluster.name, self.folder.path / "logs")
+        except (HarnessError, OSError) as error:
+            self.progress(f"the nodes' logs could not be saved: {error}")
 
     def _take_down(self) -> None:
         if self.live is None or self.options.keep:
@@ -165,13 +181,14 @@ class _Execution:
     def _run_all(self, recorder: Recorder) -> None:
         left_out = {skip.check for skip in self.skipped if not skip.part}
         rest = [check for check in self.plan.checks if check.id not in left_out]
-        for _ in range(MAX_REMAKES + 1):
+        for remakes_left in reversed(range(MAX_REMAKES + 1)):
             done = self._run_some(rest, recorder)
             self.runs += done
             rest = rest[len(done) :]
             if not rest:
                 return
-            self._remake()
+            if remakes_left:
+                self._remake()
         raise EnvironmentBroken(
             f"the cluster was made anew {MAX_REMAKES} times, and checks are left that change it"
         )
@@ -193,7 +210,7 @@ class _Execution:
     # --- the end
 
     def _finish(self) -> RunResult:
-        recorded = (self.folder.path / LINES).is_dir()
+        recorded = any((self.folder.path / LINES).glob("*.jsonl"))
         history = read_history(self.folder.path) if recorded else History.of([])
         to_parquet(history, self.folder.path / PARQUET)
         stopped = {run.id: run.error.message for run in self.runs if run.error is not None}
