@@ -75,7 +75,7 @@ def plan() -> Plan:
         nodes=(NodePlan("n1", "manager"), NodePlan("n2", "worker"), NodePlan("n3", "worker")),
         targets=(
             Target(
-                "web", 3, "replicated", {"app": ("web", "www")}, mounts={"/data": "shared", "/scratch": "scratch"}
+                "web", 3, "replicated", {"app": ("web", "www")}, mounts={"shared": "/data", "scratch": "/scratch"}
             ),
             Target(
                 "edge",

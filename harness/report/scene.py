@@ -40,9 +40,11 @@ def placed(history: History, plan: Plan) -> list[Placed]:
     """Containers at the first look of the history; from the plan alone where the history has none."""
     nodes = {node.name for node in plan.nodes}
     found: dict[str, Placed] = {}
-    for op in history.only(f=["endpoint", "task"]).ops():
-        _, _, place = op.key.partition("|")
-        if op.at in nodes or place == "node":
+    looks = sorted(history.only(f=["endpoint", "task"]).ops(), key=lambda op: op.start_ns)
+    for op in looks:
+        phase, _, place = op.key.partition("|")
+        first = looks[0].check, looks[0].key.partition("|")[0]
+        if op.at in nodes or place == "node" or (op.check, phase) != first:
             continue
         container = found.setdefault(op.at, Placed(op.at, op.process, op.host if op.host in nodes else ""))
         if op.f == "endpoint":
@@ -258,7 +260,7 @@ class Layout:
 
     def _mounted(self, container: Placed, volume: str) -> bool:
         target = self._target(container.service)
-        return target is not None and volume in target.mounts.values()
+        return target is not None and volume in target.mounts
 
 
 def cylinder(x: float, y: float, width: float, words: tuple[str, str], class_: str) -> Markup:

@@ -42,7 +42,8 @@ class RunFolder:
         try:
             return plan_from_json(json.loads(file.read_text()))
         except (OSError, ValueError) as error:
-            raise UsageError(f"{file}: {error}", hint="name a folder that `harness run` has written") from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(f"{file}: {why}", hint="name a folder that `harness run` has written") from error
 
     def read_json(self, name: str) -> dict[str, Any]:
         """An empty mapping where the file is missing or damaged: it only adds to a report."""

@@ -119,7 +119,7 @@ def _evil_view() -> RunView:
     networks = tuple(dataclasses.replace(net, name=EVIL, subnets=(EVIL,)) for net in VIEW.plan.networks)
     volumes = tuple(dataclasses.replace(volume, name=EVIL) for volume in VIEW.plan.volumes)
     targets = tuple(
-        dataclasses.replace(t, service=EVIL, networks={EVIL: (EVIL,)}, mounts={"/": EVIL})
+        dataclasses.replace(t, service=EVIL, networks={EVIL: (EVIL,)}, mounts={EVIL: "/"})
         for t in VIEW.plan.targets
     )
     plan = dataclasses.replace(
