@@ -18,7 +18,7 @@ from pathlib import Path
 from harness.cli.interrupts import Interrupts
 from harness.model.errors import EXIT_INTERRUPTED, EXIT_PASS, HarnessError
 from tests.bench import appends, checkers, mesh, rig, start
-from tests.bench.table import Row, replace_between_markers, table
+from tests.bench.table import Row, around_markers, replace_between_markers, table
 
 PARTS = ("ready", "run", "mesh", "appends", "checkers")
 RUNS = 2
@@ -29,6 +29,8 @@ def main() -> int:
     Interrupts().install()
     load = os.getloadavg()[0]
     try:
+        if arguments.write:
+            around_markers(arguments.write)  # known before it is measured, not after
         text = f"{table(_measured(arguments.parts or PARTS, arguments.rounds))}\n\n{_conditions(load)}"
         print(text)
         if arguments.write:

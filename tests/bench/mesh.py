@@ -142,7 +142,7 @@ def _agents_s(mesh: Mesh) -> float:
 
 
 def _title(mesh: Mesh) -> str:
-    return f"mesh of {len(mesh.scene.containers)} endpoints, {len(mesh.questions)} probes"
+    return f"mesh of {len(mesh.scene.containers)} endpoints, {len(mesh.questions):,} probes"
 
 
 def _growth(mesh: Mesh, rounds: int, progress: Progress) -> Row:
@@ -168,7 +168,7 @@ def _comparison(
 ) -> list[Row]:
     """`agents` has two entries a round: the one before each sample of execs."""
     title = _title(mesh)
-    ran = f"({SAMPLED_PAIRS * len(PROTOCOLS)} a round run, extrapolated)"
+    ran = f"(from {SAMPLED_PAIRS * len(PROTOCOLS)} of them)"
     ratios = [e / a for e, a in zip(single, agents[0::2], strict=True)]
     at_once = [e / a for e, a in zip(several, agents[1::2], strict=True)]
     return [

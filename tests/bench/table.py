@@ -70,6 +70,12 @@ def table(rows: Iterable[Row]) -> str:
 
 def replace_between_markers(path: Path, text: str) -> None:
     """Put `text` between the markers of `path`. Raises UsageError where they do not stand there once, in order."""
+    before, after = around_markers(path)
+    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+def around_markers(path: Path) -> tuple[str, str]:
+    """What stands before and after the markers of `path`. Raises UsageError as `replace_between_markers`."""
     try:
         whole = path.read_text()
     except OSError as error:
@@ -78,4 +84,4 @@ def replace_between_markers(path: Path, text: str) -> None:
     _old, end, after = rest.partition(END)
     if not begin or not end or BEGIN in rest or END in before + after:
         raise UsageError(f"{path} must hold {BEGIN} and then {END}, each once")
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    return before, after
