@@ -78,6 +78,8 @@ def exec_(
 ) -> int:
     """Run a command on a node; its output and exit code are passed on."""
     argv = command[1:] if command[0] == "--" else command
+    if not argv:
+        raise UsageError("there is no command after --", hint=f"harness exec {cluster} {node} -- docker ps")
     result = session.host_of(cluster, node).run(argv, timeout_s=EXEC_TIMEOUT_S)
     sys.stdout.write(result.stdout)
     sys.stderr.write(result.stderr)

@@ -33,7 +33,7 @@ from harness.cli.choices import (
     options,
 )
 from harness.cli.interrupts import Interrupts
-from harness.cli.output import Progress, errors, show_defect, show_error
+from harness.cli.output import Progress, errors, outlive_readers, show_defect, show_error
 from harness.model.errors import (
     EXIT_BROKEN,
     EXIT_INTERRUPTED,
@@ -232,9 +232,6 @@ def main(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         errors.print("interrupted")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
-        return EXIT_PASS
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback's exit code 1 may look like a verdict
         if _is_usage(error):
             return EXIT_USAGE
@@ -253,6 +250,7 @@ def _is_usage(error: Exception) -> bool:
 
 def run_main() -> None:
     """Entry point of the `harness` command."""
+    outlive_readers()
     Interrupts().install()
     sys.exit(main(sys.argv[1:]))
 

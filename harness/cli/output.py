@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 import threading
 import time
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +16,30 @@ from rich.markup import escape
 from harness.model.errors import HarnessError, TopologyError
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def outlive_readers() -> None:
+    """From now on a reader that goes away (`harness run ... | head`) ends the output and not the work: clusters
+    are still removed, and the exit code is still the verdict's.
+    """
+    sys.stdout, sys.stderr = _outliving(1, "strict"), _outliving(2, "backslashreplace")
+
+
+def _outliving(descriptor: int, bad_characters: str) -> io.TextIOWrapper:
+    stream = io.BufferedWriter(_Outliving(descriptor, "w", closefd=False))
+    encoding = sys.stdout.encoding
+    return io.TextIOWrapper(stream, encoding, bad_characters, line_buffering=descriptor == 2 or stream.isatty())
+
+
+class _Outliving(io.FileIO):
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return len(data)
 
 
 class Progress:
