@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from harness.cli.interrupts import Interrupts
+from harness.cli.output import show_error
 from harness.model.errors import EXIT_INTERRUPTED, EXIT_PASS, HarnessError
 from tests.bench import appends, checkers, mesh, rig, start
 from tests.bench.table import Row, around_markers, replace_between_markers, table
@@ -36,7 +37,7 @@ def main() -> int:
         if arguments.write:
             replace_between_markers(arguments.write, text)
     except HarnessError as error:
-        print(error, file=sys.stderr)
+        show_error(error)
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

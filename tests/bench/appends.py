@@ -81,7 +81,7 @@ def _compare(place: Place, agent: Agent, writers: int, rounds: int, progress: Pr
     ratios = [recorded / plain for recorded, plain in zip(recordeds, around, strict=True)]
     return [
         Row(f"{title}: plain writes", plains, "/s"),
-        Row(f"{title}: recorded appends", recordeds, "/s"),
+        Row(f"{title}: recorded appends, numbers reserved by {BLOCK:,}", recordeds, "/s"),
         Row(f"{title}: recorded to plain", ratios, "", KEPT),
     ]
 

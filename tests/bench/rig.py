@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from harness import session
+from harness.model.places import run_dir
 from harness.model.plan import Plan
 from harness.ports import Progress
 from harness.providers import engine as engines
 from harness.providers import images
+from harness.providers.engine import Engine
 from harness.providers.labels import is_used
 from harness.providers.own_engine import OwnEngine
 from harness.session import Live, Options
@@ -57,13 +60,24 @@ def engine(progress: Progress) -> Iterator[list[Row]]:
         start_s = time.perf_counter()
         chosen = engines.choose(lambda: own.start(progress))
         took_s = time.perf_counter() - start_s
-        for role in ("node", "workload"):
-            images.ensure_image(chosen, role, progress)
-        images.image_archive(chosen, "workload", progress)
         started = chosen.own and not was_there
-        yield [Row("start of an engine of the harness's own", [took_s], "s")] if started else []
+        with _needed(chosen):
+            images.ensure_image(chosen, "node", progress)
+            images.image_archive(chosen, "workload", progress)
+            yield [Row("start of an engine of the harness's own", [took_s], "s")] if started else []
     finally:
         own.stop_if_unused(is_used)
+
+
+@contextmanager
+def _needed(chosen: Engine) -> Iterator[None]:
+    """An engine of ours goes with its last cluster, unless somebody holds its file of users (own_engine.py)."""
+    if not chosen.own:
+        yield
+        return
+    with (run_dir() / "users").open("r") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        yield
 
 
 def plan_of(file: Path) -> Plan:
@@ -79,4 +93,13 @@ def cluster(name: str, progress: Progress) -> Iterator[Live]:
         yield live
     finally:
         progress(f"taking {live.cluster.name} down")
+        _take_down(live)
+
+
+def _take_down(live: Live) -> None:
+    """An interrupt must not leave half of it."""
+    try:
         live.provider.down(live.cluster.name)
+    except BaseException:
+        live.provider.down(live.cluster.name)
+        raise
