@@ -1,7 +1,8 @@
 """What the harness may leave behind on a machine, counted: before a test and after it the two must be equal.
 
 Processes are exact on a shared machine: this process is made the reaper of orphans, so that whatever a run starts
-stays among its descendants, an engine and its containers included.
+stays among its descendants, an engine and its containers included. It reaps nobody, as many a container's first
+process: zombies must not count as running, here and in the harness.
 """
 
 from __future__ import annotations

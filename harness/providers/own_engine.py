@@ -73,8 +73,8 @@ class OwnEngine:
 
     @property
     def left(self) -> bool:
-        """Whether there is an engine of ours on this machine, answering or killed."""
-        return self._mnt.exists()
+        """Whether there is an engine of ours on this machine: answering, killed or half-made."""
+        return self._state.exists() or Path("/run/netns", self._netns).exists()
 
     def running(self) -> Engine | None:
         if not self._socket.exists():
@@ -94,7 +94,7 @@ class OwnEngine:
             found = self.running()
             if found is None:
                 progress("starting an engine of the harness's own (no Docker engine answers)")
-                self._end_processes()
+                self._end_processes(shims=False)
                 self._make_namespaces(progress)
                 self._launch()
                 found = self._wait()
@@ -110,7 +110,7 @@ class OwnEngine:
             engine = self.running()
             if self._others_use_it() or (engine is not None and is_used(engine)):
                 return False
-            self._end_processes()
+            self._end_processes(shims=True)
             self._remove_namespaces()
             return True
 
@@ -145,6 +145,7 @@ class OwnEngine:
         for folder in (run, data):
             folder.mkdir(parents=True, exist_ok=True)
         keeper = self._state / "mnt.new"
+        _unmount(keeper)  # of one that was killed just here
         keeper.touch()
         script = ["sh", "-c", _ENTER_ROOT, "enter", str(root), str(run), str(data)]
         _call("unshare", f"--mount={keeper}", "--propagation", "private", *script)
@@ -153,8 +154,9 @@ class OwnEngine:
         keeper.unlink()
 
     def _launch(self) -> None:
-        self._socket.unlink(missing_ok=True)
-        (self._state / "run" / "docker.pid").unlink(missing_ok=True)
+        # a hard kill leaves these; a number in them may be that of a zombie, where nobody reaps orphans
+        for name in ("docker.sock", "docker.pid", "docker/containerd/containerd.pid"):
+            (self._state / "run" / name).unlink(missing_ok=True)
         dockerd = ["dockerd", "--host", "unix:///run/docker.sock", "--storage-driver", "overlay2"]
         enter = ["nsenter", f"--net=/run/netns/{self._netns}", f"--mount={self._mnt}", *dockerd]
         environment = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HARNESS_ENGINE=own"]
@@ -204,29 +206,32 @@ class OwnEngine:
             return None
         return int(pid) if _start_time(int(pid)) == started else None
 
-    def _end_processes(self) -> None:
-        """First the engine, politely; then whatever lives in our mount namespace."""
+    def _end_processes(self, *, shims: bool) -> None:
+        """First the engine, politely; then whatever lives in our mount namespace.
+
+        Without `shims` those are spared: the next engine ends a killed one's containers through them, which it
+        cannot do properly where nobody reaps orphans.
+        """
         pid = self._pid()
         if pid is not None:
             _signal(pid, signal.SIGTERM)
             _wait_until(lambda: self._pid() is None, STOP_TIMEOUT_S)
         for sign in (signal.SIGTERM, signal.SIGKILL):
-            for process in self._residents():
+            for process in self._residents(shims=shims):
                 _signal(process, sign)
-            _wait_until(lambda: not self._residents(), 5.0)
+            _wait_until(lambda: not self._residents(shims=shims), 5.0)
 
-    def _residents(self) -> list[int]:
+    def _residents(self, *, shims: bool) -> list[int]:
         """Processes in our mount namespace: the engine, containerd, its shims. Containers have their own."""
         try:
             ours = self._mnt.stat()
         except OSError:
             return []
-        return [pid for pid in _all_pids() if _same_namespace(pid, ours)]
+        return [pid for pid in _all_pids() if _same_namespace(pid, ours) and (shims or not _is_shim(pid))]
 
     def _remove_namespaces(self) -> None:
         for point in (self._mnt, self._state):
-            while _is_mounted(point):
-                _call("umount", "-l", str(point))
+            _unmount(point)
         shutil.rmtree(self._state, ignore_errors=True)
         if Path("/run/netns", self._netns).exists():
             _call("ip", "netns", "del", self._netns)
@@ -292,6 +297,11 @@ def _is_mounted(point: Path) -> bool:
     return any(line.split()[4] == str(point) for line in mounts)
 
 
+def _unmount(point: Path) -> None:
+    while _is_mounted(point):
+        _call("umount", "-l", str(point))
+
+
 def _call(*argv: str) -> str:
     result = run_process(argv, timeout_s=CALL_TIMEOUT_S, stdin=b"", where="this machine")
     if not result.ok:
@@ -315,6 +325,13 @@ def _start_time(pid: int) -> str | None:
 
 def _all_pids() -> list[int]:
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def _is_shim(pid: int) -> bool:
+    """By proc_pid_comm(5), which holds 15 letters of a name."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().startswith("containerd-shim")
+    return False
 
 
 def _same_namespace(pid: int, ours: os.stat_result) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,18 @@ class RunFolder:
     def make(cls, runs_dir: Path, run: str) -> RunFolder:
         """Raises EnvironmentBroken, naming the folder, where it cannot be written."""
         path = runs_dir / run
-        with _telling(path):
+        with telling(path):
             path.mkdir(parents=True)
             _point_latest_at(path)
         return cls(path)
 
     def write_plan(self, plan: Plan) -> None:
-        with _telling(self.path):
+        with telling(self.path):
             (self.path / "topology.yaml").write_text(loader.dump(plan.topology))
             (self.path / "plan.json").write_text(json.dumps(plan_to_json(plan), indent=1) + "\n")
 
     def write_env(self, env: Mapping[str, Any]) -> None:
-        with _telling(self.path):
+        with telling(self.path):
             (self.path / "env.json").write_text(json.dumps(env, indent=1) + "\n")
 
     def read_plan(self) -> Plan:
@@ -65,7 +65,8 @@ def _point_latest_at(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _telling(path: Path) -> Any:
+def telling(path: Path) -> Iterator[None]:
+    """A disk that refuses is said with the folder. Raises EnvironmentBroken."""
     try:
         yield
     except OSError as error:

@@ -14,7 +14,7 @@ from harness.model.plan import Plan
 from harness.model.run import FaultRecord, Run, overall, run_from_json
 from harness.model.topology import Check
 from harness.model.verdict import Outcome, Skip, Verdict
-from harness.session.folder import RunFolder
+from harness.session.folder import RunFolder, telling
 from harness.transport.recorder import read_history
 
 BROKE_OFF = "broke off: "
@@ -108,7 +108,9 @@ def _folder(path: Path) -> RunFolder:
 
 
 def write_report(run: Run, plan: Plan, history: History, env: Mapping[str, Any], folder: RunFolder) -> None:
-    report.write_all(report.RunView(run, plan, history, env), folder.path)
+    """Raises EnvironmentBroken, naming the folder, where the disk refuses."""
+    with telling(folder.path):
+        report.write_all(report.RunView(run, plan, history, env), folder.path)
 
 
 def _earlier(folder: RunFolder, plan: Plan) -> Run:

@@ -161,6 +161,15 @@ class _Execution:
         self.progress(f"taking {self.live.cluster.name} down")
         self.live.provider.down(self.live.cluster.name)
 
+    def _require_cluster(self) -> None:
+        """What a check left dirty may be more than it: an engine that died took every node along."""
+        assert self.live is not None
+        if self.live.cluster.name not in {info.name for info in self.live.provider.clusters()}:
+            raise EnvironmentBroken(
+                f"{self.live.cluster.name} is gone: the engine that held its nodes does not answer any more",
+                hint="`harness down --all` removes what is left",
+            )
+
     def _remake(self) -> None:
         self.progress("making the cluster anew: a check did not restore it")
         assert self.live is not None
@@ -185,6 +194,8 @@ class _Execution:
             done = self._run_some(rest, recorder)
             self.runs += done
             rest = rest[len(done) :]
+            if done and done[-1].dirty:
+                self._require_cluster()
             if not rest:
                 return
             if remakes_left:

@@ -28,6 +28,8 @@ LINES = "history"
 #: Kinds of rows whose `value` is an integer; Parquet holds it in decimal.
 INTEGER_KINDS = ("append", "reserve", "entry")
 
+_MORE_SPACE = "free space there, or choose another folder with --runs-dir"
+
 Note = Callable[[str], None]
 
 
@@ -139,7 +141,7 @@ class Recorder:
     def _refused(self, error: OSError) -> EnvironmentBroken:
         return EnvironmentBroken(
             f"the history cannot be written to {self._folder}: {error.strerror}",
-            hint="free space there, or choose another folder with --runs-dir",
+            hint=_MORE_SPACE,
         )
 
 
@@ -186,7 +188,7 @@ def to_parquet(history: History, path: Path) -> None:
         _copy(history, temporary)
         os.replace(temporary, path)
     except (OSError, duckdb.Error) as error:
-        raise EnvironmentBroken(f"{path} cannot be written: {error}") from error
+        raise EnvironmentBroken(f"{path} cannot be written: {error}", hint=_MORE_SPACE) from error
     finally:
         temporary.unlink(missing_ok=True)
 

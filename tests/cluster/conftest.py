@@ -42,6 +42,8 @@ def own_engine() -> Iterator[None]:
     with FreeWord() as word, pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_STATE", word)
         patch.setenv("HARNESS_ENGINE", "own")
+        DockerProvider().own.start(say)  # what an earlier session left stands in its data
+        session.down_all(say)
         yield
         session.down_all(say)
         assert_nothing_left(Traces((), (), (), (), (), (), (), (), ()))
