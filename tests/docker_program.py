@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 import sys
-from pathlib import Path
 from typing import Any, NoReturn
 
 FLAGS = {
@@ -87,18 +87,21 @@ class Engine:
 
     def on_image_inspect(self, words: list[str]) -> str:
         name = words[-1]
-        if name not in self.state["images"]:
+        images = self.state["images"]
+        image = images.get(name, name)
+        if image not in images.values():
             end(1, f"Error response from daemon: No such image: {name}")
-        return json.dumps([{"Id": self.state["images"][name], "RepoTags": [name]}])
+        return json.dumps([{"Id": image, "RepoTags": [tag for tag in images if images[tag] == image]}])
 
     def on_image_import(self, words: list[str]) -> str:
         _, [source, tag] = parsed(words)
-        self.state["images"][tag] = f"sha256:{len(Path(source).read_bytes()):064x}"
+        self.state["images"][tag] = f"sha256:{os.path.getsize(source):064x}"
         return self.state["images"][tag]  # type: ignore[no-any-return]
 
     def on_image_save(self, words: list[str]) -> str:
         options, [name] = parsed(words)
-        Path(options["--output"][0]).write_text(f"image {name}\n")
+        with open(options["--output"][0], "w") as archive:
+            archive.write(f"image {name}\n")
         return ""
 
     def on_save(self, words: list[str]) -> str:
@@ -261,7 +264,7 @@ class Inside:
 
 
 def main(path: str, words: list[str]) -> None:
-    with Path(path).open("r+") as file:
+    with open(path, "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         state = json.load(file)
         words = words[2:] if words[:1] == ["--host"] else words

@@ -201,10 +201,11 @@ class OwnEngine:
     def _pid(self) -> int | None:
         """The engine's process, if it is still the one that we started."""
         try:
-            pid, started = self._pid_file.read_text().split()
+            text, started = self._pid_file.read_text().split()
+            pid = int(text)
         except (OSError, ValueError):
             return None
-        return int(pid) if _start_time(int(pid)) == started else None
+        return pid if _start_time(pid) == started else None
 
     def _end_processes(self, *, shims: bool) -> None:
         """First the engine, politely; then whatever lives in our mount namespace.
