@@ -159,6 +159,9 @@ class Provider(Protocol):
     def up(self, plan: Plan, progress: Progress) -> Cluster:
         """Make the plan's nodes. When it fails, what it made is gone again."""
 
+    def supply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
+        """Give the nodes the plan's images, as far as we have them. May run beside Orchestrator.join."""
+
     def find(self, name: str) -> Cluster:
         """A cluster that is there, by its name or its run. Raises UsageError, naming those that are."""
 

@@ -165,6 +165,9 @@ class FakeProvider:
             raise
         return self.find(plan.run)
 
+    def supply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
+        self._fail("supply")  # not among the events: it runs beside the orchestrator's join, in any order
+
     def find(self, name: str) -> Cluster:
         run = name.removeprefix(PREFIX)
         if run not in self.made:

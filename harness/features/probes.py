@@ -40,7 +40,7 @@ _ALL = [
     Feature(
         "ipvs",
         # the file belongs to the network namespace and is there only when the kernel has IPVS
-        "modprobe -q ip_vs 2>/dev/null; test -e /proc/self/net/ip_vs",
+        "modprobe -q ip_vs 2>/dev/null; ls /proc/self/net/ip_vs",
         "a kernel with CONFIG_IP_VS (modprobe ip_vs), or provider vagrant",
     ),
     Feature(

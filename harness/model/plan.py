@@ -131,6 +131,8 @@ class Plan:
     volumes: tuple[VolumePlan, ...] = ()
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
+    #: What the services run in; the nodes need all of them.
+    images: tuple[str, ...] = ()
     #: Demands that the live hosts do not meet: what they name is skipped, by workloads and checkers alike.
     unmet: tuple[Demand, ...] = ()
 
@@ -188,6 +190,7 @@ def plan_from_json(data: Mapping[str, Any]) -> Plan:
             volumes=tuple(_volume(row) for row in data["volumes"]),
             checks=tuple(Check.model_validate(row) for row in data["checks"]),
             notes=tuple(data["notes"]),
+            images=tuple(data["images"]),
             unmet=tuple(_demand(row) for row in data["unmet"]),
         )
     except (KeyError, TypeError) as error:

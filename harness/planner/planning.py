@@ -46,6 +46,7 @@ def plan(
         volumes=tuple(_volume_plans(topology, choice)),
         checks=tuple(topology.checks),
         notes=tuple(choice.rendering.notes(topology)),
+        images=tuple(sorted({service.image or workload_image for service in topology.services.values()})),
     )
     return _with_steps(bare, choice, workload_image)
 

@@ -129,18 +129,26 @@ class DockerProvider:
     # --- making
 
     def up(self, plan: Plan, progress: Progress) -> Cluster:
-        engine = engines.choose(lambda: self.own.start(progress))
-        image = images.ensure_image(engine, "node", progress)
+        engine, image = self._engine_and_image(progress)
         try:
             network, addresses = _make_wire_network(engine, plan)
             self._make_nodes(_Maker(engine, plan, network, addresses, image), progress)
-            cluster = self.find(plan.cluster)
-            self._load_workload(cluster, engine, plan, progress)
-            return cluster
+            return self.find(plan.cluster)
         except BaseException:
             progress(f"{plan.cluster} did not come up: removing what was made")
             with contextlib.suppress(HarnessError):
                 self.down(plan.cluster)
+            raise
+
+    def _engine_and_image(self, progress: Progress) -> tuple[Engine, str]:
+        """When it is cut short, an engine that it started is gone again."""
+        was_there = self.own.left
+        try:
+            engine = engines.choose(lambda: self.own.start(progress))
+            return engine, images.ensure_image(engine, "node", progress)
+        except BaseException:
+            if not was_there:
+                self.own.stop_if_unused(is_used)
             raise
 
     def _make_nodes(self, maker: _Maker, progress: Progress) -> None:
@@ -153,25 +161,16 @@ class DockerProvider:
         _each([partial(_await_engine, host) for host in hosts])
         progress(f"the engines of {', '.join(names)} answer")
 
-    def _load_workload(self, cluster: Cluster, engine: Engine, plan: Plan, progress: Progress) -> None:
-        wanted = {service.image for service in plan.topology.services.values()} | {None}
-        if None in wanted:
-            images.ensure_image(engine, "workload", progress)
-            archive = images.image_archive(engine, "workload", progress)
-            hosts = [host for host in cluster.hosts.values() if isinstance(host, ContainerHost)]
-            _each([partial(_load, host, archive) for host in hosts])
-        for image in sorted(filter(None, wanted)):
-            self._hand_over(cluster, engine, image, progress)
-
-    def _hand_over(self, cluster: Cluster, engine: Engine, image: str, progress: Progress) -> None:
-        """An image of the outer engine is given to the nodes; one that is not there is left to their registry."""
-        with docker_errors(f"looking for the image {image}"):
-            if not engine.client(CALL_TIMEOUT_S).image.exists(image):
-                return
-        progress(f"handing {image} to the nodes")
-        for host in cluster.hosts.values():
-            if isinstance(host, ContainerHost):
-                _pipe_image(engine, host, image)
+    def supply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
+        """Our own workload image is built, one of the outer engine handed on, any other left to a registry."""
+        hosts = [host for host in cluster.hosts.values() if isinstance(host, ContainerHost)]
+        for image in plan.images:
+            if image == images.tag("workload"):
+                archive = images.image_archive(hosts[0].engine, "workload", progress)
+                _each([partial(_load, host, archive) for host in hosts])
+            elif _has_image(hosts[0].engine, image):
+                progress(f"handing {image} to the nodes")
+                _each([partial(_pipe_image, host, image) for host in hosts])
 
     # --- finding
 
@@ -312,7 +311,13 @@ def _load(host: ContainerHost, archive: Path) -> None:
     )
 
 
-def _pipe_image(engine: Engine, host: ContainerHost, image: str) -> None:
+def _has_image(engine: Engine, image: str) -> bool:
+    with docker_errors(f"looking for the image {image}"):
+        return engine.client(CALL_TIMEOUT_S).image.exists(image)
+
+
+def _pipe_image(host: ContainerHost, image: str) -> None:
+    engine = host.engine
     load = engine.argv("exec", "-i", host.container, "docker", "load", "--quiet")
     _piped(engine.argv("save", image), load, host.name)
 

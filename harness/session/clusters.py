@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -47,7 +48,10 @@ def up(plan: Plan, progress: Progress) -> Live:
 def deploy(plan: Plan, cluster: Cluster, chosen: Provider, progress: Progress) -> Live:
     """Everything of `plan` on a cluster whose nodes are there."""
     engine = orchestrator(plan.orchestrator)
-    engine.join(cluster, plan, progress)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        supplied = pool.submit(chosen.supply, cluster, plan, progress)
+        engine.join(cluster, plan, progress)
+    supplied.result()
     unmet = tuple(features.missing(cluster, plan.demands))
     for demand, what in unmet:
         progress(f"missing: {what}, wanted by {demand.wanted_by}{f' ({demand.part})' if demand.part else ''}")

@@ -15,7 +15,7 @@ from harness.features import FEATURES
 from harness.model.errors import EnvironmentBroken, HarnessError, UsageError
 from harness.model.plan import NodePlan, Plan, cluster_key
 from harness.ports import Cluster, Provider
-from harness.providers import engine, images
+from harness.providers import docker, engine, images
 from harness.providers.docker import DockerProvider
 from harness.providers.own_engine import OwnEngine
 from harness.session.planning import new_run
@@ -68,9 +68,9 @@ def _real(_folder: Path, patch: pytest.MonkeyPatch) -> Case:
 
     def spoil() -> None:
         def refuse(*_arguments: object) -> None:
-            raise EnvironmentBroken("the workload image was lost")
+            raise EnvironmentBroken("the engine of n2 did not start")
 
-        patch.setattr(DockerProvider, "_load_workload", refuse)
+        patch.setattr(docker, "_await_engine", refuse)
 
     return Case(DockerProvider, spoil)
 

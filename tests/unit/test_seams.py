@@ -113,6 +113,8 @@ class Kind:
         }
         return Cluster("lab", plan.run, self.name, hosts)
 
+    def supply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None: ...
+
     def find(self, name: str) -> Cluster:
         raise NotImplementedError
 
