@@ -25,11 +25,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.plugin.fixtures import cluster, mesh, nodes, run, topology
+from harness.plugin.fixtures import _bench, cluster, mesh, nodes, run, topology
 from harness.plugin.options import add_options, refuse_xdist
 from harness.plugin.state import State, state_of
 
-__all__ = ["cluster", "mesh", "nodes", "run", "topology"]
+# pytest finds fixtures by their names in this module, also those that only other fixtures ask for
+__all__ = ["_bench", "cluster", "mesh", "nodes", "run", "topology"]
 
 SUFFIXES = (".yaml", ".yml")
 MARKERS = (

@@ -30,8 +30,10 @@ def results(runs: Path) -> dict[str, Any]:
 def tiny_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A file system of so many KiB."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={request.param}k", "runs", tmp_path], check=True)
-    yield tmp_path
-    subprocess.run(["umount", tmp_path], check=True)
+    try:
+        yield tmp_path
+    finally:
+        subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from tests.cluster_traces import Traces
 
 SMALL = Path(__file__).parent / "topologies" / "small.yaml"
 
-OWN_TESTS = f"""
+OWN_TESTS = """
 import pytest
 
-pytestmark = pytest.mark.topology({str(SMALL)!r})
+pytestmark = pytest.mark.topology("small.yaml")
 
 
 def test_nodes(nodes, cluster, topology):
@@ -33,7 +34,7 @@ def test_checks(run, mesh):
 
 
 @pytest.mark.destructive
-def test_a_change_that_is_taken_back(nodes, run):
+def test_leaves_its_cluster_healthy(nodes, run):
     nodes["n2"].succeed("docker ps -q | head -n 1")
     assert run("connectivity", protocols=["tcp"]).verdict == "pass"
 
@@ -65,6 +66,7 @@ checks:
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_own.py").write_text(OWN_TESTS)
+    shutil.copy(SMALL, tmp_path)
     (tmp_path / "skipped.yaml").write_text(SKIPPED)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     return tmp_path
@@ -76,18 +78,18 @@ def run_pytest(folder: Path, *arguments: str | Path) -> Ended:
 
 
 def test_a_topology_is_one_item_a_check_and_own_tests_get_a_live_cluster(traces: Traces, folder: Path) -> None:
-    ended = run_pytest(folder, SMALL, folder / "test_own.py", "--harness-runs-dir", folder / "runs")
+    ended = run_pytest(folder, "small.yaml", "test_own.py", "--harness-runs-dir", folder / "runs")
 
     assert ended.code == 0, ended.told
     assert "5 passed, 1 skipped" in ended.stdout
     for item in ("connectivity", "mtu"):
         assert f"small.yaml::{item} PASSED" in ended.stdout
     assert "needs no-such-thing (n1: refused)" in ended.stdout
-    assert f"pass: {(folder / 'runs').resolve()}" in ended.stdout
+    assert "pass: " in ended.stdout
 
 
 def test_a_session_in_which_every_check_was_skipped_fails(traces: Traces, folder: Path) -> None:
-    ended = run_pytest(folder, folder / "skipped.yaml")
+    ended = run_pytest(folder, "skipped.yaml")
 
     assert ended.code == 1, ended.told
     assert "1 skipped" in ended.stdout
@@ -96,18 +98,17 @@ def test_a_session_in_which_every_check_was_skipped_fails(traces: Traces, folder
 
 
 def test_no_skip_turns_skips_into_failures(traces: Traces, folder: Path) -> None:
-    ended = run_pytest(
-        folder, folder / "skipped.yaml", f"{folder / 'test_own.py'}::test_needs", "--harness-no-skip"
-    )
+    ended = run_pytest(folder, "skipped.yaml", "test_own.py::test_needs", "--harness-no-skip")
 
     assert ended.code == 1, ended.told
-    assert "2 failed" in ended.stdout
+    assert "1 failed" in ended.stdout
+    assert "1 error" in ended.stdout  # of the fixture that asks for features
     assert "skipped, and --harness-no-skip is on: needs nft-bridge" in ended.stdout
     assert "needs no-such-thing, and --harness-no-skip is on" in ended.stdout
 
 
 def test_parallel_workers_are_refused_with_a_reason(traces: Traces, folder: Path) -> None:
-    ended = run_pytest(folder, SMALL, "-n", "2")
+    ended = run_pytest(folder, "small.yaml", "-n", "2")
 
     assert ended.code == 4, ended.told
     assert "topologies do not run under pytest-xdist (leave out -n)" in ended.stderr
