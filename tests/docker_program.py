@@ -1,6 +1,6 @@
 """A program that takes the words of the docker client and keeps its objects in one JSON file.
 
-`python docker_program.py STATE [docker's arguments]`: as much as the provider says to an engine, no more: what it
+`main(STATE, docker's arguments)`: as much as the provider says to an engine, no more: what it
 does not know ends with code 64, so that a test cannot pass by a word that nobody understood.
 """
 
@@ -63,15 +63,22 @@ def shown(template: str, thing: dict[str, Any]) -> str:
 
 
 class Engine:
-    def __init__(self, state: dict[str, Any]) -> None:
+    def __init__(self, state: dict[str, Any], stdin: str) -> None:
         self.state = state
+        self.stdin = stdin
         self.containers: dict[str, Any] = state["containers"]
 
     def answer(self, words: list[str]) -> str:
         for failure in self.state["failures"]:
             if failure["times"] and failure["when"] in " ".join(words):
                 failure["times"] -= 1
+                self._lose(failure["loses"])
+                if failure["late"]:
+                    self._answer(words)
                 end(failure["code"], failure["says"])
+        return self._answer(words)
+
+    def _answer(self, words: list[str]) -> str:
         for length in (2, 1):
             name = "_".join(words[:length]).replace("-", "_")
             handler = getattr(self, f"on_{name}", None)
@@ -79,6 +86,12 @@ class Engine:
                 text: str = handler(words[length:])
                 return text
         end(64, f"the fake engine does not know: {words}")
+
+    def _lose(self, text: str) -> None:
+        """Everything whose name holds `text` is gone: another client has removed it."""
+        for kind in ("containers", "networks", "volumes") if text else ():
+            for name in [name for name in self.state[kind] if text in name]:
+                del self.state[kind][name]
 
     # --- images
 
@@ -139,9 +152,9 @@ class Engine:
         return str(self.containers[name]["Id"])
 
     def on_container_rm(self, words: list[str]) -> str:
-        for name in parsed(words)[1]:
-            if self.containers.pop(name, None) is None:
-                end(1, f"No such container: {name}")
+        missing = [name for name in parsed(words)[1] if self.containers.pop(name, None) is None]
+        if missing:
+            end(1, f"No such container: {missing[0]}")
         return ""
 
     def on_container_inspect(self, words: list[str]) -> str:
@@ -168,10 +181,10 @@ class Engine:
         return ""
 
     def on_exec(self, words: list[str]) -> str:
-        options, [name, *command] = parsed(words)
+        _, [name, *command] = parsed(words)
         container = self._container(name)
         inside = command[4:] if command[0] == "timeout" else command
-        return Inside(self.state, container).answer(inside, sys.stdin.read() if "-i" in options else "")
+        return Inside(self.state, container).answer(inside, self.stdin)
 
     def _container(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] | None = next(
@@ -213,8 +226,9 @@ class Engine:
         return self._removed("volumes", words)
 
     def _removed(self, kind: str, names: list[str]) -> str:
-        for name in names:
-            del self.state[kind][name]
+        missing = [name for name in names if self.state[kind].pop(name, None) is None]
+        if missing:
+            end(1, f"no such {kind}: {missing[0]}")
         return ""
 
     def _listed(self, things: dict[str, Any], options: dict[str, list[str]]) -> str:
@@ -264,18 +278,17 @@ class Inside:
 
 
 def main(path: str, words: list[str]) -> None:
+    # before the lock: what comes through a pipe may be the answer of another of these programs
+    stdin = sys.stdin.read() if "-i" in words else ""
     with open(path, "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         state = json.load(file)
         words = words[2:] if words[:1] == ["--host"] else words
         state["calls"].append(words)
         try:
-            text = Engine(state).answer(words)
+            text = Engine(state, stdin).answer(words)
             sys.stdout.write(f"{text}\n" if text else "")
         finally:
             file.seek(0)
             file.truncate()
             json.dump(state, file)
-
-
-main(sys.argv[1], sys.argv[2:])

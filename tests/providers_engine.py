@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,11 @@ class FakeDocker:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "engine.json"
-        self.program = script(folder / "bin" / "docker", f'exec {_python()} {PROGRAM} {self._file} "$@"')
+        self.program = executable(
+            folder / "bin" / "docker",
+            f"#!{sys.executable} -IS\nimport sys\nsys.path.insert(0, {str(PROGRAM.parent)!r})\n"
+            f"from {PROGRAM.stem} import main\nmain({str(self._file)!r}, sys.argv[1:])\n",
+        )
         empty: dict[str, Any] = {"containers": {}, "networks": {}, "volumes": {}, "images": {}}
         knobs = {"calls": [], "failures": [], "taken": [], "tables": [], "stubborn": 0}
         self._file.write_text(json.dumps({**empty, **knobs, "version": "26.1.5", "driver": "overlay2"}))
@@ -31,9 +34,13 @@ class FakeDocker:
     def change(self, **values: Any) -> None:
         self._file.write_text(json.dumps({**self.state, **values}))
 
-    def fail(self, when: str, says: str, *, code: int = 1, times: int = 1) -> None:
-        """The next `times` calls whose words contain `when` end with `code` and say `says`."""
-        failure = {"when": when, "says": says, "code": code, "times": times}
+    def fail(
+        self, when: str, says: str, *, code: int = 1, times: int = 1, loses: str = "", late: bool = False
+    ) -> None:
+        """The next `times` calls whose words contain `when` end with `code` and say `says`; by then another client
+        has removed everything whose name holds `loses`. Where it is `late`, the call was half done.
+        """
+        failure = {"when": when, "says": says, "code": code, "times": times, "loses": loses, "late": late}
         self.change(failures=[*self.state["failures"], failure])
 
     def engine(self, *, own: bool = True) -> Engine:
@@ -46,11 +53,11 @@ class FakeDocker:
 
 def script(path: Path, body: str) -> Path:
     """An executable shell script."""
+    return executable(path, f"#!/bin/sh\n{body}\n")
+
+
+def executable(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.write_text(text)
     path.chmod(0o755)
     return path
-
-
-def _python() -> str:
-    return f"{shlex.quote(sys.executable)} -I -S"

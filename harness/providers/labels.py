@@ -123,19 +123,36 @@ def remove(engine: Engine, run: str) -> list[str]:
     containers = labelled(engine, run)
     removed = _remove_tables(engine, run, containers)
     if containers:
-        with docker_errors(f"removing the nodes of {cluster_name(run)}"):
-            names = [container.name for container in containers]
-            engine.client(REMOVE_TIMEOUT_S).container.remove(names, force=True, volumes=True)
+        _remove_containers(engine, run, [container.name for container in containers])
     removed += [f"container {container.name}" for container in containers]
     return removed + _remove_kind(engine, run, "volume") + _remove_kind(engine, run, "network")
 
 
+def _remove_containers(engine: Engine, run: str, names: list[str]) -> None:
+    """Another process may remove them at the same time: what counts is that none is left."""
+    try:
+        with docker_errors(f"removing the nodes of {cluster_name(run)}"):
+            engine.client(REMOVE_TIMEOUT_S).container.remove(names, force=True, volumes=True)
+    except CommandFailed:
+        if labelled(engine, run):
+            raise
+
+
 def _remove_kind(engine: Engine, run: str, kind: str) -> list[str]:
-    listed = engine.argv(kind, "ls", "--filter", f"label={LABEL}={run}", "--format", "{{.Name}}")
-    names = _checked(listed).split()
+    """Likewise of volumes and networks."""
+    names = _names_of_kind(engine, run, kind)
     if names:
-        _checked(engine.argv(kind, "rm", *names))
+        try:
+            _checked(engine.argv(kind, "rm", *names))
+        except CommandFailed:
+            if _names_of_kind(engine, run, kind):
+                raise
     return [f"{kind} {name}" for name in names]
+
+
+def _names_of_kind(engine: Engine, run: str, kind: str) -> list[str]:
+    argv = engine.argv(kind, "ls", "--filter", f"label={LABEL}={run}", "--format", "{{.Name}}")
+    return _checked(argv).split()
 
 
 def _checked(argv: list[str]) -> str:
