@@ -31,16 +31,14 @@ def run(params: DnsParams, check: Check, plan: Plan, rng: random.Random) -> Stag
     services = frozenset(target.service for target in (*scaled, *plain))
     ask = _asker(params, plan, services, rng)
     yield from ask("start")
-    if scaled:
-        yield from _scale(scaled, lambda target: params.scale_to or target.containers + 2)
-        yield from ask("scale-up")
-        yield from _scale(scaled, lambda target: target.containers)
-        yield from ask("scale-down")
-    if plain:
-        yield Acts(tuple(Act("stop", target.service, container=target.service) for target in plain))
-        yield from ask("stop")
-        yield Acts(tuple(Act("start", target.service, container=target.service) for target in plain))
-        yield from ask("restart")
+    scale = [Act("scale", t.service, replicas=params.scale_to or t.containers + 2) for t in scaled]
+    stop = [Act("stop", target.service, container=target.service) for target in plain]
+    yield Acts((*scale, *stop))
+    yield from ask("changed")
+    back = [Act("scale", target.service, replicas=target.containers) for target in scaled]
+    start = [Act("start", target.service, container=target.service) for target in plain]
+    yield Acts((*back, *start))
+    yield from ask("restored")
 
 
 def _asker(params: DnsParams, plan: Plan, services: frozenset[str], rng: random.Random) -> Callable[[str], Stages]:
@@ -54,10 +52,6 @@ def _asker(params: DnsParams, plan: Plan, services: frozenset[str], rng: random.
             yield Repeat(lookup_load(items, params.timeout_s), names.right, params.within_s)
 
     return ask
-
-
-def _scale(targets: Sequence[Target], replicas: Callable[[Target], int]) -> Stages:
-    yield Acts(tuple(Act("scale", target.service, replicas=replicas(target)) for target in targets))
 
 
 def _subjects(params: DnsParams, check: Check, plan: Plan) -> tuple[list[Target], list[Target]]:

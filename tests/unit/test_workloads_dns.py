@@ -23,18 +23,12 @@ def stages_of(**params: Any) -> list[Stage]:
 
 def test_phases_follow_the_changes_and_end_where_they_began() -> None:
     stages = stages_of()
-    assert [s.phase for s in stages if isinstance(s, Look)] == [
-        "start",
-        "scale-up",
-        "scale-down",
-        "stop",
-        "restart",
-    ]
+    assert [s.phase for s in stages if isinstance(s, Look)] == ["start", "changed", "restored"]
     assert acts(stages) == [
         Act("scale", "web", replicas=5),
-        Act("scale", "web", replicas=3),
         Act("stop", "probe", container="probe"),
         Act("stop", "lone", container="lone"),
+        Act("scale", "web", replicas=3),
         Act("start", "probe", container="probe"),
         Act("start", "lone", container="lone"),
     ]
@@ -89,7 +83,7 @@ def test_a_stopped_name_must_be_gone(value: str, right: bool) -> None:
     next(stages)
     stopped = make_scene([c for c in make_scene().containers if c.name != "probe"])
     repeats = [stages.send(make_scene()) if i < 2 else stages.send(stopped) for i in range(4)]
-    assert repeats[2] == Look("stop")
+    assert repeats[2] == Look("changed")
     assert isinstance(repeats[3], Repeat)
-    row = Op("agent", "n1", "web.1", "dns", "dns", "stop|app|probe", value)
+    row = Op("agent", "n1", "web.1", "dns", "dns", "changed|app|probe", value)
     assert repeats[3].settled(History.of([row])) is right
