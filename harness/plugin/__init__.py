@@ -26,7 +26,7 @@ from pathlib import Path
 import pytest
 
 from harness.plugin.fixtures import _bench, cluster, mesh, nodes, run, topology
-from harness.plugin.options import add_options, refuse_xdist
+from harness.plugin.options import add_options, refuse_nonsense, refuse_xdist
 from harness.plugin.state import State, state_of
 
 # pytest finds fixtures by their names in this module, also those that only other fixtures ask for
@@ -48,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     refuse_xdist(config)
+    refuse_nonsense(config)
     config.stash[State.key] = State(config)
 
 

@@ -13,7 +13,7 @@ from harness.plugin.state import state_of
 if TYPE_CHECKING:
     from harness.model.topology import Topology
     from harness.model.verdict import Verdict
-    from harness.plugin.nodes import Node
+    from harness.plugin.node import Node
     from harness.ports import Cluster
     from harness.session import Bench
 
@@ -69,7 +69,7 @@ def cluster(_bench: Bench) -> Cluster:
 @pytest.fixture
 def nodes(_bench: Bench) -> Mapping[str, Node]:
     """Nodes by name: `nodes["n1"].succeed("docker node ls")`."""
-    from harness.plugin.nodes import Node  # noqa: PLC0415
+    from harness.plugin.node import Node  # noqa: PLC0415
 
     return {name: Node(host) for name, host in _bench.live.cluster.hosts.items()}
 

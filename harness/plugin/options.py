@@ -65,6 +65,12 @@ def options_of(config: pytest.Config) -> Options:
     )
 
 
+def refuse_nonsense(config: pytest.Config) -> None:
+    """Raises pytest.UsageError for a value that cannot be used, before anything is collected."""
+    if config.getoption("--harness-seed") is not None or config.getoption("--harness-set"):
+        options_of(config)
+
+
 def refuse_xdist(config: pytest.Config) -> None:
     """Parallel workers would each make clusters of their own, and their faults and measurements would meet."""
     parallel = config.getoption("numprocesses", None) or hasattr(config, "workerinput")

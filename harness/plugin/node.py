@@ -1,4 +1,7 @@
-"""Nodes as a tester speaks of them: verbs that say themselves aloud, and testinfra for state."""
+"""Nodes as a tester speaks of them: verbs that say themselves aloud, and testinfra for state.
+
+The module is not called `nodes`: importing it would put it over the fixture of that name in its package.
+"""
 
 from __future__ import annotations
 
