@@ -17,6 +17,7 @@ FLAGS = {
     "--detach",
     "--privileged",
     "--quiet",
+    "--force-rm",
     "--force",
     "--volumes",
     "--all",

@@ -179,7 +179,7 @@ def build_image(engine: Engine, role: Role, base: str, progress: Progress) -> No
     """Build the Dockerfile of `role` over `base`, which must be on the engine or in a registry that it reaches."""
     progress(f"building the {role} image over {base}")
     arguments = {"BASE": base, "ROLE": role}
-    argv = engine.argv("build", "--quiet", "--tag", tag(role), "--label", f"harness.image={role}")
+    argv = engine.argv("build", "--quiet", "--force-rm", "--tag", tag(role), "--label", f"harness.image={role}")
     for name, value in arguments.items():
         argv += ["--build-arg", f"{name}={value}"]
     environment = {**os.environ, "DOCKER_BUILDKIT": "0"}

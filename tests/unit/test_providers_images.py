@@ -243,7 +243,7 @@ def test_without_a_registry_it_says_so_and_falls_back(machine: Machine, fake: Fa
 
 
 def test_a_dockerfile_that_does_not_build_is_told_and_not_papered_over(machine: Machine, fake: FakeDocker) -> None:
-    fake.fail("build --quiet", "The command '/bin/sh -c sh setup.sh' returned a non-zero code: 100", code=1)
+    fake.fail("build ", "The command '/bin/sh -c sh setup.sh' returned a non-zero code: 100", code=1)
     with pytest.raises(CommandFailed, match="returned a non-zero code: 100"):
         images.ensure_image(fake.engine(own=False), "node", machine.lines.append)
     assert fake.calls("image", "import") == []
