@@ -41,5 +41,8 @@ def whole_run(rounds: int, progress: Progress) -> list[Row]:
             result = session.run(data_dir("topologies") / "overlay.yaml", Options(runs_dir=Path(folder)), progress)
         taken.append(result.run.duration_s)
         outcomes.append(result.run.verdict)
+        for check in result.run.checks:
+            if check.verdict != "pass":
+                progress(f"{check.id}: {check.verdict}: {check.reason}")
     said = ", ".join(sorted(set(outcomes)))
     return [Row(f"`harness run topologies/overlay.yaml` ({said})", taken, "s", Goal(RUN_S, most=True))]
