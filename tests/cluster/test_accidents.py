@@ -37,7 +37,7 @@ def tiny_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    "line", ["starting an engine", "starting 2 nodes", "services: 1 step", "4 writers", "partition felt"]
+    "line", ["starting an engine", "starting 2 nodes", "networks: 1 step", "4 writers", "partition felt"]
 )
 def test_interrupted(traces: Traces, tmp_path: Path, line: str) -> None:
     check = "cut" if "partition" in line else "writes"
@@ -64,7 +64,7 @@ def test_an_engine_that_dies_in_the_middle(traces: Traces, tmp_path: Path) -> No
     assert harness("down", "--all").code == 0
 
 
-@pytest.mark.parametrize("tiny_disk", [4, 400], indirect=True)
+@pytest.mark.parametrize("tiny_disk", [4, 150], indirect=True)
 def test_a_full_disk_under_the_runs_folder(traces: Traces, tiny_disk: Path) -> None:
     ended = start("run", FAULTED, "--runs-dir", tiny_disk, "--only", "writes").end()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,24 @@ from tests.cluster_cli import harness, only_run, start
 from tests.cluster_traces import Traces
 
 FAULTED = Path(__file__).parent / "topologies" / "faulted.yaml"
+HISTORY_TIMEOUT_S = 20.0
 
 
-def killed(runs: Path, line: str, check: str) -> str:
-    """Kill a run with SIGKILL once it has said `line`; the name of its cluster."""
+def killed(runs: Path, line: str, check: str, *, recorded: str = "") -> str:
+    """Kill a run with SIGKILL once it has said `line` and its history holds `recorded`; its cluster's name."""
     process = start("run", FAULTED, "--runs-dir", runs, "--only", check)
     process.wait_for(line)
+    await_history(runs, recorded)
     process.send(signal.SIGKILL)
     process.end()
     return f"harness-{only_run(runs).name}"
+
+
+def await_history(runs: Path, text: str) -> None:
+    deadline = time.monotonic() + HISTORY_TIMEOUT_S
+    while text and not any(text in file.read_text() for file in only_run(runs).glob("history/*.jsonl")):
+        assert time.monotonic() < deadline, f"{text} was not recorded"
+        time.sleep(0.05)
 
 
 def listed() -> list[str]:
@@ -46,7 +56,7 @@ def test_killed_while_it_is_made(traces: Traces, tmp_path: Path, line: str, ther
 
 
 def test_killed_while_checks_run(traces: Traces, tmp_path: Path) -> None:
-    cluster = killed(tmp_path, "2 endpoints, 4 writers", "writes")
+    cluster = killed(tmp_path, "2 endpoints, 4 writers", "writes", recorded='"append"')
     assert listed() == [cluster]
     assert harness("heal").stdout == f"{cluster}: no fault was in force\n"
 
@@ -58,6 +68,7 @@ def test_killed_while_checks_run(traces: Traces, tmp_path: Path) -> None:
     # what had been written until then can still be judged: nobody knows how it would have ended
     judged = harness("check", only_run(tmp_path))
     assert judged.code == 2, judged.told
+    assert "no reader read the whole file" in " ".join(judged.stdout.split())
 
 
 @pytest.mark.parametrize(
