@@ -12,4 +12,4 @@ if [ -z "$python" ]; then
 fi
 "$python" -m venv "$venv"
 echo "installing the harness into $venv ($("$python" --version))"
-"$venv/bin/pip" install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+"$venv/bin/pip" install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'

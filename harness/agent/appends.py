@@ -8,12 +8,13 @@ import selectors
 import socket
 import threading
 import time
+from array import array
 from collections.abc import Callable
 
 from .frames import record_id
 from .nursery import Nursery
 from .protocol import Call
-from .rows import NEVER, Row
+from .rows import NEVER, Row, packed
 from .writer import STOP_GRACE_S, Frames, send_frame, unpack_rows
 
 #: Writers that say nothing this long after a stop are given up: a process that is frozen cannot answer.
@@ -118,13 +119,12 @@ class _Appending:
             elif kind == b"E":
                 self._end(writer, json.loads(body))
 
-    def _rows(self, writer: _Writer, first: int, starts: list[int], ends: list[int]) -> None:
-        base = record_id(writer.writer, first)
-        ids = list(range(base, base + len(ends)))
+    def _rows(self, writer: _Writer, first: int, starts: array[int], ends: array[int]) -> None:
         writer.next = first + len(ends)
         writer.last_ns = ends[-1]
-        common = self._common(writer, len(ids), self._params["record_bytes"])
-        self._call.batch(common, value=ids, start_ns=starts, end_ns=ends)
+        common = self._common(writer, len(ends), self._params["record_bytes"])
+        ids = {"from": record_id(writer.writer, first)}
+        self._call.batch({**common, "value": ids, "start_ns": packed(starts), "end_ns": packed(ends)})
 
     def _common(self, writer: _Writer, rows: int, length: int) -> Row:
         return {

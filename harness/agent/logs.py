@@ -12,7 +12,7 @@ from typing import NamedTuple
 from .frames import HEADER, MAGIC, MIN_BYTES, PAYLOAD, PAYLOAD_ALPHABET, id_at
 from .namespaces import inside
 from .protocol import Call
-from .rows import Row
+from .rows import Row, packed
 
 _CHUNK_BYTES = 4 << 20
 #: Rows a batch: keeps a line of the stream within a few MiB.
@@ -51,9 +51,9 @@ def _read_one(call: Call, reader: Row) -> None:
 def _send_entries(call: Call, common: Row, scan: Scan) -> None:
     length = call.params["record_bytes"]
     for at in range(0, len(scan.ids), BATCH_ROWS):
-        ids = scan.ids[at : at + BATCH_ROWS].tolist()
-        offsets = scan.offsets[at : at + BATCH_ROWS].tolist()
-        call.batch({**common, "n": len(ids), "f": "entry", "length": length}, value=ids, offset=offsets)
+        ids, offsets = scan.ids[at : at + BATCH_ROWS], scan.offsets[at : at + BATCH_ROWS]
+        columns = {"value": packed(ids), "offset": packed(offsets), "length": length}
+        call.batch({**common, **columns, "n": len(ids), "f": "entry"})
     for at in range(0, len(scan.garbage), BATCH_ROWS):
         call.batch({**common, "f": "garbage", **_garbage_columns(scan.garbage[at : at + BATCH_ROWS])})
 

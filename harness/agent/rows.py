@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import sys
 import threading
+from array import array
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +25,14 @@ def columns(rows: list[Row]) -> Batch:
         values = [row[name] for row in rows]
         batch[name] = values[0] if values.count(values[0]) == len(values) else values
     return batch
+
+
+def packed(values: array[int]) -> Batch:
+    """A long column of 64-bit integers on its way: a writer's stamps cost ten times as much in decimal."""
+    if sys.byteorder == "big":
+        values = values[:]
+        values.byteswap()
+    return {"i8": base64.b64encode(values.tobytes()).decode()}
 
 
 class Rows:

@@ -75,11 +75,11 @@ def pack_rows(first: int, stamps: Iterable[int]) -> bytes:
     return _FIRST.pack(first) + array("q", stamps).tobytes()
 
 
-def unpack_rows(body: bytes) -> tuple[int, list[int], list[int]]:
+def unpack_rows(body: bytes) -> tuple[int, array[int], array[int]]:
     """The first record's number, all starts, all ends."""
     stamps = array("q")
     stamps.frombytes(body[_FIRST.size :])
-    return _FIRST.unpack_from(body)[0], stamps[0::2].tolist(), stamps[1::2].tolist()
+    return _FIRST.unpack_from(body)[0], stamps[0::2], stamps[1::2]
 
 
 class Short(Exception):

@@ -5,6 +5,7 @@ docs/history.md lists every kind of row (`f`) with the meaning of its key and va
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -129,11 +130,14 @@ class History:
         """Columns from batches: each maps a column to a list, or to one value that holds for the whole batch.
 
         A batch has an entry `n` (its number of rows) where no column is a list. Absent columns take Op's default.
+        A long column of integers may be packed: `{"i8": base64 of little-endian 64-bit integers}`, or
+        `{"from": first}` for consecutive ones.
         Raises ValueError where lists differ in length or a column is unknown; TypeError, OverflowError or
         ValueError where a value is not of its column's type.
         """
         gathered = {name: _Gathered(name) for name in COLUMNS}
-        for batch in batches:
+        for sent in batches:
+            batch = {name: _unpacked(value, sent) for name, value in sent.items()}
             rows = _rows(batch)
             for name in COLUMNS:
                 gathered[name].add(batch.get(name, _DEFAULTS[name]), rows)
@@ -186,13 +190,24 @@ def _rows(batch: Mapping[str, Any]) -> int:
     unknown = set(batch) - set(COLUMNS) - {"n"}
     if unknown:
         raise ValueError(f"unknown columns in a batch: {', '.join(sorted(unknown))}")
-    lengths = {len(v) for v in batch.values() if isinstance(v, list)}
+    lengths = {len(v) for v in batch.values() if isinstance(v, list | np.ndarray)}
     if "n" in batch:
         lengths.add(batch["n"])
     if len(lengths) != 1:
         raise ValueError(f"a batch must have one length, not {sorted(lengths)}")
     rows: int = lengths.pop()
     return rows
+
+
+def _unpacked(value: Any, batch: Mapping[str, Any]) -> Any:
+    """A packed column as an array, anything else as it is. Raises ValueError."""
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"i8"}:
+        return np.frombuffer(base64.b64decode(value["i8"], validate=True), dtype="<i8").astype(np.int64)
+    if value.keys() == {"from"} and "n" in batch:
+        return np.arange(value["from"], value["from"] + batch["n"], dtype=np.int64)
+    raise ValueError(f"a column is packed in a way that this version does not know: {sorted(value)}")
 
 
 class _Gathered:
@@ -205,7 +220,9 @@ class _Gathered:
         self._parts: list[npt.NDArray[Any]] = []
 
     def add(self, value: Any, rows: int) -> None:
-        if isinstance(value, list):
+        if isinstance(value, np.ndarray):
+            self._parts.append(value if self._name in INT_COLUMNS else _objects(value.tolist()))
+        elif isinstance(value, list):
             self._parts.append(self._code(value) if self._text else _column(self._name, value))
         elif self._text:
             self._parts.append(np.full(rows, self._seen.setdefault(value, len(self._seen)), dtype=np.int32))

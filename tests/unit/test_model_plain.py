@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from harness.model import errors, places
 from harness.model.catalog import Names
 from harness.model.errors import HarnessError, Problem, TopologyError
+from harness.model.history import NEVER, History
 from harness.model.plan import Demand, cluster_key, cluster_name, plan_from_json, plan_to_json
 from harness.model.registry import collect
 from harness.model.topology import Check, Cluster, Mount, Network, Nodes, Port, Service, Topology
@@ -222,3 +224,18 @@ def test_clusters_of_one_shape_have_one_key() -> None:
     same = topology(EXAMPLE.replace("name: overlay", "name: other"))
     other = topology(EXAMPLE.replace("worker: 2", "worker: 3"))
     assert cluster_key(topology()) == cluster_key(same) != cluster_key(other)
+
+
+def test_packed_columns_are_integers_again() -> None:
+    stamps = base64.b64encode(b"".join(n.to_bytes(8, "little", signed=True) for n in (5, -1, NEVER))).decode()
+    batch = {"n": 3, "f": "append", "value": {"from": 7 << 32}, "start_ns": {"i8": stamps}}
+    history = History.of_batches([batch, {"n": 1, "f": "append", "value": 1, "start_ns": 2}])
+    assert history["start_ns"].tolist() == [5, -1, NEVER, 2]
+    assert history["value"].tolist() == [7 << 32, (7 << 32) + 1, (7 << 32) + 2, 1]
+    assert all(type(value) is int for value in history["value"])
+
+
+@pytest.mark.parametrize("packed", [{"i8": "AAAA"}, {"i8": "*"}, {"zstd": "x"}, {"from": 1, "to": 2}, {}])
+def test_a_packed_column_that_cannot_be_read_is_refused(packed: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        History.of_batches([{"n": 3, "f": "append", "value": 1, "start_ns": packed}])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.checkers import judge
+from harness.model.history import History
 from harness.model.topology import Check
 from harness.model.verdict import Verdict
 from harness.runner import run_checks
@@ -79,7 +80,7 @@ def test_no_number_is_used_before_its_reservation_is_on_disk(tmp_path: Path, age
         if batch["f"] == "reserve":
             reserved |= set(range(batch["value"], batch["value"] + batch["length"]))
         if batch["f"] == "append":
-            ids = batch["value"] if isinstance(batch["value"], list) else [batch["value"]]
+            ids = History.of_batches([batch])["value"].tolist()
             assert set(ids) <= reserved
             used += len(ids)
     assert used > 64, "more than one block a writer, so that reserving went on while they wrote"
