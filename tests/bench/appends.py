@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.model.errors import EnvironmentBroken
+from harness.model.history import NEVER, History
 from harness.ports import Host, Progress
 from harness.runner._journal import Journal
 from harness.runner._seams import SYSTEM_CLOCK
@@ -107,25 +108,24 @@ def _plain_program() -> bytes:
 
 
 class _Journalled:
-    """Rows on their way into a history; remembers when the first began and the last ended."""
+    """Rows on their way into a history; keeps them, to tell afterwards when the first began and the last ended."""
 
     def __init__(self, journal: Journal, host: str, params: dict[str, Any]) -> None:
         self._journal, self._host, self._params = journal, host, params
-        self._starts: list[int] = []
-        self._ends: list[int] = []
+        self._batches: list[dict[str, Any]] = []
 
     def batch(self, batch: dict[str, Any]) -> None:
         self._journal.batch(self._host, batch)
-        if isinstance(batch["start_ns"], list):
-            self._starts.append(batch["start_ns"][0])
-            self._ends.append(batch["end_ns"][-1])
+        self._batches.append(batch)
 
     def reserve(self, wanted: dict[str, Any]) -> None:
         self._journal.reserve(self._host, self._params, wanted)
 
     @property
     def taken_s(self) -> float:
-        return (max(self._ends) - min(self._starts)) / 1e9
+        rows = History.of_batches(self._batches)
+        answered = rows.where(rows["end_ns"] < NEVER)
+        return float(answered["end_ns"].max() - answered["start_ns"].min()) / 1e9
 
 
 def _recorded_rate(place: Place, agent: Agent, writers: int) -> float:
