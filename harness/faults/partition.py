@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from harness.faults._rights import wire_of
 from harness.model.errors import CommandFailed
 from harness.model.plan import Demand
 from harness.ports import Cluster, Felt, Host, Right
+from harness.transport.parallel import at_once
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,11 @@ class Partition:
 
     def inject(self, cluster: Cluster, targets: Sequence[str], direction: str, *, timeout_s: float) -> None:
         wire = wire_of(cluster, self.name)
-        inner = [wire.port(node) for node in targets]
-        outer = [wire.port(node) for node in cluster.hosts if node not in targets]
+        ports = dict(
+            zip(cluster.hosts, at_once([partial(wire.port, node) for node in cluster.hosts]), strict=True)
+        )
+        inner = [ports[node] for node in targets]
+        outer = [port for node, port in ports.items() if node not in targets]
         ruleset = render(table(cluster), inner, outer, direction)
         _nft(wire.host, ["-f", "-"], timeout_s, stdin=ruleset)
 

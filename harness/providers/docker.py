@@ -9,8 +9,7 @@ import contextlib
 import ipaddress
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,11 +39,11 @@ from harness.providers.labels import (
 from harness.providers.nodes import ContainerHost
 from harness.providers.own_engine import OwnEngine
 from harness.providers.rights import explicit_rights
+from harness.transport.parallel import at_once
 from harness.transport.process import run_process
 
 START_TIMEOUT_S = 60.0
 ENGINE_TIMEOUT_S = 60.0
-PARALLEL = 8
 #: Wires are /24s of this block: outside Docker's default pools (172.17-31, 192.168) and of most topologies.
 WIRE_BLOCK = ipaddress.IPv4Network("10.213.0.0/16")
 WIRE_TRIES = 20
@@ -156,9 +155,9 @@ class DockerProvider:
         whose = "the harness's own engine" if maker.engine.own else "the engine"
         progress(f"starting {len(names)} nodes on {whose} {maker.engine.version}")
         rights = _first_rights(maker, names[0])
-        _each([partial(maker.wire, rights), *(partial(maker.node, name, rights) for name in names[1:])])
+        at_once([partial(maker.wire, rights), *(partial(maker.node, name, rights) for name in names[1:])])
         hosts = [ContainerHost(n, maker.addresses[n], maker.engine, f"{maker.plan.cluster}-{n}") for n in names]
-        _each([partial(_await_engine, host) for host in hosts])
+        at_once([partial(_await_engine, host) for host in hosts])
         progress(f"the engines of {', '.join(names)} answer")
 
     def supply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
@@ -167,10 +166,10 @@ class DockerProvider:
         for image in plan.images:
             if image == images.tag("workload"):
                 archive = images.image_archive(hosts[0].engine, "workload", progress)
-                _each([partial(_load, host, archive) for host in hosts])
+                at_once([partial(_load, host, archive) for host in hosts])
             elif _has_image(hosts[0].engine, image):
                 progress(f"handing {image} to the nodes")
-                _each([partial(_pipe_image, host, image) for host in hosts])
+                at_once([partial(_pipe_image, host, image) for host in hosts])
 
     # --- finding
 
@@ -335,11 +334,3 @@ def _write_output(argv: Sequence[str], path: Path) -> None:
         path.write_text(run_process(argv, timeout_s=CALL_TIMEOUT_S, stdin=b"", where="the engine").output + "\n")
     except HarnessError as error:
         path.write_text(f"could not be had: {error}\n")
-
-
-def _each(calls: Sequence[Callable[[], None]]) -> None:
-    """Run all at once; the first error is raised after all have ended, so that nothing is half under way."""
-    with ThreadPoolExecutor(max_workers=PARALLEL) as pool:
-        futures = [pool.submit(call) for call in calls]
-    for future in futures:
-        future.result()

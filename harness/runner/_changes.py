@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from harness.model.errors import EnvironmentBroken, UsageError
@@ -109,5 +110,7 @@ class State:
 
 
 def state_of(cluster: Cluster, plan: Plan, orchestrator: Orchestrator) -> State:
-    running = Counter(container.service for container in orchestrator.containers(cluster, plan))
-    return State(tuple(orchestrator.healthy(cluster, plan)), running)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        complaints = pool.submit(orchestrator.healthy, cluster, plan)
+        running = Counter(container.service for container in orchestrator.containers(cluster, plan))
+    return State(tuple(complaints.result()), running)

@@ -34,6 +34,7 @@ from harness.runner._faults import Nemesis
 from harness.runner._journal import Journal
 from harness.runner._load import LoadRunner, Rows
 from harness.runner._seams import AgentLike, Clock, RecorderLike
+from harness.transport.parallel import at_once
 
 ALIVE_TIMEOUT_S = 2.0
 UNLISTEN_TIMEOUT_S = 10.0
@@ -41,10 +42,9 @@ UNLISTEN_TIMEOUT_S = 10.0
 RECOVER_S = 60.0
 RESTORED_WITHIN_S = 30.0
 RESTORED_EVERY_S = 0.5
-MAX_ACTS = 8
 #: A load goes on this much longer after the last healing than its longest fault held: TCP retransmits later and
 #: later (RFC 6298, 5.5), so a connection may stay silent for as long again as it was cut.
-TAIL_S = 1.0
+TAIL_S = 0.5
 
 #: Lists among a program's parameters whose length says how much is asked.
 COUNTED = ("probes", "lookups", "transfers", "pairs", "connections", "writers", "readers")
@@ -149,10 +149,7 @@ class CheckRunner:
         for act in acts:
             to = f"scale {act.service} to {act.replicas}" if act.kind == "scale" else f"{act.kind} {act.container}"
             self._say(to)
-        with ThreadPoolExecutor(max_workers=MAX_ACTS) as pool:
-            performed = [pool.submit(self._changes.perform, act, self._scene) for act in acts]
-        for future in performed:
-            future.result()
+        at_once([partial(self._changes.perform, act, self._scene) for act in acts])
 
     def _load(self, load: Load) -> None:
         self._announce(load)

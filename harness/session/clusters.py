@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from harness import faults, features
 from harness.model.errors import EnvironmentBroken, HarnessError, UsageError
@@ -14,6 +15,7 @@ from harness.ports import Cluster, ClusterInfo, Host, Orchestrator, Progress, Pr
 from harness.providers.nodes import ContainerHost
 from harness.session.registries import PROVIDERS, orchestrator, provider
 from harness.transport.agent import Agent
+from harness.transport.parallel import at_once
 
 AGENT_TIMEOUT_S = 20.0
 HEAL_TIMEOUT_S = 30.0
@@ -74,10 +76,13 @@ def _refuse_unusable(unmet: tuple[tuple[Demand, str], ...]) -> None:
 def agents_of(hosts: Mapping[str, Host]) -> Iterator[dict[str, Agent]]:
     """An agent on every host, closed at the end."""
     started: dict[str, Agent] = {}
+
+    def start(name: str) -> None:
+        started[name] = Agent.start(hosts[name], timeout_s=AGENT_TIMEOUT_S)
+
     try:
-        for name, host in hosts.items():
-            started[name] = Agent.start(host, timeout_s=AGENT_TIMEOUT_S)
-        yield started
+        at_once([partial(start, name) for name in hosts])
+        yield {name: started[name] for name in hosts}
     finally:
         for agent in started.values():
             agent.close()

@@ -7,8 +7,10 @@ import datetime
 import platform
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from harness.model.plan import Plan, cluster_key
 from harness.model.run import Run, overall
 from harness.model.topology import Check, Topology
 from harness.model.verdict import Skip
-from harness.ports import Progress
+from harness.ports import Host, Progress
 from harness.report import RunView
 from harness.runner import CheckRun, run_checks
 from harness.session import clusters
@@ -29,6 +31,7 @@ from harness.session.judging import fault_records, judge, write_report
 from harness.session.options import Options
 from harness.session.planning import make_plan, new_run, topology_of
 from harness.session.registries import orchestrator, provider
+from harness.transport.parallel import at_once
 from harness.transport.recorder import LINES, PARQUET, Recorder, read_history, to_parquet
 
 #: A cluster is made anew this often after checks that did not restore it.
@@ -95,37 +98,45 @@ class _Execution:
         self.live: Live | None = None
 
     def execute(self) -> RunResult:
-        try:
-            with self._deployed(), self._recording() as recorder:
-                self._run_all(recorder)
-        except HarnessError as error:
-            self.error = error
-        except KeyboardInterrupt:
-            hint = f"harness check {self.folder.path} judges what was recorded"
-            self.error = Interrupted("interrupted", hint=hint)
+        """The cluster is taken down beside the judging, which does not need it any more."""
+        with ThreadPoolExecutor(max_workers=1) as aside:
+            try:
+                self._bring_up()
+                with self._recording() as recorder:
+                    self._run_all(recorder)
+            except HarnessError as error:
+                self.error = error
+            except KeyboardInterrupt:
+                hint = f"harness check {self.folder.path} judges what was recorded"
+                self.error = Interrupted("interrupted", hint=hint)
+            finally:
+                leaving = aside.submit(self._leave)
+            result = self._finish()
+        return self._told_of(leaving.result(), result)
+
+    def _told_of(self, failed: HarnessError | None, result: RunResult) -> RunResult:
+        """What failed on the way out stands in the results, unless they already say why we are on it."""
+        if failed is None:
+            return result
+        self.progress(f"the cluster could not be taken down: {failed.message}")
+        if self.error is not None:
+            return result
+        self.error = failed
         return self._finish()
 
     # --- the cluster
 
-    @contextmanager
-    def _deployed(self) -> Iterator[None]:
-        try:
-            self.live = self._find_and_deploy() if self.reuse else clusters.up(self.plan, self.progress)
-            self._take_note()
-            yield
-        except BaseException:
-            self._save_logs()
-            self._take_down_despite_errors()
-            raise
-        self._save_logs()
-        self._take_down()
+    def _bring_up(self) -> None:
+        self.live = self._find_and_deploy() if self.reuse else clusters.up(self.plan, self.progress)
+        self._take_note()
 
-    def _take_down_despite_errors(self) -> None:
-        """What fails on the way out is said, and does not hide why we are on it."""
+    def _leave(self) -> HarnessError | None:
+        self._save_logs()
         try:
             self._take_down()
         except HarnessError as error:
-            self.progress(f"the cluster could not be taken down: {error.message}")
+            return error
+        return None
 
     def _find_and_deploy(self) -> Live:
         chosen = provider(self.plan.provider)
@@ -263,9 +274,12 @@ def _skips(live: Live, check: Check) -> list[Skip]:
 
 def _environment(live: Live) -> dict[str, Any]:
     """Versions and addresses, for env.json and the report."""
-    nodes = {}
-    ask = ["sh", "-c", "uname -r; docker version --format '{{.Server.Version}}'"]
-    for name, host in live.cluster.hosts.items():
-        kernel, _, engine = host.run(ask, timeout_s=ENGINE_TIMEOUT_S).stdout.strip().partition("\n")
-        nodes[name] = {"address": host.address, "kernel": kernel, "engine": engine}
+    hosts = live.cluster.hosts
+    nodes = dict(zip(hosts, at_once([partial(_node_facts, host) for host in hosts.values()]), strict=True))
     return {"cluster": live.cluster.name, "rights": sorted(live.cluster.rights), "nodes": nodes}
+
+
+def _node_facts(host: Host) -> dict[str, str]:
+    ask = ["sh", "-c", "uname -r; docker version --format '{{.Server.Version}}'"]
+    kernel, _, engine = host.run(ask, timeout_s=ENGINE_TIMEOUT_S).stdout.strip().partition("\n")
+    return {"address": host.address, "kernel": kernel, "engine": engine}

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from harness.model.errors import CommandFailed
 from harness.ports import Host, Result
+from harness.transport.parallel import at_once
 
 T = TypeVar("T")
 
-#: Hosts are asked at once up to here.
-MAX_PARALLEL = 16
 POLL_S = 0.2
 _TOKEN = re.compile(r"SWMTKN-\S+")
 
@@ -53,11 +52,8 @@ def script(text: str, *arguments: str) -> list[str]:
 def each(hosts: Iterable[Host], call: Callable[[Host], T]) -> dict[str, T]:
     """`call(host)` on all hosts at once, by the host's name. Waits for all, then raises the first error."""
     wanted = list(hosts)
-    if not wanted:
-        return {}
-    with ThreadPoolExecutor(min(len(wanted), MAX_PARALLEL)) as pool:
-        futures = {host.name: pool.submit(call, host) for host in wanted}
-    return {name: future.result() for name, future in futures.items()}
+    results = at_once([partial(call, host) for host in wanted])
+    return {host.name: result for host, result in zip(wanted, results, strict=True)}
 
 
 def ticks(timeout_s: float) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from concurrent.futures import ThreadPoolExecutor
 
 from harness.model.errors import DeadlineExceeded, HarnessError, UsageError
 from harness.model.plan import Demand, Plan
@@ -68,15 +69,18 @@ class Swarm:
 
     def healthy(self, cluster: Cluster, plan: Plan) -> list[str]:
         manager = cluster.hosts[plan.managers[0]]
-        try:
-            rows = joining.nodes(manager)
-            state = waiting.look(manager, plan)
-        except HarnessError as error:
-            return [f"the manager does not answer: {error.message}"]
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            listed = pool.submit(joining.nodes, manager)
+            missing = pool.submit(_missing, cluster, plan)
+            try:
+                state = waiting.look(manager, plan)
+                rows = listed.result()
+            except HarnessError as error:
+                return [f"the manager does not answer: {error.message}"]
         unready = [
             f"node {row['Hostname']} is {row['Status']}" for row in rows.values() if row["Status"] != "Ready"
         ]
-        return [*unready, *_unfinished(plan, state), *_missing(cluster, plan)]
+        return [*unready, *_unfinished(plan, state), *missing.result()]
 
     def delete(self, cluster: Cluster, plan: Plan) -> None:
         """All undo steps are tried; then the first error is raised."""
