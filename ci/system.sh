@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs the programs that the harness calls, where they are missing. Only Debian and its relatives; elsewhere it
+# Installs the programs that the harness and its tests call, where they are missing. Only Debian and its relatives; elsewhere it
 # says what is missing. Asks apt nothing when nothing is missing.
 set -euo pipefail
 
 declare -A package_of=(
-  [ip]=iproute2 [nsenter]=util-linux [unshare]=util-linux [mount]=mount [mmdebstrap]=mmdebstrap [tar]=tar
+  [ip]=iproute2 [nsenter]=util-linux [unshare]=util-linux [mount]=mount [mmdebstrap]=mmdebstrap [tar]=tar [nft]=nftables
 )
 missing=()
 for program in "${!package_of[@]}"; do

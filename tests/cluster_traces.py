@@ -19,6 +19,7 @@ from typing import Any
 
 from harness.model.places import engine_dir, run_dir, state_name
 from harness.model.plan import LABEL
+from harness.providers.docker import DockerProvider
 
 #: prctl(2)
 PR_SET_CHILD_SUBREAPER = 36
@@ -84,10 +85,10 @@ def engine_pid() -> int:
 
 def docker(*arguments: str) -> str:
     """The output of the engine's client. Empty where no engine is there."""
-    socket = run_dir() / "engine" / "run" / "docker.sock"
-    if not socket.exists():
+    engine = DockerProvider().own.running()
+    if engine is None:
         return ""
-    argv = ["docker", "--host", f"unix://{socket}", *arguments]
+    argv = engine.argv(*arguments)
     return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False).stdout
 
 

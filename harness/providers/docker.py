@@ -130,8 +130,9 @@ class DockerProvider:
     def up(self, plan: Plan, progress: Progress) -> Cluster:
         engine, image = self._engine_and_image(progress)
         try:
-            network, addresses = _make_wire_network(engine, plan)
-            self._make_nodes(_Maker(engine, plan, network, addresses, image), progress)
+            # in a thread of its own: an interrupt waits for its end; an engine goes on with what a client that was
+            # cut short has asked for, and that would come to be after the cleaning-up
+            at_once([partial(self._make, engine, plan, image, progress)])
             return self.find(plan.cluster)
         except BaseException:
             progress(f"{plan.cluster} did not come up: removing what was made")
@@ -149,6 +150,10 @@ class DockerProvider:
             if not was_there:
                 self.own.stop_if_unused(is_used)
             raise
+
+    def _make(self, engine: Engine, plan: Plan, image: str, progress: Progress) -> None:
+        network, addresses = _make_wire_network(engine, plan)
+        self._make_nodes(_Maker(engine, plan, network, addresses, image), progress)
 
     def _make_nodes(self, maker: _Maker, progress: Progress) -> None:
         names = [node.name for node in maker.plan.nodes]

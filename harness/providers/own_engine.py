@@ -22,12 +22,14 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from harness.model.errors import CommandFailed, EnvironmentBroken
 from harness.model.places import engine_dir, run_dir, state_name
 from harness.ports import Progress
 from harness.providers.engine import Engine
+from harness.transport.parallel import at_once
 from harness.transport.process import run_process
 
 START_TIMEOUT_S = 60.0
@@ -95,8 +97,9 @@ class OwnEngine:
             if found is None:
                 progress("starting an engine of the harness's own (no Docker engine answers)")
                 self._end_processes(shims=False)
-                self._make_namespaces(progress)
-                self._launch()
+                root = None if self._mnt.exists() else self._root(progress)
+                # in a thread of its own: an interrupt waits for its end, so that what it makes can be removed
+                at_once([partial(self._make, root)])
                 found = self._wait()
             self._refuse_uplink()
             return found
@@ -129,13 +132,17 @@ class OwnEngine:
                 hint=f"apt-get install {' '.join(missing)}",
             )
 
-    def _make_namespaces(self, progress: Progress) -> None:
+    def _make(self, root: Path | None) -> None:
+        self._make_namespaces(root)
+        self._launch()
+
+    def _make_namespaces(self, root: Path | None) -> None:
+        """`root` is None where the mount namespace is there already."""
         if not Path("/run/netns", self._netns).exists():
             _call("ip", "netns", "add", self._netns)
         _call("ip", "-n", self._netns, "link", "set", "lo", "up")
-        if self._mnt.exists():
+        if root is None:
             return
-        root = self._root(progress)
         self._state.mkdir(parents=True, exist_ok=True)
         # mount_namespaces(7): a namespace can be kept by a file only below a private mount
         if not _is_mounted(self._state):
