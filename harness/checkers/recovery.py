@@ -28,7 +28,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     if healed_ns is None:
         tally.doubts.append("no fault was healed, so there is nothing to recover from")
         return tally.verdict(check, "")
-    within_s = float(check.params.get("within_s", 30.0))
+    within_s = float(check.params.get("within_s", 120.0))
     _judge_connections(tally, history, healed_ns, within_s)
     _judge_afterwards(tally, history, plan, healed_ns, within_s)
     _judge_tasks(tally, history, plan, healed_ns)

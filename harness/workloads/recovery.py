@@ -33,10 +33,13 @@ MAX_CONNECTIONS = 12
 STOP_TIMEOUT_S = 30.0
 #: How long one scene is asked before it is taken anew.
 ATTEMPT_S = 4.0
+#: What a node missed comes back by gossip at once, or by a bulk sync with one random peer every 30 s (moby,
+#: libnetwork/networkdb: bulkSyncInterval). Four rounds: among three nodes one in 256 may still be unlucky.
+WITHIN_S = 120.0
 
 
 class RecoveryParams(Params):
-    within_s: float = Field(30.0, ge=1, le=3600, description="How soon after healing all must be right again")
+    within_s: float = Field(WITHIN_S, ge=1, le=3600, description="How soon after healing all must be right again")
     stable_s: float = Field(2.0, ge=0, le=600, description="How long on end all must be right")
     hold_s: float = Field(3.0, ge=0.5, le=3600, description="How long connections are kept at least")
     interval_s: float = Field(0.1, ge=0.01, le=10, description="Between two echoes on a kept connection")
