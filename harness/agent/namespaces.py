@@ -23,11 +23,6 @@ def inside(pid: int, path: str) -> str:
     return f"{proc_of(pid)}/root/{path.lstrip('/')}"
 
 
-def network_id(pid: int) -> int:
-    """Equal for processes in one network namespace. Raises OSError where the process is gone."""
-    return os.stat(f"{proc_of(pid)}/ns/net").st_ino
-
-
 def in_network(pid: int, work: Callable[[], T]) -> T:
     """Run `work` in the network namespace of `pid`, in a thread that ends with it: a thread that stayed would
     keep the namespace, and with it the addresses of a removed container, alive. Sockets opened there go on

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from harness import drivers, faults, workloads
 from harness.model.catalog import Catalog, Names
@@ -47,7 +47,18 @@ def _names(built: set[str], kind: str) -> Names:
 
 
 def _problems(topology: Topology) -> list[tuple[str, str]]:
-    return problems(topology, CHOICES[topology.cluster.orchestrator], wire_mtu=WIRE_MTU)
+    return [*_unbuilt(topology), *problems(topology, CHOICES[topology.cluster.orchestrator], wire_mtu=WIRE_MTU)]
+
+
+def _unbuilt(topology: Topology) -> Iterator[tuple[str, str]]:
+    """Keys of the format that nothing acts on yet: refused, never dropped."""
+    named = {
+        "cluster.engine": topology.cluster.engine,
+        "cluster.inventory": topology.cluster.inventory,
+        "promises": topology.promises,
+        "allow_sensitive": topology.allow_sensitive,
+    }
+    return ((key, f"not supported yet: {key}") for key, value in named.items() if value)
 
 
 CATALOG = Catalog(

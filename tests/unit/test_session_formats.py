@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness import session
+from harness import loader, session
 from harness.loader import render_schema
 from harness.model.errors import TopologyError
 from harness.model.places import data_dir
@@ -96,3 +96,19 @@ def test_every_topology_that_travels_along_is_right_by_loader_and_schema(path: P
 @pytest.mark.parametrize("path", TOPOLOGIES, ids=lambda path: path.name)
 def test_every_topology_that_travels_along_tells_editors_where_the_schema_is(path: Path) -> None:
     assert path.read_text().startswith("# yaml-language-server: $schema=../harness/schema/topology.schema.json\n")
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("cluster.engine", 'cluster: {engine: "28.5"}'),
+        ("cluster.inventory", "cluster: {inventory: hosts.yaml}"),
+        ("promises", "promises: [{name: shared, expected: may, reason: measured}]"),
+        ("allow_sensitive", "allow_sensitive: true"),
+    ],
+)
+def test_what_nothing_acts_on_yet_is_refused_and_not_dropped(key: str, text: str) -> None:
+    with pytest.raises(TopologyError) as caught:
+        loader.loads(f"name: x\nservices: {{a: {{}}}}\n{text}\n", "x.yaml", CATALOG)
+    problem = next(p for p in caught.value.problems if p.key == key)
+    assert (problem.line, problem.message) == (3, f"not supported yet: {key}")
