@@ -223,6 +223,39 @@ class PublishedAddress:
     mode: str
 
 
+@dataclass(frozen=True)
+class Act:
+    """Change the cluster through its orchestrator.
+
+    `scale`: exactly `replicas` containers of a replicated service. `update`: every container of a scheduled
+    service is replaced, `parallelism` at once (0: all), the old one first or the new one first (`order`).
+    `stop` and `start`: a plain `container`. `rename`: a plain container gets `name`; an empty one is its own.
+    """
+
+    kind: Literal["scale", "update", "stop", "start", "rename"]
+    service: str
+    replicas: int = 0
+    container: str = ""
+    name: str = ""
+    parallelism: int = 1
+    order: Literal["stop-first", "start-first"] = "stop-first"
+
+    @property
+    def key(self) -> str:
+        """How the history calls it: `scale|web`, `stop|probe`."""
+        return f"{self.kind}|{self.container or self.service}"
+
+    @property
+    def value(self) -> str:
+        """What the history says of it; empty for stop and start."""
+        values = {"scale": str(self.replicas), "rename": self.name, "update": f"{self.parallelism} {self.order}"}
+        return values.get(self.kind, "")
+
+    def __str__(self) -> str:
+        to = f" to {self.value}" if self.kind == "scale" or self.name else ""
+        return f"{self.kind} {self.container or self.service}{to}"
+
+
 class Orchestrator(Protocol):
     """Swarm or Kubernetes on a cluster's hosts."""
 
@@ -244,13 +277,12 @@ class Orchestrator(Protocol):
 
     def endpoints(self, cluster: Cluster, plan: Plan, service: str) -> list[PublishedAddress]: ...
 
-    def scale(self, cluster: Cluster, plan: Plan, service: str, replicas: int, *, timeout_s: float) -> None:
-        """Returns when exactly `replicas` containers run."""
-
-    def stop(self, cluster: Cluster, container: Container, *, timeout_s: float) -> None:
-        """Stop a plain container so that `start` can bring it back."""
-
-    def start(self, cluster: Cluster, container: Container, *, timeout_s: float) -> None: ...
+    def perform(
+        self, cluster: Cluster, plan: Plan, act: Act, container: Container | None, *, timeout_s: float
+    ) -> None:
+        """Change the cluster; returns when it is so. `container` is the live one that `act` names, for those
+        kinds that name one. Raises UsageError for what cannot be done to it, DeadlineExceeded, CommandFailed.
+        """
 
     def healthy(self, cluster: Cluster, plan: Plan) -> list[str]:
         """What is not as it must be, for people; empty when every node and container is Ready."""
@@ -340,16 +372,6 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Act:
-    """Change the cluster through its orchestrator. `container` for stop and start, `replicas` for scale."""
-
-    kind: Literal["scale", "stop", "start"]
-    service: str
-    replicas: int = 0
-    container: str = ""
-
-
-@dataclass(frozen=True)
 class Acts:
     """Several changes at once; all have ended, well or not, before the next stage."""
 
@@ -373,7 +395,31 @@ class Repeat:
     every_s: float = 0.5
 
 
-Stage = Load | Acts | Look | Repeat
+@dataclass(frozen=True)
+class Command:
+    """What the agent has no call for: `argv` is run once on `host` (empty: the host of the wire) and recorded as
+    a row (`f`, `key`, `at`; `value` its output, `errno` its exit code).
+
+    `undo` is run at the end of the check, whatever happens, on the same host; it must be idempotent.
+    """
+
+    host: str
+    key: str
+    argv: tuple[str, ...]
+    timeout_s: float
+    undo: tuple[str, ...] = ()
+    at: str = ""
+    f: str = "command"
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Several commands at once; all have ended, well or not, before the next stage."""
+
+    commands: tuple[Command, ...]
+
+
+Stage = Load | Acts | Commands | Look | Repeat
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,7 @@ class FakeSwarm:
         self.exits: set[str] = set()
         self.dead: list[dict[str, str]] = []
         self.refuse_join = ""
+        self.update_ends = "completed"
         self._ids = itertools.count(1)
 
     def cluster(self, run: str, provider: str = "docker") -> Cluster:
@@ -211,7 +212,22 @@ class FakeSwarm:
         self._fill(name)
         return OK
 
+    def _docker_service_update(self, _host: FakeHost, argv: list[str], _stdin: bytes) -> Result:
+        name = argv[-1].split("_")[1]
+        wanted = self.services[name].wanted
+        for count in (0, wanted):
+            self.services[name].wanted = count
+            self._fill(name)
+        return OK
+
+    def _docker_rename(self, host: FakeHost, argv: list[str], _stdin: bytes) -> Result:
+        box = next(box for box in host.boxes if box.id == argv[-2])
+        box.name = argv[-1]
+        return OK
+
     def _docker_service_inspect(self, _host: FakeHost, argv: list[str], _stdin: bytes) -> Result:
+        if "UpdateStatus" in argv[4]:
+            return Result(0, self.update_ends, "")
         ports = [
             {
                 "TargetPort": port["target"],

@@ -194,9 +194,11 @@ class FakeHost:
     name: str
     address: str
     rights: frozenset[Right] = frozenset({"shell"})
+    calls: list[tuple[str, ...]] = field(default_factory=list)
 
     def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes = b"") -> Result:
-        raise NotImplementedError("the runner runs no command on a host")
+        self.calls.append(tuple(argv))
+        return Result(0, "", "")
 
     def channel(self, argv: Sequence[str]) -> Channel:
         raise NotImplementedError("the runner opens no channel to a host")
@@ -233,8 +235,21 @@ class FakeOrchestrator:
     def endpoints(self, cluster: Cluster, plan: Plan, service: str) -> list[PublishedAddress]:
         return [address for name, address in published() if name == service]
 
-    def scale(self, cluster: Cluster, plan: Plan, service: str, replicas: int, *, timeout_s: float) -> None:
-        self.calls.append(f"scale {service} {replicas}")
+    def perform(
+        self, cluster: Cluster, plan: Plan, act: Act, container: Container | None, *, timeout_s: float
+    ) -> None:
+        self.calls.append(" ".join([act.kind, act.container or act.service, act.value]).strip())
+        if act.kind == "scale":
+            self._scale(act.service, act.replicas)
+        elif act.kind == "update":
+            ids = {c.name: f"{c.id}-new" for c in self.live if c.service == act.service}
+            self.live = [replace(c, id=ids.get(c.name, c.id)) for c in self.live]
+        elif act.kind == "stop":
+            self.live = [c for c in self.live if c.name != act.container]
+        elif act.kind == "start" and container is not None:
+            self.live.append(container)
+
+    def _scale(self, service: str, replicas: int) -> None:
         if replicas == self.refuse_scale_to:
             raise EnvironmentBroken("no room")
         first = next(c for c in self.live if c.service == service)
@@ -245,14 +260,6 @@ class FakeOrchestrator:
             for i, n in enumerate(names)
         ]
         self.live = [*scaled, *others]
-
-    def stop(self, cluster: Cluster, container: Container, *, timeout_s: float) -> None:
-        self.calls.append(f"stop {container.name}")
-        self.live = [c for c in self.live if c.name != container.name]
-
-    def start(self, cluster: Cluster, container: Container, *, timeout_s: float) -> None:
-        self.calls.append(f"start {container.name}")
-        self.live.append(container)
 
     def healthy(self, cluster: Cluster, plan: Plan) -> list[str]:
         return list(self.complaints)

@@ -25,71 +25,72 @@ class Changes:
     orchestrator: Orchestrator
     journal: Journal
     clock: Clock
-    _scaled: dict[str, int] = field(default_factory=dict)
-    _stopped: dict[str, Container] = field(default_factory=dict)
+    #: By what they changed: the act that takes it back, and the container that it is about.
+    _undo: dict[tuple[str, str], tuple[Act, Container | None]] = field(default_factory=dict)
 
     def perform(self, act: Act, scene: Scene) -> None:
         """Raises UsageError for a container that is not there, EnvironmentBroken where the act fails."""
-        if act.kind == "scale":
-            self._scale(act.service, act.replicas)
-        elif act.kind == "stop":
-            self._stop(act.container, scene)
-        else:
-            self._start(act.container)
+        known = self._undo.get(_subject(act))
+        container = known[1] if known else self._container(act, scene)
+        reverse = self._reverse(act)
+        if reverse is not None:
+            self._undo[_subject(act)] = (reverse, container)
+        with _Recorded(self, act):
+            self.orchestrator.perform(self.cluster, self.plan, act, container, timeout_s=ACT_TIMEOUT_S)
+        if act == reverse:
+            del self._undo[_subject(act)]
 
     def undo(self) -> list[str]:
         """Take back what is still changed; what could not be, for people."""
         left = []
-        for service, replicas in list(self._scaled.items()):
-            left += self._attempt(Act("scale", service, replicas=replicas))
-        for container in list(self._stopped.values()):
-            left += self._attempt(Act("start", container.service, container=container.name))
+        for act, _ in list(self._undo.values()):
+            try:
+                self.perform(act, Scene((), {}))
+            except EnvironmentBroken as error:
+                left.append(f"{act.kind} of {act.container or act.service} failed: {error.message}")
         return left
 
-    def _attempt(self, act: Act) -> list[str]:
-        try:
-            self.perform(act, Scene((), {}))
-        except EnvironmentBroken as error:
-            return [f"{act.kind} of {act.container or act.service} failed: {error.message}"]
-        return []
+    def _container(self, act: Act, scene: Scene) -> Container | None:
+        if not act.container:
+            return None
+        if act.kind == "start":
+            raise UsageError(f"the container {act.container!r} cannot be started: this check did not stop it")
+        found = next((c for c in scene.containers if c.name == act.container), None)
+        if found is None:
+            raise UsageError(f"the container {act.container!r} is not there to {act.kind}: it does not run")
+        return found
 
-    def _scale(self, service: str, replicas: int) -> None:
-        original = self.plan.target(service).containers
-        self._scaled.setdefault(service, original)
-        with _Recorded(self, f"scale|{service}", str(replicas)):
-            self.orchestrator.scale(self.cluster, self.plan, service, replicas, timeout_s=ACT_TIMEOUT_S)
-        if replicas == original:
-            del self._scaled[service]
+    def _reverse(self, act: Act) -> Act | None:
+        """What takes `act` back; the act itself where it is that, None where there is nothing to take back."""
+        match act.kind:
+            case "scale":
+                return Act("scale", act.service, replicas=self.plan.target(act.service).containers)
+            case "stop" | "start":
+                return Act("start", act.service, container=act.container)
+            case "rename":
+                return Act("rename", act.service, container=act.container)
+            case _:
+                return None
 
-    def _stop(self, name: str, scene: Scene) -> None:
-        container = next((c for c in scene.containers if c.name == name), None)
-        if container is None:
-            raise UsageError(f"the container {name!r} cannot be stopped: it does not run")
-        self._stopped[name] = container
-        with _Recorded(self, f"stop|{name}", container.id):
-            self.orchestrator.stop(self.cluster, container, timeout_s=ACT_TIMEOUT_S)
 
-    def _start(self, name: str) -> None:
-        container = self._stopped.get(name)
-        if container is None:
-            raise UsageError(f"the container {name!r} cannot be started: this check did not stop it")
-        with _Recorded(self, f"start|{name}", container.id):
-            self.orchestrator.start(self.cluster, container, timeout_s=ACT_TIMEOUT_S)
-        del self._stopped[name]
+def _subject(act: Act) -> tuple[str, str]:
+    """What of the cluster an act changes: the scale of a service, whether a container runs, its name."""
+    kind = "stop" if act.kind == "start" else act.kind
+    return kind, act.container or act.service
 
 
 class _Recorded:
     """An `act` row for what happens inside: `info` where it did not end well, since it may have happened."""
 
-    def __init__(self, changes: Changes, key: str, value: str) -> None:
-        self._changes, self._key, self._value = changes, key, value
+    def __init__(self, changes: Changes, act: Act) -> None:
+        self._changes, self._act = changes, act
 
     def __enter__(self) -> None:
         self._start_ns = self._changes.clock.now_ns()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         outcome = "ok" if kind is None else "info"
-        self._changes.journal.act(self._key, self._value, self._start_ns, outcome)
+        self._changes.journal.act(self._act.key, self._act.value, self._start_ns, outcome)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from harness.ports import (
     Act,
     Acts,
     Cluster,
+    Command,
+    Commands,
     Fault,
     Load,
     Look,
@@ -29,6 +31,7 @@ from harness.ports import (
     Stage,
     Workload,
 )
+from harness.runner import _commands
 from harness.runner._changes import Changes, State, state_of
 from harness.runner._faults import Nemesis
 from harness.runner._journal import Journal
@@ -71,6 +74,7 @@ class CheckRunner:
         self.journal = Journal(recorder, check.id, clock)
         self._loads = LoadRunner(agents, self.journal, clock)
         self._changes = Changes(cluster, plan, orchestrator, self.journal, clock)
+        self._commands = _commands.Commands(cluster, self.journal, clock)
         self._nemesis = Nemesis(
             cluster=cluster,
             plan=plan,
@@ -102,7 +106,7 @@ class CheckRunner:
         except (UsageError, EnvironmentBroken) as stopped:
             error = stopped
         finally:
-            self.left = (*self._changes.undo(), *self._nemesis.unhealed)
+            self.left = (*self._commands.undo(), *self._changes.undo(), *self._nemesis.unhealed)
         self.left += tuple(self._unrestored())
         self.journal.raise_if_broken()
         return error
@@ -124,6 +128,8 @@ class CheckRunner:
                 self._look(phase)
             case Acts(acts):
                 self._act(acts)
+            case Commands(commands):
+                self._run(commands)
             case Load():
                 self._load(stage)
             case Repeat():
@@ -147,9 +153,13 @@ class CheckRunner:
         """All at once; the first error is raised when all have ended."""
         self._remember()
         for act in acts:
-            to = f"scale {act.service} to {act.replicas}" if act.kind == "scale" else f"{act.kind} {act.container}"
-            self._say(to)
+            self._say(str(act))
         at_once([partial(self._changes.perform, act, self._scene) for act in acts])
+
+    def _run(self, commands: tuple[Command, ...]) -> None:
+        if any(command.undo for command in commands):
+            self._remember()
+        self._commands.run(commands)
 
     def _load(self, load: Load) -> None:
         self._announce(load)

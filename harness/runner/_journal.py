@@ -62,6 +62,10 @@ class Journal:
     def lost(self, node: str, why: str) -> None:
         self._interval("lost", node, why, start_ns=self._clock.now_ns(), outcome="fail")
 
+    def command(self, row: Mapping[str, Any]) -> None:
+        """A command that the runner ran on a host; it ends now."""
+        self._write({"process": CONTROLLER, **row, "end_ns": self._clock.now_ns()}, now=True)
+
     def raise_if_broken(self) -> None:
         if self.broken is not None:
             raise self.broken

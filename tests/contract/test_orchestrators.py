@@ -11,7 +11,7 @@ from harness.features import FEATURES
 from harness.model.plan import Plan
 from harness.model.topology import Topology
 from harness.orchestrators.swarm import Swarm
-from harness.ports import Cluster, Container, Orchestrator
+from harness.ports import Act, Cluster, Container, Orchestrator
 from tests import runner_fakes
 from tests.fake_swarm import FakeSwarm
 from tests.planner_topologies import RUN, planned
@@ -53,8 +53,12 @@ def containers(case: Case, service: str | None = None) -> list[Container]:
     return case.orchestrator.containers(case.cluster, case.plan, service)
 
 
+def perform(case: Case, act: Act, container: Container | None = None) -> None:
+    case.orchestrator.perform(case.cluster, case.plan, act, container, timeout_s=30)
+
+
 def scaled(case: Case, replicas: int) -> list[str]:
-    case.orchestrator.scale(case.cluster, case.plan, "web", replicas, timeout_s=30)
+    perform(case, Act("scale", "web", replicas=replicas))
     return sorted(container.name for container in containers(case, "web"))
 
 
@@ -110,11 +114,28 @@ def test_scaling_up_and_down_ends_with_that_many(case: Case) -> None:
 
 def test_a_plain_container_stops_and_comes_back_under_its_name(case: Case) -> None:
     [probe] = containers(case, "probe")
-    case.orchestrator.stop(case.cluster, probe, timeout_s=30)
+    perform(case, Act("stop", "probe", container="probe"), probe)
     assert containers(case, "probe") == []
-    case.orchestrator.start(case.cluster, probe, timeout_s=30)
+    perform(case, Act("start", "probe", container="probe"), probe)
     [again] = containers(case, "probe")
     assert (again.name, again.node) == (probe.name, probe.node)
+
+
+def test_a_renamed_container_stays_what_it_is(case: Case) -> None:
+    [probe] = containers(case, "probe")
+    for name in ("other", ""):
+        perform(case, Act("rename", "probe", container="probe", name=name), probe)
+        [again] = containers(case, "probe")
+        assert (again.name, again.node, again.id) == (probe.name, probe.node, probe.id)
+    assert case.orchestrator.healthy(case.cluster, case.plan) == []
+
+
+def test_an_update_replaces_every_container_of_a_service(case: Case) -> None:
+    before = {container.id for container in containers(case, "web")}
+    perform(case, Act("update", "web"))
+    after = {container.id for container in containers(case, "web")}
+    assert len(after) == len(before)
+    assert not after & before
 
 
 def test_joining_again_adopts_what_is_there(case: Case) -> None:

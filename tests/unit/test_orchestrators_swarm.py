@@ -9,7 +9,7 @@ from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentBro
 from harness.model.plan import Plan
 from harness.orchestrators.swarm import Swarm, hosts, joining, pinning, waiting
 from harness.orchestrators.swarm import steps as swarm_steps
-from harness.ports import Cluster, Result
+from harness.ports import Act, Cluster, Container, Result
 from tests.fake_swarm import TOKEN, FakeSwarm
 from tests.planner_topologies import EXAMPLE, RUN, planned
 
@@ -278,10 +278,39 @@ def test_ingress_ports_are_on_every_node(swarm: FakeSwarm, cluster: Cluster) -> 
 # --- changing
 
 
+def perform(
+    cluster: Cluster, made: Plan, act: Act, container: Container | None = None, *, timeout_s: float = 1
+) -> None:
+    Swarm().perform(cluster, made, act, container, timeout_s=timeout_s)
+
+
+def test_an_update_that_swarm_gives_up_is_an_error(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    running.update_ends = "paused"
+    with pytest.raises(DeadlineExceeded, match="update web: Swarm says paused"):
+        perform(cluster, made, Act("update", "web"))
+
+
+def test_an_update_says_how_fast_and_in_which_order(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    perform(cluster, made, Act("update", "web", parallelism=2, order="start-first"))
+    [argv] = running.manager.ran("docker", "service", "update")
+    assert argv[argv.index("--update-parallelism") + 1] == "2"
+    assert argv[argv.index("--update-order") + 1] == "start-first"
+
+
+def test_a_plain_container_cannot_be_updated(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    with pytest.raises(UsageError, match="probe is a plain container"):
+        perform(cluster, made, Act("update", "probe"))
+
+
+def test_what_is_not_there_cannot_be_stopped(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
+    with pytest.raises(UsageError, match="there is no such container"):
+        perform(cluster, made, Act("stop", "probe", container="probe"))
+
+
 def test_scale_returns_when_exactly_that_many_run(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
-    Swarm().scale(cluster, made, "web", 5, timeout_s=5)
+    perform(cluster, made, Act("scale", "web", replicas=5), timeout_s=5)
     assert [c.name for c in Swarm().containers(cluster, made, "web")] == [f"web.{i}" for i in range(1, 6)]
-    Swarm().scale(cluster, made, "web", 1, timeout_s=5)
+    perform(cluster, made, Act("scale", "web", replicas=1), timeout_s=5)
     assert [c.name for c in Swarm().containers(cluster, made, "web")] == ["web.1"]
     assert Swarm().healthy(cluster, made) == []
 
@@ -289,21 +318,21 @@ def test_scale_returns_when_exactly_that_many_run(running: FakeSwarm, cluster: C
 def test_scale_that_does_not_come_about_is_an_error(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
     running.images_missing.add("harness/workload:test")
     with pytest.raises(DeadlineExceeded, match="web: 3 instead of 4 containers"):
-        Swarm().scale(cluster, made, "web", 4, timeout_s=0.01)
+        perform(cluster, made, Act("scale", "web", replicas=4), timeout_s=0.01)
 
 
 def test_only_a_replicated_service_can_be_scaled(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
     with pytest.raises(UsageError, match="edge is global"):
-        Swarm().scale(cluster, made, "edge", 2, timeout_s=1)
+        perform(cluster, made, Act("scale", "edge", replicas=2), timeout_s=1)
 
 
 def test_a_plain_container_stops_and_starts(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
     probe = Swarm().containers(cluster, made, "probe")[0]
-    Swarm().stop(cluster, probe, timeout_s=1)
+    perform(cluster, made, Act("stop", "probe", container="probe"), probe)
     assert Swarm().containers(cluster, made, "probe") == []
     assert Swarm().healthy(cluster, made) == ["container probe does not run"]
     running.attach_races = 1
-    Swarm().start(cluster, probe, timeout_s=1)
+    perform(cluster, made, Act("start", "probe", container="probe"), probe)
     assert Swarm().containers(cluster, made, "probe")[0].id == probe.id
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from harness.model.errors import ChannelLost, EnvironmentBroken, UsageError
+from harness.model.plan import Plan
 from harness.model.topology import Check
+from harness.ports import Act, Acts, Command, Commands, Look, Stage, Workload
 from harness.runner import CheckRun, run_checks
+from harness.workloads import REGISTRY
+from harness.workloads._experiment import Experiment, Params, Stages
 from tests.runner_fakes import (
     FakeAgent,
     FakeAnswers,
+    FakeHost,
     FakeOrchestrator,
     FakeTime,
     MemoryRecorder,
@@ -31,16 +37,28 @@ class Bench:
         self.recorder = MemoryRecorder()
         self.lines: list[str] = []
         self.time = FakeTime()
+        self.cluster = make_cluster()
 
-    def run(self, *checks: Check) -> list[CheckRun]:
+    def stages(self, *stages: Stage) -> list[CheckRun]:
+        """Runs a check that has nothing but these stages."""
+
+        def run(_params: Params, _check: Check, _plan: Plan, _rng: random.Random) -> Stages:
+            for stage in stages:
+                yield stage
+
+        made = Experiment("made", Params, run)
+        return self.run(make_check("made"), workloads={"made": made})
+
+    def run(self, *checks: Check, workloads: Mapping[str, Workload] = REGISTRY) -> list[CheckRun]:
         return run_checks(
-            make_cluster(),
+            self.cluster,
             make_plan(*checks),
             self.orchestrator,
             faults={},
             agents=self.agents,
             recorder=self.recorder,
             progress=self.lines.append,
+            workloads=workloads,
             clock=self.time.clock,
         )
 
@@ -177,6 +195,35 @@ def test_a_container_that_vanished_during_a_changing_check_is_dirty() -> None:
     bench.answer(vanish)
     [run] = bench.run(make_check("dns", service="web"))
     assert run.left == ("edge runs 2 containers, not 3",)
+
+
+def test_a_name_that_was_changed_is_given_back() -> None:
+    bench = Bench()
+    [run] = bench.stages(Look("start"), Acts((Act("rename", "probe", container="probe", name="other"),)))
+    assert (run.error, run.dirty) == (None, False)
+    assert bench.orchestrator.calls == ["rename probe other", "rename probe"]
+    assert [(key, value) for *_, key, value in bench.rows("act")] == [
+        ("rename|probe", "other"),
+        ("rename|probe", ""),
+    ]
+
+
+def test_an_update_has_nothing_to_take_back() -> None:
+    bench = Bench()
+    [run] = bench.stages(Look("start"), Acts((Act("update", "web", parallelism=2),)))
+    assert (run.error, run.dirty) == (None, False)
+    assert bench.orchestrator.calls == ["update web 2 stop-first"]
+
+
+def test_commands_of_a_check_are_taken_back_at_its_end() -> None:
+    bench = Bench()
+    shim = Command("n1", "shim", ("ip", "link", "add"), timeout_s=5, undo=("ip", "link", "del"))
+    [run] = bench.stages(Look("start"), Commands((shim,)))
+    assert (run.error, run.dirty) == (None, False)
+    assert bench.rows("command") == [("n1", "controller", "", "shim", "")]
+    host = bench.cluster.hosts["n1"]
+    assert isinstance(host, FakeHost)
+    assert host.calls == [("ip", "link", "add"), ("ip", "link", "del")]
 
 
 def test_a_lost_agent_stops_its_check_and_is_recorded() -> None:

@@ -20,6 +20,7 @@ from harness.model.topology import Network, Service, Topology, Volume
 from harness.orchestrators.swarm import Swarm
 from harness.planner import Choice, Rendering, plan, problems
 from harness.ports import (
+    Act,
     Address,
     Cluster,
     ClusterInfo,
@@ -163,11 +164,9 @@ class Kubernetes:
     def endpoints(self, cluster: Cluster, plan: Plan, service: str) -> list[PublishedAddress]:
         return []
 
-    def scale(self, cluster: Cluster, plan: Plan, service: str, replicas: int, *, timeout_s: float) -> None: ...
-
-    def stop(self, cluster: Cluster, container: Container, *, timeout_s: float) -> None: ...
-
-    def start(self, cluster: Cluster, container: Container, *, timeout_s: float) -> None: ...
+    def perform(
+        self, cluster: Cluster, plan: Plan, act: Act, container: Container | None, *, timeout_s: float
+    ) -> None: ...
 
     def healthy(self, cluster: Cluster, plan: Plan) -> list[str]:
         running = [pod.service for pod in self.pods]

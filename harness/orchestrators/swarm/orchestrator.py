@@ -5,15 +5,11 @@ from __future__ import annotations
 import ipaddress
 from concurrent.futures import ThreadPoolExecutor
 
-from harness.model.errors import DeadlineExceeded, HarnessError, UsageError
+from harness.model.errors import HarnessError, UsageError
 from harness.model.plan import Demand, Plan
 from harness.model.topology import Topology
-from harness.orchestrators.swarm import joining, looking, names, pinning, rules, steps, waiting
-from harness.orchestrators.swarm.hosts import failure, must, ticks
-from harness.ports import Cluster, Container, Progress, PublishedAddress
-
-#: What stands between a stop and SIGKILL.
-STOP_GRACE_S = 2
+from harness.orchestrators.swarm import acting, joining, looking, names, pinning, rules, steps, waiting
+from harness.ports import Act, Cluster, Container, Progress, PublishedAddress
 
 
 class Swarm:
@@ -38,34 +34,10 @@ class Swarm:
     def endpoints(self, cluster: Cluster, plan: Plan, service: str) -> list[PublishedAddress]:
         return looking.endpoints(cluster, plan, service)
 
-    def scale(self, cluster: Cluster, plan: Plan, service: str, replicas: int, *, timeout_s: float) -> None:
-        """Raises UsageError for a service that has no replicas, DeadlineExceeded."""
-        if plan.target(service).kind != "replicated":
-            raise UsageError(f"{service} is {plan.target(service).kind}: only a replicated service can be scaled")
-        manager = cluster.hosts[plan.managers[0]]
-        wanted = f"{names.service(plan, service)}={replicas}"
-        must(manager, ("docker", "service", "scale", "--detach", wanted), timeout_s=timeout_s)
-        running = -1
-        for _ in ticks(timeout_s):
-            running = len(looking.containers(cluster, plan, service))
-            if running == replicas == waiting.look(manager, plan).replicas.get(service, (0, 0))[0]:
-                return
-        raise DeadlineExceeded(f"{service}: {running} instead of {replicas} containers after {timeout_s:g} s")
-
-    def stop(self, cluster: Cluster, container: Container, *, timeout_s: float) -> None:
-        host = cluster.hosts[container.node]
-        must(host, ("docker", "stop", "-t", str(STOP_GRACE_S), container.id), timeout_s=timeout_s)
-
-    def start(self, cluster: Cluster, container: Container, *, timeout_s: float) -> None:
-        """Again only where the container could not start for want of its network. Raises CommandFailed."""
-        host = cluster.hosts[container.node]
-        argv = ("docker", "start", container.id)
-        for _ in ticks(timeout_s):
-            result = host.run(argv, timeout_s=timeout_s)
-            if not steps.is_attach_race(result):
-                break
-        if not result.ok:
-            raise failure(host, argv, result)
+    def perform(
+        self, cluster: Cluster, plan: Plan, act: Act, container: Container | None, *, timeout_s: float
+    ) -> None:
+        acting.perform(cluster, plan, act, container, timeout_s=timeout_s)
 
     def healthy(self, cluster: Cluster, plan: Plan) -> list[str]:
         manager = cluster.hosts[plan.managers[0]]
