@@ -224,6 +224,31 @@ class PublishedAddress:
 
 
 @dataclass(frozen=True)
+class Sight:
+    """What runs at one moment; `published` is (service, where its port is reached)."""
+
+    containers: tuple[Container, ...]
+    published: tuple[tuple[str, PublishedAddress], ...] = ()
+
+
+@dataclass(frozen=True)
+class State:
+    """Whether all is well: `complaints` for people, and how many containers of each service run."""
+
+    complaints: tuple[str, ...]
+    running: Mapping[str, int]
+
+    def differs(self, before: State) -> list[str]:
+        """What is worse or other than `before`, for people."""
+        complaints = [text for text in self.complaints if text not in before.complaints]
+        services = sorted({*self.running, *before.running})
+        counts = {service: (before.running.get(service, 0), self.running.get(service, 0)) for service in services}
+        return complaints + [
+            f"{s} runs {now} containers, not {was}" for s, (was, now) in counts.items() if was != now
+        ]
+
+
+@dataclass(frozen=True)
 class Act:
     """Change the cluster through its orchestrator.
 
@@ -275,7 +300,8 @@ class Orchestrator(Protocol):
     def containers(self, cluster: Cluster, plan: Plan, service: str | None = None) -> list[Container]:
         """Running containers of one service or of all. Hosts that do not answer contribute none."""
 
-    def endpoints(self, cluster: Cluster, plan: Plan, service: str) -> list[PublishedAddress]: ...
+    def look(self, cluster: Cluster, plan: Plan) -> Sight:
+        """All running containers and all published ports, from one round trip a host."""
 
     def perform(
         self, cluster: Cluster, plan: Plan, act: Act, container: Container | None, *, timeout_s: float
@@ -284,8 +310,10 @@ class Orchestrator(Protocol):
         kinds that name one. Raises UsageError for what cannot be done to it, DeadlineExceeded, CommandFailed.
         """
 
-    def healthy(self, cluster: Cluster, plan: Plan) -> list[str]:
-        """What is not as it must be, for people; empty when every node and container is Ready."""
+    def state(self, cluster: Cluster, plan: Plan) -> State:
+        """Without complaints when every node and container is Ready. An orchestrator that does not answer is a
+        complaint.
+        """
 
     def delete(self, cluster: Cluster, plan: Plan) -> None:
         """Remove what `apply` made. Idempotent; the cluster stays."""

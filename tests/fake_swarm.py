@@ -21,6 +21,7 @@ SCRIPTS = {
     "docker swarm join": "join",
     "docker node update": "label",
     "docker inspect $ids": "inspect",
+    "docker node ls": "look_with_nodes",
     "docker stack ps": "look",
     "--filter status=created": "remove_created",
     "docker volume ls": "left",
@@ -287,6 +288,10 @@ class FakeSwarm:
             for name, service in self.services.items()
         ]
         return Result(0, "\n".join(json.dumps(row) for row in [*rows, *self.dead]), "")
+
+    def _look_with_nodes(self, host: FakeHost, argv: list[str], stdin: bytes) -> Result:
+        parts = [self._docker_node_ls(host, argv, stdin), self._look(host, argv, stdin)]
+        return Result(0, "\n".join(part.stdout for part in parts), "")
 
     def _left(self, host: FakeHost, _argv: list[str], _stdin: bytes) -> Result:
         return Result(0, "\n".join([box.id for box in host.boxes] + sorted(self.networks)), "")

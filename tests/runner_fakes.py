@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,7 +27,9 @@ from harness.ports import (
     Result,
     Right,
     Scene,
+    Sight,
     Stage,
+    State,
 )
 from harness.runner import Clock
 
@@ -210,7 +213,7 @@ def make_cluster() -> Cluster:
 
 @dataclass
 class FakeOrchestrator:
-    """Scales, stops and starts at once. `complaints` is what healthy() says."""
+    """Scales, stops and starts at once. `complaints` is what state() complains of."""
 
     live: list[Container] = field(default_factory=first_containers)
     complaints: list[str] = field(default_factory=list)
@@ -232,8 +235,8 @@ class FakeOrchestrator:
     def containers(self, cluster: Cluster, plan: Plan, service: str | None = None) -> list[Container]:
         return [c for c in self.live if service in (None, c.service)]
 
-    def endpoints(self, cluster: Cluster, plan: Plan, service: str) -> list[PublishedAddress]:
-        return [address for name, address in published() if name == service]
+    def look(self, cluster: Cluster, plan: Plan) -> Sight:
+        return Sight(tuple(self.live), tuple(published()))
 
     def perform(
         self, cluster: Cluster, plan: Plan, act: Act, container: Container | None, *, timeout_s: float
@@ -261,8 +264,8 @@ class FakeOrchestrator:
         ]
         self.live = [*scaled, *others]
 
-    def healthy(self, cluster: Cluster, plan: Plan) -> list[str]:
-        return list(self.complaints)
+    def state(self, cluster: Cluster, plan: Plan) -> State:
+        return State(tuple(self.complaints), Counter(container.service for container in self.live))
 
     def addresses(self, network: str, name: str) -> str:
         """What a right resolver says of a service's name, alias or `tasks.` name."""

@@ -12,7 +12,7 @@ import yaml
 
 from harness.features import FEATURES
 from harness.model.plan import Plan
-from harness.ports import Cluster, Container, Host, Progress, PublishedAddress, Result
+from harness.ports import Cluster, Container, Host, Progress, Result, Sight
 from harness.session import Options, registries
 from harness.transport.agent import Agent
 from tests.fakes import FakeHost, FakeProvider
@@ -50,12 +50,9 @@ class LabOrchestrator(FakeOrchestrator):
     def delete(self, cluster: Cluster, plan: Plan) -> None:
         self._say("delete")
 
-    def containers(self, cluster: Cluster, plan: Plan, service: str | None = None) -> list[Container]:
-        self._fail("containers")
-        return super().containers(cluster, plan, service)
-
-    def endpoints(self, cluster: Cluster, plan: Plan, service: str) -> list[PublishedAddress]:
-        return []
+    def look(self, cluster: Cluster, plan: Plan) -> Sight:
+        self._fail("look")
+        return Sight(tuple(self.live))
 
     def _say(self, verb: str) -> None:
         self.events.append(verb)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from harness.model.errors import EnvironmentBroken, UsageError
@@ -91,27 +88,3 @@ class _Recorded:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         outcome = "ok" if kind is None else "info"
         self._changes.journal.act(self._act.key, self._act.value, self._start_ns, outcome)
-
-
-@dataclass(frozen=True)
-class State:
-    """What must be the same after a check as before it: complaints, and how many containers of each service."""
-
-    unhealthy: tuple[str, ...]
-    running: Mapping[str, int]
-
-    def differs(self, before: State) -> list[str]:
-        """What is worse or other than `before`, for people."""
-        complaints = [text for text in self.unhealthy if text not in before.unhealthy]
-        services = sorted({*self.running, *before.running})
-        counts = {service: (before.running.get(service, 0), self.running.get(service, 0)) for service in services}
-        return complaints + [
-            f"{s} runs {now} containers, not {was}" for s, (was, now) in counts.items() if was != now
-        ]
-
-
-def state_of(cluster: Cluster, plan: Plan, orchestrator: Orchestrator) -> State:
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        complaints = pool.submit(orchestrator.healthy, cluster, plan)
-        running = Counter(container.service for container in orchestrator.containers(cluster, plan))
-    return State(tuple(complaints.result()), running)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from functools import partial
 
@@ -25,14 +24,14 @@ from harness.ports import (
     Look,
     Orchestrator,
     Progress,
-    PublishedAddress,
     Repeat,
     Scene,
     Stage,
+    State,
     Workload,
 )
 from harness.runner import _commands
-from harness.runner._changes import Changes, State, state_of
+from harness.runner._changes import Changes
 from harness.runner._faults import Nemesis
 from harness.runner._journal import Journal
 from harness.runner._load import LoadRunner, Rows
@@ -136,18 +135,10 @@ class CheckRunner:
                 self._repeat(stage)
 
     def _look(self, phase: str) -> None:
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            published = pool.submit(lambda: tuple(self._published()))
-            containers = self._orchestrator.containers(self._cluster, self._plan)
+        sight = self._orchestrator.look(self._cluster, self._plan)
         nodes = {name: host.address for name, host in self._cluster.hosts.items()}
-        self._scene = Scene(tuple(containers), nodes, published.result(), token=self._token)
+        self._scene = Scene(sight.containers, nodes, sight.published, token=self._token)
         self.journal.look(phase, self._scene, self._plan)
-
-    def _published(self) -> Iterator[tuple[str, PublishedAddress]]:
-        for target in self._plan.targets:
-            if target.ports:
-                for address in self._orchestrator.endpoints(self._cluster, self._plan, target.service):
-                    yield target.service, address
 
     def _act(self, acts: tuple[Act, ...]) -> None:
         """All at once; the first error is raised when all have ended."""
@@ -185,7 +176,7 @@ class CheckRunner:
     def _remember(self) -> None:
         """Keep the state from before the first change."""
         if self._before is None:
-            self._before = state_of(self._cluster, self._plan, self._orchestrator)
+            self._before = self._state()
 
     def _unrestored(self) -> list[str]:
         """What a check left behind: agents that do not answer, and a state other than before."""
@@ -198,28 +189,22 @@ class CheckRunner:
         found: list[str] = []
 
         def restored() -> bool:
-            found[:] = self._compared(before)
+            found[:] = self._state().differs(before)
             return not found
 
         self._clock.until(restored, RESTORED_WITHIN_S, RESTORED_EVERY_S)
         return found
 
-    def _compared(self, before: State) -> list[str]:
-        try:
-            return state_of(self._cluster, self._plan, self._orchestrator).differs(before)
-        except EnvironmentBroken as error:
-            return [error.message]
-
     def _recovered(self) -> bool:
         if not all(agent.alive(ALIVE_TIMEOUT_S) for agent in self._agents.values()):
             return False
-        return not self._complaints()
+        return not self._state().complaints
 
-    def _complaints(self) -> list[str]:
+    def _state(self) -> State:
         try:
-            return self._orchestrator.healthy(self._cluster, self._plan)
+            return self._orchestrator.state(self._cluster, self._plan)
         except EnvironmentBroken as error:
-            return [error.message]
+            return State((error.message,), {})
 
     def _announce(self, load: Load) -> None:
         counts: Counter[str] = Counter()

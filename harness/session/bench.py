@@ -75,7 +75,7 @@ class Bench:
 
     def problems(self) -> list[str]:
         """What of the cluster is not as it must be; empty when it is healthy."""
-        return self.live.orchestrator.healthy(self.live.cluster, self.live.plan)
+        return list(self.live.orchestrator.state(self.live.cluster, self.live.plan).complaints)
 
 
 def _check(name: str, kind: str, params: dict[str, Any], inject: Sequence[Fault]) -> Check:

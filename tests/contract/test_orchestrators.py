@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -73,7 +74,7 @@ def test_after_apply_exactly_the_containers_of_the_plan_run(case: Case) -> None:
     counts = {target.service: target.containers for target in case.plan.targets}
     assert {name: sum(c.service == name for c in found) for name in counts} == counts
     assert len(found) == sum(counts.values())
-    assert case.orchestrator.healthy(case.cluster, case.plan) == []
+    assert case.orchestrator.state(case.cluster, case.plan).complaints == ()
 
 
 def test_names_are_distinct_and_say_service_and_place(case: Case) -> None:
@@ -101,10 +102,18 @@ def test_one_service_is_asked_for_alone(case: Case) -> None:
 
 
 def test_published_ports_are_told_for_every_node_of_the_service(case: Case) -> None:
-    found = case.orchestrator.endpoints(case.cluster, case.plan, "edge")
+    sight = case.orchestrator.look(case.cluster, case.plan)
+    assert {service for service, _ in sight.published} == {"edge"}
+    found = [address for _, address in sight.published]
     assert {address.node for address in found} == set(case.cluster.hosts)
     assert {(a.port, a.target, a.protocol, a.mode) for a in found} == {(8000, 5000, "tcp", "host")}
-    assert case.orchestrator.endpoints(case.cluster, case.plan, "probe") == []
+
+
+def test_what_it_sees_at_once_is_what_it_sees_one_by_one(case: Case) -> None:
+    sight = case.orchestrator.look(case.cluster, case.plan)
+    assert {container.id for container in sight.containers} == {container.id for container in containers(case)}
+    running = Counter(container.service for container in sight.containers)
+    assert case.orchestrator.state(case.cluster, case.plan).running == running
 
 
 def test_scaling_up_and_down_ends_with_that_many(case: Case) -> None:
@@ -127,7 +136,7 @@ def test_a_renamed_container_stays_what_it_is(case: Case) -> None:
         perform(case, Act("rename", "probe", container="probe", name=name), probe)
         [again] = containers(case, "probe")
         assert (again.name, again.node, again.id) == (probe.name, probe.node, probe.id)
-    assert case.orchestrator.healthy(case.cluster, case.plan) == []
+    assert case.orchestrator.state(case.cluster, case.plan).complaints == ()
 
 
 def test_an_update_replaces_every_container_of_a_service(case: Case) -> None:
@@ -140,7 +149,7 @@ def test_an_update_replaces_every_container_of_a_service(case: Case) -> None:
 
 def test_joining_again_adopts_what_is_there(case: Case) -> None:
     case.orchestrator.join(case.cluster, case.plan, quiet)
-    assert case.orchestrator.healthy(case.cluster, case.plan) == []
+    assert case.orchestrator.state(case.cluster, case.plan).complaints == ()
 
 
 def test_delete_removes_what_apply_made_and_a_second_time_nothing(case: Case) -> None:
@@ -148,5 +157,5 @@ def test_delete_removes_what_apply_made_and_a_second_time_nothing(case: Case) ->
     assert containers(case) == []
     case.orchestrator.delete(case.cluster, case.plan)
     case.orchestrator.apply(case.cluster, case.plan, quiet)
-    assert case.orchestrator.healthy(case.cluster, case.plan) == []
+    assert case.orchestrator.state(case.cluster, case.plan).complaints == ()
     assert len(containers(case)) == sum(target.containers for target in case.plan.targets)

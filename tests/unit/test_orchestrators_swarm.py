@@ -9,7 +9,7 @@ from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentBro
 from harness.model.plan import Plan
 from harness.orchestrators.swarm import Swarm, hosts, joining, pinning, waiting
 from harness.orchestrators.swarm import steps as swarm_steps
-from harness.ports import Act, Cluster, Container, Result
+from harness.ports import Act, Cluster, Container, PublishedAddress, Result
 from tests.fake_swarm import TOKEN, FakeSwarm
 from tests.planner_topologies import EXAMPLE, RUN, planned
 
@@ -121,7 +121,7 @@ def test_nodes_that_never_become_ready_are_named(
 def test_apply_runs_every_container_of_the_plan(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
     names = [container.name for container in Swarm().containers(cluster, made)]
     assert names == ["bare", "edge.n1", "edge.n2", "edge.n3", "probe", "web.1", "web.2", "web.3"]
-    assert Swarm().healthy(cluster, made) == []
+    assert Swarm().state(cluster, made).complaints == ()
 
 
 @pytest.mark.parametrize(
@@ -249,16 +249,21 @@ def test_a_host_that_does_not_answer_contributes_no_container(
 ) -> None:
     running.hosts["n3"].silent = True
     assert {container.node for container in Swarm().containers(cluster, made)} == {"n1", "n2"}
-    assert "node n3 is Down" in Swarm().healthy(cluster, made)
+    assert "node n3 is Down" in Swarm().state(cluster, made).complaints
 
 
 def test_a_manager_that_does_not_answer_is_not_healthy(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
     running.manager.silent = True
-    assert Swarm().healthy(cluster, made) == ["the manager does not answer: n1 did not answer"]
+    complaints = Swarm().state(cluster, made).complaints
+    assert complaints == ("the manager does not answer: n1 did not answer", "container probe does not run")
+
+
+def published(cluster: Cluster, made: Plan, service: str) -> list[PublishedAddress]:
+    return [address for name, address in Swarm().look(cluster, made).published if name == service]
 
 
 def test_host_ports_are_where_the_containers_are(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
-    found = Swarm().endpoints(cluster, made, "edge")
+    found = published(cluster, made, "edge")
     assert [(p.node, p.ip, p.port, p.target, p.mode) for p in found] == [
         (f"n{i}", f"192.0.2.{i}", 8000, 5000, "host") for i in (1, 2, 3)
     ]
@@ -269,7 +274,7 @@ def test_ingress_ports_are_on_every_node(swarm: FakeSwarm, cluster: Cluster) -> 
     made = planned("name: x", services=services)
     Swarm().join(cluster, made, quiet)
     Swarm().apply(cluster, made, quiet)
-    found = Swarm().endpoints(cluster, made, "web")
+    found = published(cluster, made, "web")
     assert [(p.node, p.port, p.target, p.mode) for p in found] == [
         (f"n{i}", 8080, 80, "ingress") for i in (1, 2, 3)
     ]
@@ -312,7 +317,7 @@ def test_scale_returns_when_exactly_that_many_run(running: FakeSwarm, cluster: C
     assert [c.name for c in Swarm().containers(cluster, made, "web")] == [f"web.{i}" for i in range(1, 6)]
     perform(cluster, made, Act("scale", "web", replicas=1), timeout_s=5)
     assert [c.name for c in Swarm().containers(cluster, made, "web")] == ["web.1"]
-    assert Swarm().healthy(cluster, made) == []
+    assert Swarm().state(cluster, made).complaints == ()
 
 
 def test_scale_that_does_not_come_about_is_an_error(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
@@ -330,7 +335,7 @@ def test_a_plain_container_stops_and_starts(running: FakeSwarm, cluster: Cluster
     probe = Swarm().containers(cluster, made, "probe")[0]
     perform(cluster, made, Act("stop", "probe", container="probe"), probe)
     assert Swarm().containers(cluster, made, "probe") == []
-    assert Swarm().healthy(cluster, made) == ["container probe does not run"]
+    assert Swarm().state(cluster, made).complaints == ("container probe does not run",)
     running.attach_races = 1
     perform(cluster, made, Act("start", "probe", container="probe"), probe)
     assert Swarm().containers(cluster, made, "probe")[0].id == probe.id

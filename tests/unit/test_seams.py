@@ -6,6 +6,7 @@ Small fakes, real planner, real ports: what a guest needs and a seam does not ca
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ from harness.ports import (
     Orchestrator,
     Progress,
     Provider,
-    PublishedAddress,
     Result,
+    Sight,
+    State,
     Store,
     VolumeDriver,
 )
@@ -161,16 +163,16 @@ class Kubernetes:
     def containers(self, cluster: Cluster, plan: Plan, service: str | None = None) -> list[Container]:
         return [pod for pod in self.pods if service in (None, pod.service)]
 
-    def endpoints(self, cluster: Cluster, plan: Plan, service: str) -> list[PublishedAddress]:
-        return []
+    def look(self, cluster: Cluster, plan: Plan) -> Sight:
+        return Sight(tuple(self.pods))
 
     def perform(
         self, cluster: Cluster, plan: Plan, act: Act, container: Container | None, *, timeout_s: float
     ) -> None: ...
 
-    def healthy(self, cluster: Cluster, plan: Plan) -> list[str]:
-        running = [pod.service for pod in self.pods]
-        return [t.service for t in plan.targets if running.count(t.service) < t.containers]
+    def state(self, cluster: Cluster, plan: Plan) -> State:
+        running = Counter(pod.service for pod in self.pods)
+        return State(tuple(t.service for t in plan.targets if running[t.service] < t.containers), running)
 
     def delete(self, cluster: Cluster, plan: Plan) -> None:
         self.pods.clear()
@@ -330,7 +332,7 @@ def test_a_vm_by_ssh_carries_a_whole_swarm() -> None:
     Swarm().join(cluster, made, quiet)
     Swarm().apply(cluster, made, quiet)
     assert len(Swarm().containers(cluster, made)) == sum(target.containers for target in made.targets)
-    assert Swarm().healthy(cluster, made) == []
+    assert Swarm().state(cluster, made).complaints == ()
 
 
 def test_a_vms_swarm_keeps_a_heartbeat_that_a_slow_machine_can_hold() -> None:
@@ -367,7 +369,7 @@ def test_pods_are_seen_without_a_shell_on_any_host() -> None:
     orchestrator: Orchestrator = Kubernetes()
     orchestrator.apply(cluster, made, quiet)
     assert [pod.name for pod in orchestrator.containers(cluster, made, "web")] == ["web.1", "web.2"]
-    assert orchestrator.healthy(cluster, made) == []
+    assert orchestrator.state(cluster, made).complaints == ()
     assert not any(host.ran for host in cluster.hosts.values() if isinstance(host, FakeHost))
 
 

@@ -125,7 +125,7 @@ def broken_stages(lab: Lab, error: BaseException) -> dict[str, Any]:
         "join": lambda: lab.orchestrator.raises.update(join=error),
         "apply": lambda: lab.orchestrator.raises.update(apply=error),
         "agents": lambda: setattr(lab, "agent_error", error),
-        "look": lambda: lab.orchestrator.raises.update(containers=error),
+        "look": lambda: lab.orchestrator.raises.update(look=error),
         "check": lambda: lab.network.raises.update(bulk=error),
         "second check": lambda: lab.network.raises.update(rtt=error),
     }

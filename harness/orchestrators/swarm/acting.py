@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from harness.model.errors import DeadlineExceeded, UsageError
-from harness.model.plan import Plan, Target
+from harness.model.plan import Plan
 from harness.orchestrators.swarm import looking, names, steps, waiting
 from harness.orchestrators.swarm.hosts import failure, must, ticks
 from harness.ports import Act, Cluster, Container
@@ -36,16 +36,13 @@ def _scale(cluster: Cluster, plan: Plan, act: Act, timeout_s: float) -> None:
     manager = cluster.hosts[plan.managers[0]]
     wanted = f"{names.service(plan, act.service)}={act.replicas}"
     must(manager, ("docker", "service", "scale", "--detach", wanted), timeout_s=timeout_s)
-    running = -1
     for _ in ticks(timeout_s):
-        running = len(looking.containers(cluster, plan, act.service))
-        if running == act.replicas == _wanted(cluster, plan, target):
+        if waiting.look(manager, plan).missing({act.service: act.replicas}):
+            continue  # Swarm's count comes last, and asking it costs one host
+        if len(looking.containers(cluster, plan, act.service)) == act.replicas:
             return
+    running = len(looking.containers(cluster, plan, act.service))
     raise DeadlineExceeded(f"{act.service}: {running} instead of {act.replicas} containers after {timeout_s:g} s")
-
-
-def _wanted(cluster: Cluster, plan: Plan, target: Target) -> int:
-    return waiting.look(cluster.hosts[plan.managers[0]], plan).replicas.get(target.service, (0, 0))[0]
 
 
 def _update(cluster: Cluster, plan: Plan, act: Act, timeout_s: float) -> None:

@@ -12,7 +12,7 @@ from harness.model.errors import ChannelLost, DeadlineExceeded
 from harness.model.plan import LABEL, Plan, Target
 from harness.orchestrators.swarm import names
 from harness.orchestrators.swarm.hosts import each, must, script
-from harness.ports import Address, Cluster, Container, Host, PublishedAddress
+from harness.ports import Address, Cluster, Container, Host, PublishedAddress, Sight
 
 LOOK_TIMEOUT_S = 10.0
 TASK_NAME = "com.docker.swarm.task.name"
@@ -27,21 +27,27 @@ def containers(cluster: Cluster, plan: Plan, service: str | None = None) -> list
         for host, row in _rows(cluster, plan)
         if service in (None, _service_of(row)) and _is_planned(plan, row)
     ]
-    return sorted(found, key=lambda container: (container.service, _order(container.name)))
+    return sorted(found, key=_place)
 
 
-def endpoints(cluster: Cluster, plan: Plan, service: str) -> list[PublishedAddress]:
-    """Host-mode ports on the nodes that run the service; ingress ports on every node."""
-    target = plan.target(service)
-    found = [
-        published
-        for host, row in _rows(cluster, plan)
-        if _service_of(row) == service
-        for published in _host_ports(host, row)
-    ]
-    if any(port["mode"] == "ingress" for port in target.ports):
-        found += _ingress_ports(cluster, plan, target)
-    return sorted(found, key=lambda published: (published.node, published.port, published.protocol))
+def sight(cluster: Cluster, plan: Plan) -> Sight:
+    """Containers as above; host-mode ports on the nodes that run a service, ingress ports on every node."""
+    rows = [(host, row) for host, row in _rows(cluster, plan) if _is_planned(plan, row)]
+    containers = [_container(plan, host, row) for host, row in rows]
+    published = [(_service_of(row), port) for host, row in rows for port in _host_ports(host, row)]
+    for target in plan.targets:
+        if any(port["mode"] == "ingress" for port in target.ports):
+            published += [(target.service, port) for port in _ingress_ports(cluster, plan, target)]
+    return Sight(tuple(sorted(containers, key=_place)), tuple(sorted(published, key=_published_order)))
+
+
+def _place(container: Container) -> tuple[str, tuple[int, str]]:
+    return container.service, _order(container.name)
+
+
+def _published_order(entry: tuple[str, PublishedAddress]) -> tuple[str, str, int, str]:
+    service, published = entry
+    return service, published.node, published.port, published.protocol
 
 
 def _rows(cluster: Cluster, plan: Plan) -> Iterator[tuple[Host, dict[str, Any]]]:

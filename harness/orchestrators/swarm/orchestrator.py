@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from harness.model.errors import HarnessError, UsageError
 from harness.model.plan import Demand, Plan
 from harness.model.topology import Topology
 from harness.orchestrators.swarm import acting, joining, looking, names, pinning, rules, steps, waiting
-from harness.ports import Act, Cluster, Container, Progress, PublishedAddress
+from harness.ports import Act, Cluster, Container, Progress, Sight, State
 
 
 class Swarm:
@@ -31,28 +32,21 @@ class Swarm:
     def containers(self, cluster: Cluster, plan: Plan, service: str | None = None) -> list[Container]:
         return looking.containers(cluster, plan, service)
 
-    def endpoints(self, cluster: Cluster, plan: Plan, service: str) -> list[PublishedAddress]:
-        return looking.endpoints(cluster, plan, service)
+    def look(self, cluster: Cluster, plan: Plan) -> Sight:
+        return looking.sight(cluster, plan)
 
     def perform(
         self, cluster: Cluster, plan: Plan, act: Act, container: Container | None, *, timeout_s: float
     ) -> None:
         acting.perform(cluster, plan, act, container, timeout_s=timeout_s)
 
-    def healthy(self, cluster: Cluster, plan: Plan) -> list[str]:
-        manager = cluster.hosts[plan.managers[0]]
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            listed = pool.submit(joining.nodes, manager)
-            missing = pool.submit(_missing, cluster, plan)
-            try:
-                state = waiting.look(manager, plan)
-                rows = listed.result()
-            except HarnessError as error:
-                return [f"the manager does not answer: {error.message}"]
-        unready = [
-            f"node {row['Hostname']} is {row['Status']}" for row in rows.values() if row["Status"] != "Ready"
-        ]
-        return [*unready, *_unfinished(plan, state), *missing.result()]
+    def state(self, cluster: Cluster, plan: Plan) -> State:
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            found = pool.submit(looking.containers, cluster, plan)
+            complaints = _complaints(cluster, plan)
+        running = Counter(container.service for container in found.result())
+        absent = [t.service for t in plan.targets if t.kind == "plain" and not running[t.service]]
+        return State((*complaints, *(f"container {name} does not run" for name in absent)), running)
 
     def delete(self, cluster: Cluster, plan: Plan) -> None:
         """All undo steps are tried; then the first error is raised."""
@@ -79,6 +73,14 @@ def _holds(subnet: str, address: str) -> bool:
     return ipaddress.ip_address(address) in ipaddress.ip_network(subnet)
 
 
+def _complaints(cluster: Cluster, plan: Plan) -> list[str]:
+    try:
+        look = waiting.look(cluster.hosts[plan.managers[0]], plan, nodes=True)
+    except HarnessError as error:
+        return [f"the manager does not answer: {error.message}"]
+    return [*look.unready, *_unfinished(plan, look)]
+
+
 def _unfinished(plan: Plan, state: waiting.Look) -> list[str]:
     """Scaling changes what is wanted: Swarm's own count is the measure."""
     found = []
@@ -87,7 +89,3 @@ def _unfinished(plan: Plan, state: waiting.Look) -> list[str]:
         if running != wanted:
             found.append(f"service {target.service} has {running} of {wanted} containers")
     return found
-
-
-def _missing(cluster: Cluster, plan: Plan) -> list[str]:
-    return [f"container {name} does not run" for name in waiting.absent(cluster, plan)]

@@ -23,7 +23,8 @@ MAX_REPEATS = 3
 #: A task that has had no place for so long gets none: its node is not late, its wish cannot be met.
 UNPLACED_TIMEOUT_S = 15.0
 _DEAD = ("Rejected", "Failed", "Complete")
-_LOOK = (
+_NODES = 'docker node ls --format "{{json .}}"'
+_SERVICES = (
     'docker service ls --filter "label=$1" --format "{{json .}}" && '
     'docker stack ps --no-trunc --format "{{json .}}" "$2"'
 )
@@ -35,21 +36,24 @@ _LAST_WORDS = (
 
 @dataclass(frozen=True)
 class Look:
-    """Running and wanted tasks by service, and the tasks that ended or cannot be placed."""
+    """Running and wanted tasks by service, the tasks that ended or cannot be placed, nodes that are not Ready."""
 
     replicas: Mapping[str, tuple[int, int]]
-    dead: tuple[tuple[str, str], ...]
-    stuck: tuple[tuple[str, str], ...]
+    dead: tuple[tuple[str, str], ...] = ()
+    stuck: tuple[tuple[str, str], ...] = ()
+    unready: tuple[str, ...] = ()
 
     def missing(self, wanted: Mapping[str, int]) -> list[str]:
         return [name for name, count in wanted.items() if self.replicas.get(name) != (count, count)]
 
 
-def look(manager: Host, plan: Plan) -> Look:
-    """One round trip to the manager; of no scheduled services nothing is asked."""
-    if not names.scheduled(plan):
-        return Look({}, (), ())
-    text = must(manager, script(_LOOK, f"{LABEL}={plan.run}", names.stack(plan)), timeout_s=LOOK_TIMEOUT_S)
+def look(manager: Host, plan: Plan, *, nodes: bool = False) -> Look:
+    """One round trip to the manager; of no scheduled services nothing is asked, of nodes only on request."""
+    asked = [text for text, wanted in ((_NODES, nodes), (_SERVICES, names.scheduled(plan))) if wanted]
+    if not asked:
+        return Look({})
+    argv = script(" && ".join(asked), f"{LABEL}={plan.run}", names.stack(plan))
+    text = must(manager, argv, timeout_s=LOOK_TIMEOUT_S)
     rows = [json.loads(line) for line in text.splitlines() if line.strip()]
     services = [row for row in rows if "Replicas" in row]
     tasks = [row for row in rows if "DesiredState" in row]
@@ -57,6 +61,7 @@ def look(manager: Host, plan: Plan) -> Look:
         replicas={_short(plan, row["Name"]): _replicas(row["Replicas"]) for row in services},
         dead=tuple(_ends(plan, tasks)),
         stuck=tuple(_pending(plan, tasks)),
+        unready=tuple(_unready(rows)),
     )
 
 
@@ -64,20 +69,24 @@ def await_running(cluster: Cluster, plan: Plan, progress: Progress) -> None:
     """Returns when every container of the plan runs. Raises EnvironmentBroken with the tasks' own errors.
 
     Swarm's count comes late and the engines' count too early for a service that ends by itself: both must fit.
+    The engines are asked when Swarm's count fits, or when it says that something went wrong.
     """
     manager = cluster.hosts[plan.managers[0]]
     seen: dict[str, str] = {}
     unplaced_since: dict[tuple[str, str], float] = {}
     for _ in ticks(RUNNING_TIMEOUT_S):
         state = look(manager, plan)
-        lacking = short_of(cluster, plan)
         _report(plan, state, seen, progress)
+        late = state.missing(_scheduled_counts(plan))
+        if late and not (state.dead or state.stuck):
+            continue
+        lacking = short_of(cluster, plan)
         _give_up_early(cluster, plan, state, lacking)
-        if not lacking and not state.missing(_scheduled_counts(plan)):
+        if not lacking and not late:
             return
         if _is_unplaceable(state, unplaced_since):
             break
-    raise EnvironmentBroken(f"does not run: {_reasons(plan, state, lacking)}")
+    raise EnvironmentBroken(f"does not run: {_reasons(plan, state, short_of(cluster, plan))}")
 
 
 def short_of(cluster: Cluster, plan: Plan) -> dict[str, int]:
@@ -86,13 +95,14 @@ def short_of(cluster: Cluster, plan: Plan) -> dict[str, int]:
     return {t.service: running[t.service] for t in plan.targets if running[t.service] != t.containers}
 
 
-def absent(cluster: Cluster, plan: Plan) -> list[str]:
-    """Plain containers of the plan that do not run."""
-    return [name for name in short_of(cluster, plan) if plan.target(name).kind == "plain"]
-
-
 def _scheduled_counts(plan: Plan) -> dict[str, int]:
     return {target.service: target.containers for target in names.scheduled(plan)}
+
+
+def _unready(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for row in rows:
+        if "Hostname" in row and row["Status"] != "Ready":
+            yield f"node {row['Hostname']} is {row['Status']}"
 
 
 def _short(plan: Plan, name: str) -> str:
