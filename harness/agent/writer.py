@@ -17,7 +17,7 @@ import struct
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -70,16 +70,17 @@ class Frames:
         return kind, body
 
 
-def pack_rows(first: int, stamps: Iterable[int]) -> bytes:
-    """Rows of consecutive records: the first's number, then start and end of each."""
-    return _FIRST.pack(first) + array("q", stamps).tobytes()
+def pack_rows(first: int, starts: array[int], ends: array[int]) -> bytes:
+    """Rows of consecutive records: the first's number, all starts, all ends."""
+    return _FIRST.pack(first) + starts.tobytes() + ends.tobytes()
 
 
 def unpack_rows(body: bytes) -> tuple[int, array[int], array[int]]:
     """The first record's number, all starts, all ends."""
     stamps = array("q")
     stamps.frombytes(body[_FIRST.size :])
-    return _FIRST.unpack_from(body)[0], stamps[0::2], stamps[1::2]
+    half = len(stamps) // 2
+    return _FIRST.unpack_from(body)[0], stamps[:half], stamps[half:]
 
 
 class Short(Exception):
@@ -90,20 +91,59 @@ class Short(Exception):
         self.written = written
 
 
-def append_records(sequences: range, *, build: Build, write: Write, stamps: list[int]) -> None:
-    """The loop that is measured. A start without an end is a record whose write did not come back whole.
+def append_records(sequences: range, *, build: Build, write: Write, ends: list[int]) -> None:
+    """The loop that is measured: one time stamp a record, taken when its write has come back.
 
-    Raises OSError, Short.
+    Raises OSError, Short; the record that it was at has no end then.
     """
-    now, stamp = time.monotonic_ns, stamps.append
+    now, stamp = time.monotonic_ns, ends.append
     whole = len(build(sequences.start))
     for sequence in sequences:
-        record = build(sequence)
-        stamp(now())
-        written = write(record)
+        written = write(build(sequence))
         if written != whole:
             raise Short(written)
         stamp(now())
+
+
+class Stamps:
+    """When records began and ended. One thread begins chunks and adds ends, another takes what is complete.
+
+    A record of a chunk begins when the one before it has ended: earlier than its write by the time that it takes
+    to build it, which is sound (an operation may be told to have begun earlier than it did, never later) and costs
+    half as much as a stamp of its own.
+    """
+
+    def __init__(self) -> None:
+        #: Ends that were not taken yet. A list takes one faster than an array does.
+        self.ends: list[int] = []
+        #: Sequence numbers of the chunks that are not taken whole, and when each began.
+        self._chunks: list[tuple[range, int]] = []
+        self._taken = 0
+        self._last_ns = 0
+
+    def begin(self, sequences: range) -> None:
+        self._chunks.append((sequences, time.monotonic_ns()))
+
+    def take(self) -> tuple[int, array[int], array[int]]:
+        """The number of the first record that is complete and was not taken before, all starts, all ends."""
+        ends = array("q", self.ends)
+        del self.ends[: len(ends)]
+        starts = array("q", [self._last_ns]) + ends[:-1] if ends else array("q")
+        first, self._taken = self._taken, self._taken + len(ends)
+        for sequences, begin_ns in self._chunks:
+            if first <= sequences.start < self._taken:
+                starts[sequences.start - first] = begin_ns
+        self._last_ns = ends[-1] if ends else self._last_ns
+        whole = sum(sequences.stop <= self._taken for sequences, _ in self._chunks)
+        del self._chunks[:whole]
+        return first, starts, ends
+
+    def under_way(self) -> tuple[int, int] | None:
+        """Number and start of the record that has begun and not ended, once all that have ended are taken."""
+        if not self._chunks:
+            return None
+        sequences, begin_ns = self._chunks[0]
+        return self._taken, begin_ns if self._taken == sequences.start else self._last_ns
 
 
 class Writer:
@@ -118,9 +158,7 @@ class Writer:
         self._grants: queue.Queue[range | None] = queue.Queue()
         self._stopping = threading.Event()
         self._reporting = threading.RLock()
-        self._first = 0
-        #: Start and end of each record, in turn. A list takes one faster than an array does; the clerk packs them.
-        self._stamps: list[int] = []
+        self._stamps = Stamps()
         self._asked = 0
 
     def run(self) -> None:
@@ -141,7 +179,7 @@ class Writer:
         return partial(_write_synced, fd) if self._spec.get("fsync") else partial(os.write, fd)
 
     def _append_all(self, build: Build, write: Write, close: Callable[[], None]) -> Spec:
-        """How it ended: nothing for a stop, or what went wrong with the record that has a start and no end."""
+        """How it ended: nothing for a stop, or what went wrong with the record that is under way."""
         try:
             self._ask()
             while (granted := self._grants.get()) is not None and not self._stopping.is_set():
@@ -162,7 +200,8 @@ class Writer:
             if self._stopping.is_set():
                 return
             part = granted[at : at + step]
-            append_records(part, build=build, write=write, stamps=self._stamps)
+            self._stamps.begin(part)
+            append_records(part, build=build, write=write, ends=self._stamps.ends)
             if rate:
                 self._nap(begin + (at + step) / rate)
 
@@ -210,20 +249,16 @@ class Writer:
     def _report(self) -> None:
         """Send the rows that are complete. The other thread only adds at the end meanwhile."""
         with self._reporting:
-            count = len(self._stamps) // 2
-            if not count:
-                return
-            body = pack_rows(self._first, self._stamps[: 2 * count])
-            del self._stamps[: 2 * count]
-            self._first += count
-            send_frame(self._control, b"R", body)
+            first, starts, ends = self._stamps.take()
+            if ends:
+                send_frame(self._control, b"R", pack_rows(first, starts, ends))
 
     def _end(self, how: Spec) -> None:
         """Report what is left, with the record that is under way if there is one, and end the process."""
         with self._reporting, contextlib.suppress(OSError):
             self._report()
-            if self._stamps:
-                how = {**how, "sequence": self._first, "start_ns": self._stamps[0]}
+            if (left := self._stamps.under_way()) is not None:
+                how = {**how, "sequence": left[0], "start_ns": left[1]}
             send_frame(self._control, b"E", json.dumps(how).encode())
             os._exit(0)
         os._exit(1)

@@ -24,6 +24,8 @@ from harness.transport.agent import Agent, AgentError, Job
 from tests.agent_scene import Recorder, call, finish, started_agent, wait_until
 
 RECORD_BYTES = 64
+#: Later than any clock says now.
+FAR = 1 << 60
 
 
 @pytest.fixture(scope="module")
@@ -366,8 +368,44 @@ def test_a_record_is_known_by_its_bytes(size: int) -> None:
 
 
 def test_rows_survive_the_way_from_a_writer() -> None:
-    body = writer.pack_rows(5, array("q", [10, 11, 20, 21]))
+    body = writer.pack_rows(5, array("q", [10, 20]), array("q", [11, 21]))
     assert writer.unpack_rows(body) == (5, array("q", [10, 20]), array("q", [11, 21]))
+
+
+def test_a_record_begins_when_the_one_before_it_has_ended_and_a_chunk_when_it_is_begun() -> None:
+    stamps = writer.Stamps()
+    stamps.begin(range(2))
+    stamps.ends += [FAR, FAR + 1]
+    stamps.begin(range(2, 4))
+    stamps.ends += [FAR + 2]
+    first, starts, ends = stamps.take()
+    assert (first, list(ends)) == (0, [FAR, FAR + 1, FAR + 2])
+    assert starts[1] == FAR
+    assert starts[0] <= starts[2] < FAR, "the clock's own time"
+    stamps.ends += [FAR + 3]
+    assert [list(part) for part in stamps.take()[1:]] == [[FAR + 2], [FAR + 3]]
+
+
+def test_rows_are_taken_once_and_none_are_none() -> None:
+    stamps = writer.Stamps()
+    assert stamps.take() == (0, array("q"), array("q"))
+    stamps.begin(range(2))
+    stamps.ends += [FAR, FAR + 1]
+    assert stamps.take()[0] == 0
+    assert stamps.take() == (2, array("q"), array("q"))
+
+
+def test_the_record_under_way_is_the_first_of_a_chunk_without_an_end() -> None:
+    stamps = writer.Stamps()
+    assert stamps.under_way() is None, "nothing was begun: the file may not even be open"
+    stamps.begin(range(2))
+    assert (stamps.under_way() or (None,))[0] == 0
+    stamps.ends += [FAR]
+    stamps.take()
+    assert stamps.under_way() == (1, FAR)
+    stamps.ends += [FAR + 1]
+    stamps.take()
+    assert stamps.under_way() is None, "between two chunks nothing is written"
 
 
 def test_the_agent_is_written_in_python_3_9() -> None:
