@@ -14,7 +14,7 @@ from collections.abc import Callable
 from .frames import record_id
 from .nursery import Nursery
 from .protocol import Call
-from .rows import NEVER, Row, packed
+from .rows import NEVER, Row, chained, packed
 from .writer import STOP_GRACE_S, Frames, send_frame, unpack_rows
 
 #: Writers that say nothing this long after a stop are given up: a process that is frozen cannot answer.
@@ -124,7 +124,7 @@ class _Appending:
         writer.last_ns = ends[-1]
         common = self._common(writer, len(ends), self._params["record_bytes"])
         ids = {"from": record_id(writer.writer, first)}
-        self._call.batch({**common, "value": ids, "start_ns": packed(starts), "end_ns": packed(ends)})
+        self._call.batch({**common, "value": ids, "start_ns": chained(starts, ends), "end_ns": packed(ends)})
 
     def _common(self, writer: _Writer, rows: int, length: int) -> Row:
         return {

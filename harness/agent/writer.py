@@ -33,6 +33,8 @@ _CHUNK_RECORDS = 64
 #: With a rate, as many records as fall into this time are written in one go.
 _PACE_S = 0.01
 _LONGEST_NAP_S = 0.05
+#: A writer that did something else for longer than this has paused: what it writes next does not begin before.
+_PAUSE_NS = 100_000
 
 FRAME = struct.Struct("<cI")
 _FIRST = struct.Struct("<Q")
@@ -106,44 +108,50 @@ def append_records(sequences: range, *, build: Build, write: Write, ends: list[i
 
 
 class Stamps:
-    """When records began and ended. One thread begins chunks and adds ends, another takes what is complete.
+    """When records began and ended. One thread enters chunks and adds ends, another takes what is complete.
 
-    A record of a chunk begins when the one before it has ended: earlier than its write by the time that it takes
-    to build it, which is sound (an operation may be told to have begun earlier than it did, never later) and costs
-    half as much as a stamp of its own.
+    A record begins when the one before it has ended: earlier than its write by the time that it takes to build it,
+    which is sound (an operation may be told to have begun earlier than it did, never later) and costs half as much
+    as a stamp of its own. After a pause it begins when its chunk does.
     """
 
     def __init__(self) -> None:
         #: Ends that were not taken yet. A list takes one faster than an array does.
         self.ends: list[int] = []
-        #: Sequence numbers of the chunks that are not taken whole, and when each began.
-        self._chunks: list[tuple[range, int]] = []
-        self._taken = 0
-        self._last_ns = 0
+        #: Records that begin after a pause, and when.
+        self._begins: list[tuple[int, int]] = []
+        self._left_ns = self._last_ns = 0
+        self._taken = self._entered = 0
 
-    def begin(self, sequences: range) -> None:
-        self._chunks.append((sequences, time.monotonic_ns()))
+    def enter(self, sequences: range) -> None:
+        """The records that are written next."""
+        now_ns = time.monotonic_ns()
+        if now_ns - self._left_ns > _PAUSE_NS:
+            self._begins.append((sequences.start, now_ns))
+        self._entered = sequences.stop
+
+    def leave(self) -> None:
+        """All records that were entered have ended."""
+        self._left_ns = time.monotonic_ns()
 
     def take(self) -> tuple[int, array[int], array[int]]:
         """The number of the first record that is complete and was not taken before, all starts, all ends."""
         ends = array("q", self.ends)
         del self.ends[: len(ends)]
-        starts = array("q", [self._last_ns]) + ends[:-1] if ends else array("q")
         first, self._taken = self._taken, self._taken + len(ends)
-        for sequences, begin_ns in self._chunks:
-            if first <= sequences.start < self._taken:
-                starts[sequences.start - first] = begin_ns
+        starts = (array("q", [self._last_ns]) + ends)[: len(ends)]
+        while self._begins and self._begins[0][0] < self._taken:
+            sequence, begin_ns = self._begins.pop(0)
+            starts[sequence - first] = begin_ns
         self._last_ns = ends[-1] if ends else self._last_ns
-        whole = sum(sequences.stop <= self._taken for sequences, _ in self._chunks)
-        del self._chunks[:whole]
         return first, starts, ends
 
     def under_way(self) -> tuple[int, int] | None:
         """Number and start of the record that has begun and not ended, once all that have ended are taken."""
-        if not self._chunks:
+        if self._taken >= self._entered:
             return None
-        sequences, begin_ns = self._chunks[0]
-        return self._taken, begin_ns if self._taken == sequences.start else self._last_ns
+        begins = dict(self._begins)
+        return self._taken, begins.get(self._taken, self._last_ns)
 
 
 class Writer:
@@ -200,8 +208,9 @@ class Writer:
             if self._stopping.is_set():
                 return
             part = granted[at : at + step]
-            self._stamps.begin(part)
+            self._stamps.enter(part)
             append_records(part, build=build, write=write, ends=self._stamps.ends)
+            self._stamps.leave()
             if rate:
                 self._nap(begin + (at + step) / rate)
 

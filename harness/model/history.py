@@ -131,7 +131,8 @@ class History:
 
         A batch has an entry `n` (its number of rows) where no column is a list. Absent columns take Op's default.
         A long column of integers may be packed: `{"i8": base64 of little-endian 64-bit integers}`, or
-        `{"from": first}` for consecutive ones.
+        `{"from": first}` for consecutive ones; starts may be `{"after": first}` where each row starts as the one
+        before it ends.
         Raises ValueError where lists differ in length or a column is unknown; TypeError, OverflowError or
         ValueError where a value is not of its column's type.
         """
@@ -207,6 +208,9 @@ def _unpacked(value: Any, batch: Mapping[str, Any]) -> Any:
         return np.frombuffer(base64.b64decode(value["i8"], validate=True), dtype="<i8").astype(np.int64)
     if value.keys() == {"from"} and "n" in batch:
         return np.arange(value["from"], value["from"] + batch["n"], dtype=np.int64)
+    if value.keys() == {"after"} and "end_ns" in batch:
+        ends = np.asarray(_unpacked(batch["end_ns"], {}), dtype=np.int64)
+        return np.concatenate([np.array([value["after"]], dtype=np.int64), ends[:-1]])
     raise ValueError(f"a column is packed in a way that this version does not know: {sorted(value)}")
 
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from harness.agent import appends, frames, logs, shims, writer
+from harness.agent import appends, frames, logs, rows, shims, writer
 from harness.model.errors import ChannelLost
-from harness.model.history import NEVER, Op
+from harness.model.history import NEVER, History, Op
 from harness.transport.agent import Agent, AgentError, Job
 from tests.agent_scene import Recorder, call, finish, started_agent, wait_until
 
@@ -372,33 +372,46 @@ def test_rows_survive_the_way_from_a_writer() -> None:
     assert writer.unpack_rows(body) == (5, array("q", [10, 20]), array("q", [11, 21]))
 
 
-def test_a_record_begins_when_the_one_before_it_has_ended_and_a_chunk_when_it_is_begun() -> None:
+def test_a_record_begins_when_the_one_before_it_has_ended() -> None:
     stamps = writer.Stamps()
-    stamps.begin(range(2))
+    stamps.enter(range(2))
     stamps.ends += [FAR, FAR + 1]
-    stamps.begin(range(2, 4))
+    stamps.leave()
+    stamps.enter(range(2, 4))
     stamps.ends += [FAR + 2]
     first, starts, ends = stamps.take()
     assert (first, list(ends)) == (0, [FAR, FAR + 1, FAR + 2])
-    assert starts[1] == FAR
-    assert starts[0] <= starts[2] < FAR, "the clock's own time"
+    assert list(starts[1:]) == [FAR, FAR + 1]
+    assert 0 < starts[0] < FAR, "the clock's own time"
     stamps.ends += [FAR + 3]
     assert [list(part) for part in stamps.take()[1:]] == [[FAR + 2], [FAR + 3]]
+
+
+def test_after_a_pause_a_record_begins_with_its_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    stamps = writer.Stamps()
+    now = iter([10**9, 10**9 + 5, 2 * 10**9])
+    monkeypatch.setattr("harness.agent.writer.time.monotonic_ns", lambda: next(now))
+    stamps.enter(range(1))
+    stamps.ends += [10**9 + 4]
+    stamps.leave()
+    stamps.enter(range(1, 3))
+    stamps.ends += [2 * 10**9 + 7, 2 * 10**9 + 9]
+    assert list(stamps.take()[1]) == [10**9, 2 * 10**9, 2 * 10**9 + 7]
 
 
 def test_rows_are_taken_once_and_none_are_none() -> None:
     stamps = writer.Stamps()
     assert stamps.take() == (0, array("q"), array("q"))
-    stamps.begin(range(2))
+    stamps.enter(range(2))
     stamps.ends += [FAR, FAR + 1]
     assert stamps.take()[0] == 0
     assert stamps.take() == (2, array("q"), array("q"))
 
 
-def test_the_record_under_way_is_the_first_of_a_chunk_without_an_end() -> None:
+def test_the_record_under_way_is_the_first_that_was_entered_and_has_no_end() -> None:
     stamps = writer.Stamps()
     assert stamps.under_way() is None, "nothing was begun: the file may not even be open"
-    stamps.begin(range(2))
+    stamps.enter(range(2))
     assert (stamps.under_way() or (None,))[0] == 0
     stamps.ends += [FAR]
     stamps.take()
@@ -406,6 +419,15 @@ def test_the_record_under_way_is_the_first_of_a_chunk_without_an_end() -> None:
     stamps.ends += [FAR + 1]
     stamps.take()
     assert stamps.under_way() is None, "between two chunks nothing is written"
+
+
+def test_starts_that_follow_the_ends_travel_as_one_number() -> None:
+    starts, ends = array("q", [10, 12, 15]), array("q", [12, 15, 19])
+    batch = {"n": 3, "f": "append", "value": {"from": 0}, "end_ns": rows.packed(ends)}
+    for sent in (starts, array("q", [10, 13, 15])):
+        chained = rows.chained(sent, ends)
+        assert (chained == {"after": 10}) == (sent == starts)
+        assert History.of_batches([{**batch, "start_ns": chained}])["start_ns"].tolist() == list(sent)
 
 
 def test_the_agent_is_written_in_python_3_9() -> None:
