@@ -10,6 +10,7 @@ import json
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -125,7 +126,8 @@ def run(
 ) -> int:
     """Bring a cluster up, deploy, check under faults, judge, report, and take everything down.
 
-    The exit code is the worst of all topologies.
+    Several topologies run one after another; a cluster is used again for the next one whose `cluster` section is
+    the same. The exit code is the worst of all.
     """
     chosen = options(
         provider=provider,
@@ -139,19 +141,17 @@ def run(
         workload_image=workload_image,
         runs_dir=runs_dir,
     )
-    for file in files:  # a mistake in the last one is told before the first one starts
-        session.make_plan(session.topology_of(file, chosen), chosen, run="RUN")
     codes = []
-    for file in files:
-        codes.append(_run_one(file, chosen, as_json))
-        if codes[-1] == EXIT_INTERRUPTED:
-            break
+    with Progress() as progress, closing(session.Series(files, chosen).results(progress)) as results:
+        for result in results:
+            with progress.paused():
+                codes.append(_show_result(result, as_json))
+            if codes[-1] == EXIT_INTERRUPTED:
+                break
     return max(codes, key=_badness)
 
 
-def _run_one(file: Path, chosen: session.Options, as_json: bool) -> int:
-    with Progress() as progress:
-        result = session.run(file, chosen, progress)
+def _show_result(result: session.RunResult, as_json: bool) -> int:
     if as_json:
         print(json.dumps(result.run.to_json()))
     else:

@@ -7,6 +7,7 @@ from harness.session.options import Options
 from harness.session.planning import make_plan, new_run, topology_of
 from harness.session.registries import CATALOG, provider
 from harness.session.running import RunResult, run
+from harness.session.series import Series
 
 __all__ = [
     "CATALOG",
@@ -14,6 +15,7 @@ __all__ = [
     "Live",
     "Options",
     "RunResult",
+    "Series",
     "cluster_infos",
     "down",
     "down_all",

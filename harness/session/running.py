@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness import __version__, faults, features
 from harness.model.errors import EnvironmentBroken, HarnessError, Interrupted
@@ -41,13 +41,21 @@ ENGINE_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class RunResult:
-    """`view` is what the report was made of. `cluster` names the one that was kept, if any."""
+    """`view` is what the report was made of. `cluster` names the one that was kept, if any; `left` is the run of
+    one that was emptied and stands for the next topology.
+    """
 
     run: Run
     folder: Path
     view: RunView
     error: HarnessError | None = None
     cluster: str | None = None
+    left: str | None = None
+
+
+#: What becomes of a cluster at the end of a run: it goes down; it stays with its services, for people; it is
+#: emptied, since it was there before; it is emptied for the next topology, or goes down if it is not as it was.
+Ending = Literal["down", "keep", "give back", "hand on"]
 
 
 def run(path: Path, options: Options, progress: Progress) -> RunResult:
@@ -57,14 +65,22 @@ def run(path: Path, options: Options, progress: Progress) -> RunResult:
     with a report of all that was recorded until then.
     """
     topology = topology_of(path, options)
-    name = new_run()
     reused = _reusable(topology) if options.reuse else None
-    plan = make_plan(topology, options, run=reused or name)
+    ending: Ending = "give back" if reused else "keep" if options.keep else "down"
+    return run_on(reused, topology, options, progress, ending)
+
+
+def run_on(
+    cluster: str | None, topology: Topology, options: Options, progress: Progress, ending: Ending
+) -> RunResult:
+    """Run `topology` on the cluster of the run `cluster`, which has its shape, or on a new one."""
+    name = new_run()
+    plan = make_plan(topology, options, run=cluster or name)
     folder = RunFolder.make(options.runs_dir, name)
     folder.write_plan(plan)
     for note in plan.notes:
         progress(f"note: {note}")
-    return _Execution(name, plan, folder, options, progress, reuse=reused is not None).execute()
+    return _Execution(name, plan, folder, options, progress, reuse=cluster is not None, ending=ending).execute()
 
 
 def _reusable(topology: Topology) -> str | None:
@@ -77,7 +93,15 @@ class _Execution:
     """The state of one run while it goes on."""
 
     def __init__(
-        self, name: str, plan: Plan, folder: RunFolder, options: Options, progress: Progress, *, reuse: bool
+        self,
+        name: str,
+        plan: Plan,
+        folder: RunFolder,
+        options: Options,
+        progress: Progress,
+        *,
+        reuse: bool,
+        ending: Ending,
     ) -> None:
         self.name = name
         self.plan = plan
@@ -85,6 +109,7 @@ class _Execution:
         self.options = options
         self.progress = progress
         self.reuse = reuse
+        self.ending: Ending = ending
         self.started = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self.started_s = time.monotonic()
         self.skipped: list[Skip] = []
@@ -112,7 +137,9 @@ class _Execution:
             finally:
                 leaving = aside.submit(self._leave)
             result = self._finish()
-        return self._told_of(leaving.result(), result)
+        failed = leaving.result()
+        result = self._told_of(failed, result)
+        return result if failed or self.ending != "hand on" else dataclasses.replace(result, left=self.plan.run)
 
     def _told_of(self, failed: HarnessError | None, result: RunResult) -> RunResult:
         """What failed on the way out stands in the results, unless they already say why we are on it."""
@@ -142,7 +169,8 @@ class _Execution:
         chosen = provider(self.plan.provider)
         cluster = chosen.find(self.plan.cluster)
         self.progress(f"using {cluster.name} again")
-        orchestrator(self.plan.orchestrator).delete(cluster, self.plan)
+        if self.options.reuse:  # whoever kept it did not empty it
+            orchestrator(self.plan.orchestrator).delete(cluster, self.plan)
         return clusters.deploy(self.plan, cluster, chosen, self.progress)
 
     def _take_note(self) -> None:
@@ -164,11 +192,20 @@ class _Execution:
             self.progress(f"the nodes' logs could not be saved: {error}")
 
     def _take_down(self) -> None:
-        if self.live is None or self.options.keep:
+        """A cluster that is not as it was is not handed on; nor is one that cannot be emptied."""
+        if self.ending == "hand on" and (self.live is None or self.error or (self.runs and self.runs[-1].dirty)):
+            self.ending = "down"
+        if self.live is None or self.ending == "keep":
             return
-        if self.reuse:
-            self.live.orchestrator.delete(self.live.cluster, self.plan)
-            return
+        if self.ending != "down":
+            try:
+                self.live.orchestrator.delete(self.live.cluster, self.plan)
+                return
+            except HarnessError as error:
+                if self.ending == "give back":
+                    raise
+                self.progress(f"{self.live.cluster.name} cannot be emptied: {error.message}")
+                self.ending = "down"
         self.progress(f"taking {self.live.cluster.name} down")
         self.live.provider.down(self.live.cluster.name)
 
@@ -255,7 +292,7 @@ class _Execution:
             faults=fault_records(history),
         )
         write_report(run, self.plan, history, self.env, self.folder)
-        kept = self.live.cluster.name if self.live and (self.options.keep or self.reuse) else None
+        kept = self.live.cluster.name if self.live and self.ending in ("keep", "give back") else None
         view = RunView(run, self.plan, history, self.env)
         return RunResult(run, self.folder.path, view, self.error, kept)
 

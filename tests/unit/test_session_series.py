@@ -1,0 +1,99 @@
+"""Several topologies: a cluster goes from one to the next where it fits, and never stays behind."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.model.errors import ChannelLost, EnvironmentBroken, TopologyError
+from harness.session import RunResult, Series
+from tests.session_fakes import Lab, make_lab, write_topology
+
+OTHER_SHAPE = {"cluster": {"heartbeat_s": 2}}
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    return make_lab(tmp_path, monkeypatch)
+
+
+def files(lab: Lab, *changes: dict[str, Any]) -> list[Path]:
+    found = []
+    for number, change in enumerate(changes):
+        folder = lab.folder / str(number)
+        folder.mkdir()
+        found.append(write_topology(folder, **{"name": f"t{number}", **change}))
+    return found
+
+
+def run_all(lab: Lab, *changes: dict[str, Any], **options: Any) -> list[RunResult]:
+    series = Series(files(lab, *changes), lab.options(**options))
+    with closing(series.results(lab.lines.append)) as results:
+        return list(results)
+
+
+def steps(lab: Lab) -> list[str]:
+    return [event.split()[0] for event in lab.events if not event.startswith(("logs", "supply"))]
+
+
+def test_topologies_of_one_shape_share_a_cluster_and_it_goes_down_at_the_end(lab: Lab) -> None:
+    results = run_all(lab, {}, {}, {})
+    assert [result.run.verdict for result in results] == ["pass"] * 3
+    assert [result.run.topology for result in results] == ["t0", "t1", "t2"]
+    assert len({result.folder for result in results}) == 3
+    middle = ["join", "apply", "delete"]
+    assert steps(lab) == ["up", *middle, *middle, "join", "apply", "down"]
+    assert not lab.provider.made
+    assert [line for line in lab.lines if line.startswith("topology")][1] == "topology t1, 2 of 3"
+
+
+def test_another_shape_gets_another_cluster(lab: Lab) -> None:
+    run_all(lab, {}, OTHER_SHAPE)
+    assert steps(lab) == ["up", "join", "apply", "down"] * 2
+
+
+def test_a_cluster_that_a_check_broke_is_not_handed_on(lab: Lab) -> None:
+    lab.network.raises["unlisten"] = ChannelLost("the agent is gone")
+    results = run_all(lab, {}, {}, only=("latency",))
+    assert steps(lab) == ["up", "join", "apply", "down"] * 2
+    assert not lab.provider.made
+    assert len(results) == 2
+
+
+def test_after_a_run_that_broke_the_next_one_starts_anew(lab: Lab) -> None:
+    lab.orchestrator.raises["apply"] = EnvironmentBroken("no room")
+    broken, whole = run_all(lab, {}, {})
+    assert str(broken.error) == "no room"
+    assert whole.run.verdict == "pass"
+    assert steps(lab).count("up") == 2
+    assert not lab.provider.made
+
+
+def test_a_cluster_that_cannot_be_emptied_goes_down(lab: Lab) -> None:
+    lab.orchestrator.raises["delete"] = EnvironmentBroken("a network has endpoints")
+    results = run_all(lab, {}, {})
+    assert [result.run.verdict for result in results] == ["pass"] * 2
+    assert any("cannot be emptied: a network has endpoints" in line for line in lab.lines)
+    assert steps(lab) == ["up", "join", "apply", "delete", "down", "up", "join", "apply", "down"]
+
+
+def test_when_nobody_asks_for_the_next_one_the_cluster_goes_down(lab: Lab) -> None:
+    series = Series(files(lab, {}, {}), lab.options())
+    with closing(series.results(lab.lines.append)) as results:
+        next(results)
+        assert lab.provider.made
+    assert not lab.provider.made
+
+
+def test_a_mistake_in_the_last_file_is_told_before_the_first_one_starts(lab: Lab) -> None:
+    with pytest.raises(TopologyError):
+        run_all(lab, {}, {"networks": {"app": {"driver": "overlai"}}})
+    assert lab.events == []
+
+
+def test_kept_clusters_are_each_their_own(lab: Lab) -> None:
+    results = run_all(lab, {}, {}, keep=True)
+    assert len({result.cluster for result in results}) == 2
