@@ -21,6 +21,7 @@ SCRIPTS = {
     "docker swarm join": "join",
     "docker node update": "label",
     "docker inspect $ids": "inspect",
+    "docker rm --force --volumes $ids": "remove_labelled",
     "docker node ls": "look_with_nodes",
     "docker stack ps": "look",
     "--filter status=created": "remove_created",
@@ -269,6 +270,11 @@ class FakeSwarm:
         return OK
 
     def _docker_volume_rm(self, _host: FakeHost, _argv: list[str], _stdin: bytes) -> Result:
+        return OK
+
+    def _remove_labelled(self, host: FakeHost, argv: list[str], _stdin: bytes) -> Result:
+        key, value = argv[0].split("=")
+        host.boxes = [box for box in host.boxes if box.labels.get(key) != value]
         return OK
 
     def _remove_created(self, host: FakeHost, argv: list[str], _stdin: bytes) -> Result:

@@ -49,8 +49,8 @@ def test_steps_run_networks_first_and_are_undone_last() -> None:
         "containers",
     ]
     assert [phase for phase, _ in groupby(made.undo, key=lambda step: step.phase)] == [
-        "remove containers",
         "remove services",
+        "remove containers",
         "remove volumes",
         "remove networks",
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.model.errors import UsageError
-from harness.model.plan import Demand, Document, NodePlan, Plan, Step
+from harness.model.plan import LABEL, Demand, Document, NodePlan, Plan, Step
 from harness.model.topology import Service, Topology
 from harness.orchestrators.swarm import constraints, names, rules
 from harness.orchestrators.swarm.plain import run_argv
@@ -15,6 +15,7 @@ from harness.ports import Declared
 DEPLOY_TIMEOUT_S = 120.0
 RUN_TIMEOUT_S = 120.0
 REMOVE_TIMEOUT_S = 60.0
+_REMOVE = 'ids=$(docker ps -aq --filter "label=$1") || exit 1; [ -z "$ids" ] || docker rm --force --volumes $ids'
 #: Swarm refuses longer service names.
 MAX_SERVICE_NAME = 63
 
@@ -43,7 +44,7 @@ class SwarmRendering:
         scheduled = bool(names.scheduled(plan))
         return Declared(
             steps=(*_deploy(plan, scheduled), *_runs(plan, networks, volumes, image)),
-            undo=(*_removals(plan), *_stack_removal(plan, scheduled)),
+            undo=(*_stack_removal(plan, scheduled), *_removals(plan, scheduled)),
             documents=(document,),
         )
 
@@ -81,11 +82,13 @@ def _runs(
             yield Step("containers", f"start {name}", service.node, argv, RUN_TIMEOUT_S)
 
 
-def _removals(plan: Plan) -> Iterator[Step]:
-    for target in plan.targets:
-        if target.kind == "plain":
-            argv = ("docker", "rm", "--force", "--volumes", names.plain(plan, target.service))
-            yield Step("remove containers", f"remove {target.service}", target.node, argv, REMOVE_TIMEOUT_S)
+def _removals(plan: Plan, scheduled: bool) -> Iterator[Step]:
+    """Tasks as well: Swarm itself takes seconds to stop one that nobody needs any more."""
+    plain = {target.node for target in plan.targets if target.kind == "plain"}
+    for node in plan.nodes:
+        if scheduled or node.name in plain:
+            argv = ("sh", "-c", _REMOVE, "sh", f"{LABEL}={plan.run}")
+            yield Step("remove containers", "remove what is left", node.name, argv, REMOVE_TIMEOUT_S)
 
 
 def _stack_removal(plan: Plan, scheduled: bool) -> Iterator[Step]:
