@@ -79,15 +79,21 @@ def make_check(kind: str, *, faults: Sequence[Mapping[str, Any]] = (), **params:
 
 
 def make_plan(*checks: Check, targets: tuple[Target, ...] = TARGETS) -> Plan:
+    networks = (NetworkPlan(APP, "overlay", 1450, True), NetworkPlan(BACK, "overlay", 1450, True))
+    topology = TOPOLOGY
+    if any(check.kind == "macvlan" for check in checks):
+        networks = (NetworkPlan(APP, "macvlan", 1500, False, subnets=("10.0.0.0/24",)), networks[1])
+        lan = {"driver": "macvlan", "ipam": {"config": [{"subnet": "10.0.0.0/24"}]}}
+        topology = {**TOPOLOGY, "networks": {APP: lan, BACK: {"driver": "overlay"}}}
     return Plan(
         run="r1",
-        topology=Topology.model_validate(TOPOLOGY),
+        topology=Topology.model_validate(topology),
         provider="fake",
         orchestrator="fake",
         seed=7,
         nodes=(NodePlan("n1", "manager"), NodePlan("n2", "worker"), NodePlan("n3", "worker")),
         targets=targets,
-        networks=(NetworkPlan(APP, "overlay", 1450, True), NetworkPlan(BACK, "overlay", 1450, True)),
+        networks=networks,
         volumes=(VolumePlan("shared", "local", True, {}),),
         checks=checks,
     )

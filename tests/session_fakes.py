@@ -158,7 +158,7 @@ def make_lab(folder: Path, patch: pytest.MonkeyPatch) -> Lab:
     provider = FakeProvider()
     lab = Lab(folder, provider, LabOrchestrator(provider.events))
     provider.make_host = lab.make_host
-    patch.setitem(registries.PROVIDERS, "docker", lambda: provider)  # type: ignore[arg-type]
-    patch.setitem(registries.ORCHESTRATORS, "swarm", lambda: lab.orchestrator)  # type: ignore[arg-type]
+    patch.setitem(registries.PROVIDERS, "docker", lambda: provider)
+    patch.setitem(registries.ORCHESTRATORS, "swarm", lambda: lab.orchestrator)
     patch.setattr(Agent, "start", lab.start_agent)
     return lab

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.checkers._scene import ProbeKey, Scene, meant
+from harness.checkers._scene import ProbeKey, Scene, joining, meant
 from harness.checkers._tally import Tally
 from harness.model.history import Op
 from harness.model.plan import Plan
@@ -32,14 +32,14 @@ class Answer:
         return cls(got, peer)
 
 
-def kind_of(scene: Scene, key: ProbeKey, source: str) -> Kind:
+def kind_of(scene: Scene, plan: Plan, key: ProbeKey, source: str) -> Kind:
     """Whether a probe by IP between containers must be answered; every other way is asked only where it must."""
     if key.via != "ip":
         return "open"
     one, other = scene.containers.get(source), scene.containers.get(key.to)
     if one is None or other is None or one.host or other.host:
         return "unknown"
-    return "open" if one.addresses.keys() & other.addresses.keys() else "closed"
+    return "open" if joining(plan, one, other) else "closed"
 
 
 def judge_open(tally: Tally, row: Op, key: ProbeKey, scene: Scene, plan: Plan) -> None:
@@ -71,10 +71,10 @@ def failure(row: Op, key: ProbeKey, expected: str, got: str) -> Failure:
     return Failure(row.at, key.to, key.via, row.f, key.family, expected, got)
 
 
-def reached_anybody(rows: list[Op], scene: Scene) -> set[str]:
+def reached_anybody(rows: list[Op], scene: Scene, plan: Plan) -> set[str]:
     """Containers that got an answer where one was due."""
     return {
         row.at
         for row in rows
-        if Answer.of(row).got == "ok" and kind_of(scene, ProbeKey.parse(row.key), row.at) == "open"
+        if Answer.of(row).got == "ok" and kind_of(scene, plan, ProbeKey.parse(row.key), row.at) == "open"
     }

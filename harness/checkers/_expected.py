@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import permutations, product
 from typing import NamedTuple
 
-from harness.checkers._scene import WIRE, Container, ProbeKey, Scene
+from harness.checkers._scene import WIRE, Container, ProbeKey, Scene, means_there
 from harness.model.history import Op
 from harness.model.plan import Plan
 
@@ -40,19 +40,20 @@ def open_probes(scene: Scene, plan: Plan, protocols: Sequence[str], rows: Sequen
     for network in plan.networks:
         present = scene.on(network.name)
         for source, target in permutations(present, 2):
-            for protocol in protocols:
+            for protocol in protocols if network.joins(source.node, target.node) else ():
                 yield Wanted(protocol, source.name, "ip", network.name, target.name)
-        if network.resolves_names:
+        if network.resolves_names and network.same_node:
             yield from _names(network.name, present, plan, protocols)
     yield from _own_names(scene, protocols, rows)
     yield from _nodes(scene, protocols)
     yield from _published(scene, plan)
 
 
-def closed_probes(scene: Scene, protocols: Sequence[str]) -> Iterator[Wanted]:
-    for source, target in scene.closed_pairs():
+def closed_probes(scene: Scene, plan: Plan, protocols: Sequence[str]) -> Iterator[Wanted]:
+    for source, target in scene.closed_pairs(plan):
         for network, protocol in product(target.addresses, protocols):
-            yield Wanted(protocol, source.name, "ip", network, target.name)
+            if means_there(plan, network, source, target):
+                yield Wanted(protocol, source.name, "ip", network, target.name)
 
 
 def _dialled(protocols: Sequence[str]) -> list[str]:

@@ -48,7 +48,7 @@ def require(tally: Tally, pairs: dict[str, list[Pair]], history: History, plan: 
         else:
             tally.doubts.append(f"no measurement: {pair.label}")
     scene, chosen = scene_at(history), check.params.get("network")
-    wanted = [n.name for n in plan.networks if chosen in (None, n.name) and len(scene.spread(n.name)) > 1]
+    wanted = [n.name for n in plan.networks if chosen in (None, n.base) and len(scene.spread(n.name)) > 1]
     for network in [WIRE, *wanted]:
         if network not in pairs:
             what = "between nodes, so there is no baseline" if network == WIRE else f"on network {network}"

@@ -58,15 +58,25 @@ class Scene:
     def networked(self) -> list[Container]:
         return [c for c in self.containers.values() if c.addresses and not c.host]
 
-    def closed_pairs(self) -> Iterator[tuple[Container, Container]]:
-        """Ordered pairs of containers that share no network."""
+    def closed_pairs(self, plan: Plan) -> Iterator[tuple[Container, Container]]:
+        """Ordered pairs of containers that no network joins."""
         for source, target in permutations(self.networked(), 2):
-            if not source.addresses.keys() & target.addresses.keys():
+            if not joining(plan, source, target):
                 yield source, target
 
     def spread(self, network: str) -> list[str]:
         """The nodes that have containers on a network."""
         return sorted({container.node for container in self.on(network)})
+
+
+def joining(plan: Plan, source: Container, target: Container) -> list[str]:
+    """The networks through which they reach each other."""
+    return plan.joining(source.node, source.addresses, target.node, target.addresses)
+
+
+def means_there(plan: Plan, network: str, source: Container, target: Container) -> bool:
+    """Whether an address of `target` on `network` means it where `source` is."""
+    return source.node == target.node or plan.network(network).linked
 
 
 def phases(history: History) -> list[str]:

@@ -28,7 +28,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     protocols = list(check.params.get("protocols") or PROBES)
     found = asked(rows)
     tally.doubts += missing(open_probes(scene, _narrowed(plan, services), protocols, rows), found)
-    tally.doubts += missing(closed_probes(scene, protocols), found)
+    tally.doubts += missing(closed_probes(scene, plan, protocols), found)
     return tally.verdict(check, f"{len(scene.containers)} containers: all {tally.correct} assertions hold")
 
 
@@ -48,10 +48,10 @@ def _count_containers(tally: Tally, scene: Scene, plan: Plan, services: Sequence
 
 
 def _judge_rows(tally: Tally, rows: list[Op], scene: Scene, plan: Plan) -> None:
-    reached = reached_anybody(rows, scene)
+    reached = reached_anybody(rows, scene, plan)
     for row in rows:
         key = ProbeKey.parse(row.key)
-        kind = kind_of(scene, key, row.at)
+        kind = kind_of(scene, plan, key, row.at)
         if kind == "open":
             judge_open(tally, row, key, scene, plan)
         elif kind == "closed":

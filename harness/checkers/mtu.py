@@ -27,7 +27,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     transfers = last_of_each(history.only(f="bulk").ops())
     chosen = check.params.get("network")
     for network in plan.networks:
-        if chosen in (None, network.name) and len(scene.spread(network.name)) > 1:
+        if chosen in (None, network.base) and len(scene.spread(network.name)) > 1:
             largest = int(check.params.get("packet_bytes") or network.packet_bytes)
             of_network = [row for row in packets if ProbeKey.parse(row.key).network == network.name]
             measured = _judge_packets(tally, of_network, scene, largest)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from harness.model.plan import LABEL, Demand, NetworkPlan, Plan, Step
-from harness.model.topology import IpamConfig, Network
+from harness.drivers import _networks
+from harness.model.plan import Demand, NetworkPlan, Plan
+from harness.model.topology import Network
 from harness.ports import Declared, NetworkDriver
 
 MTU = "com.docker.network.driver.mtu"
@@ -27,9 +28,6 @@ ESP_WORD = 4
 #: Swarm's own ingress network; the engine does not notice a second network on the same subnet.
 INGRESS = ipaddress.ip_network("10.0.0.0/24")
 
-CREATE_TIMEOUT_S = 30.0
-REMOVE_TIMEOUT_S = 30.0
-
 
 class Overlay:
     """`driver: overlay` on Swarm."""
@@ -43,7 +41,11 @@ class Overlay:
         return demands
 
     def problems(self, name: str, network: Network) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [*_option_problems(network), *_ipam_problems(network)]
+        return [
+            *_networks.unknown_options(network, OPTIONS),
+            *_networks.range_problems(network),
+            *_value_problems(network),
+        ]
 
     def plan(self, name: str, network: Network, wire_mtu: int) -> NetworkPlan:
         """`packet_bytes` follows the smaller of the wire's MTU and the MTU option, which means the wire's too."""
@@ -58,16 +60,11 @@ class Overlay:
 
     def declare(self, name: str, network: Network, plan: Plan) -> Declared:
         """A create step on the manager; the stack refers to it as external."""
-        made = f"{plan.cluster}-{name}"
-        manager = plan.managers[0]
-        create = ("docker", "network", "create", "--driver", "overlay", *_flags(network))
-        labels = ("--label", f"{LABEL}={plan.run}")
-        remove = ("docker", "network", "rm", made)
+        made, manager = _networks.engine_name(plan, name), plan.managers[0]
+        flags = ("--driver", "overlay", *_flags(network))
         return Declared(
-            steps=(
-                Step("networks", f"create network {name}", manager, (*create, *labels, made), CREATE_TIMEOUT_S),
-            ),
-            undo=(Step("remove networks", f"remove network {name}", manager, remove, REMOVE_TIMEOUT_S),),
+            steps=(_networks.create(plan, f"create network {name}", manager, made, flags),),
+            undo=(_networks.remove(f"remove network {name}", manager, made),),
             stack={"name": made, "external": True},
         )
 
@@ -87,54 +84,20 @@ def _flags(network: Network) -> Iterator[str]:
     for wanted, flag in ((network.attachable, "--attachable"), (network.internal, "--internal")):
         if wanted:
             yield flag
-    for config in network.ipam.config:
-        for flag, value in (
-            ("--subnet", config.subnet),
-            ("--ip-range", config.ip_range),
-            ("--gateway", config.gateway),
-        ):
-            if value:
-                yield from (flag, value)
-    for key, value in network.driver_opts.items():
-        yield from ("--opt", f"{key}={value}" if value else key)
+    yield from _networks.ipam_flags(network.ipam.config)
+    yield from _networks.option_flags(network.driver_opts)
 
 
-def _option_problems(network: Network) -> Iterator[tuple[str, str]]:
-    known = ", ".join(sorted(OPTIONS))
-    for key in network.driver_opts:
-        if key not in OPTIONS:
-            yield f"driver_opts.{key}", f"the overlay driver ignores {key!r}; it knows {known}"
+def _value_problems(network: Network) -> Iterator[tuple[str, str]]:
     if network.driver_opts.get(ENCRYPTED, "") not in ("", "true"):
         yield f"driver_opts.{ENCRYPTED}", "any value turns encryption on; leave the key out for plain traffic"
-
-
-def _ipam_problems(network: Network) -> Iterator[tuple[str, str]]:
+    if network.scope == "local":
+        yield "scope", "an overlay is a network of the whole swarm"
     for index, config in enumerate(network.ipam.config):
-        for key, message in _range_problems(config):
-            yield f"ipam.config.{index}.{key}", message
-
-
-def _range_problems(config: IpamConfig) -> Iterator[tuple[str, str]]:
-    if config.subnet is None:
-        for key in ("gateway", "ip_range"):
-            if getattr(config, key):
-                yield key, f"{key} needs a subnet beside it"
-        return
-    subnet = ipaddress.ip_network(config.subnet)
-    if isinstance(subnet, ipaddress.IPv6Network):
-        yield "subnet", "IPv6 on overlay networks is not supported yet"
-        return
-    if subnet.overlaps(INGRESS):
-        yield "subnet", f"{subnet} overlaps {INGRESS}, which Swarm's ingress network uses"
-    if config.gateway and ipaddress.ip_address(config.gateway) not in subnet:
-        yield "gateway", f"{config.gateway} is not in {subnet}"
-    if config.ip_range and not _within(config.ip_range, subnet):
-        yield "ip_range", f"{config.ip_range} is not part of {subnet}"
-
-
-def _within(text: str, subnet: ipaddress.IPv4Network) -> bool:
-    part = ipaddress.ip_network(text)
-    return isinstance(part, ipaddress.IPv4Network) and part.subnet_of(subnet)
+        subnet = ipaddress.ip_network(config.subnet) if config.subnet else None
+        if subnet and subnet.version == INGRESS.version and subnet.overlaps(INGRESS):
+            key = f"ipam.config.{index}.subnet"
+            yield key, f"{subnet} overlaps {INGRESS}, which Swarm's ingress network uses"
 
 
 NETWORKS: dict[tuple[str, str], NetworkDriver] = {("swarm", "overlay"): Overlay()}

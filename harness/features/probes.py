@@ -32,6 +32,26 @@ _ALL = [
         "a kernel with CONFIG_VXLAN (modprobe vxlan)",
     ),
     Feature(
+        "bridge",
+        "ip link add probe0 type bridge",
+        "a kernel with CONFIG_BRIDGE (modprobe bridge)",
+    ),
+    Feature(
+        "macvlan",
+        "ip link add probe0 type veth peer name probe9 && ip link add probe1 link probe0 type macvlan mode bridge",
+        "a kernel with CONFIG_MACVLAN (modprobe macvlan)",
+    ),
+    Feature(
+        "ipvlan",
+        "ip link add probe0 type veth peer name probe9 && ip link add probe1 link probe0 type ipvlan mode l2",
+        "a kernel with CONFIG_IPVLAN (modprobe ipvlan), or provider vagrant",
+    ),
+    Feature(
+        "vlan",
+        "ip link add probe0 type veth peer name probe9 && ip link add probe1 link probe0 type vlan id 20",
+        "a kernel with CONFIG_VLAN_8021Q (modprobe 8021q), or provider vagrant",
+    ),
+    Feature(
         "overlayfs",
         "mount -t tmpfs t /mnt && mkdir /mnt/l /mnt/u /mnt/w /mnt/m && "
         "mount -t overlay o -o lowerdir=/mnt/l,upperdir=/mnt/u,workdir=/mnt/w /mnt/m",

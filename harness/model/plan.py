@@ -6,7 +6,7 @@ All of it is plain data and goes into plan.json; `plan_from_json(plan_to_json(p)
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -91,7 +91,11 @@ class Target:
 
 @dataclass(frozen=True)
 class NetworkPlan:
-    """`packet_bytes` is the largest IP packet that must pass unfragmented; `isolated` from other networks."""
+    """`packet_bytes` is the largest IP packet that must pass unfragmented.
+
+    `linked`: containers of different nodes are on one link. A network that is not is a network of its own on each
+    node, and is called so: `lan@n1`. `same_node`: containers of one node reach each other on it.
+    """
 
     name: str
     driver: str
@@ -99,6 +103,17 @@ class NetworkPlan:
     resolves_names: bool
     internal: bool = False
     subnets: tuple[str, ...] = ()
+    linked: bool = True
+    same_node: bool = True
+
+    @property
+    def base(self) -> str:
+        """Its name in the topology."""
+        return self.name.partition("@")[0]
+
+    def joins(self, node: str, other: str) -> bool:
+        """Whether a container on `node` reaches one on `other` through this network, both being on it."""
+        return self.same_node or node != other
 
 
 @dataclass(frozen=True)
@@ -143,6 +158,11 @@ class Plan:
     @property
     def cluster(self) -> str:
         return cluster_name(self.run)
+
+    def joining(self, node: str, networks: Iterable[str], other: str, others: Iterable[str]) -> list[str]:
+        """Through which networks a container on `node` with `networks` reaches one on `other` with `others`."""
+        shared = set(networks) & set(others)
+        return [network.name for network in self.networks if network.name in shared and network.joins(node, other)]
 
     @property
     def managers(self) -> list[str]:

@@ -71,6 +71,10 @@ class Ipam(Part):
 
 class Network(Part):
     driver: str = Field(..., description="overlay | macvlan | ipvlan | bridge")
+    scope: Literal["local", "swarm"] | None = Field(
+        None,
+        description="local: made on each node by itself; swarm: one network; default: what its services need",
+    )
     attachable: bool = False
     internal: bool = False
     ipam: Ipam = Field(default_factory=Ipam)

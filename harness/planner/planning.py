@@ -7,10 +7,11 @@ from dataclasses import replace
 from itertools import chain
 
 from harness.model.errors import UsageError
-from harness.model.plan import Demand, NetworkPlan, Plan, VolumePlan
+from harness.model.plan import Demand, NetworkPlan, NodePlan, Plan, VolumePlan
 from harness.model.topology import Topology
 from harness.planner.nodes import node_plans
 from harness.planner.problems import problems
+from harness.planner.scopes import on_node, scoped
 from harness.planner.seams import Choice
 from harness.planner.targets import targets
 from harness.ports import Declared
@@ -31,8 +32,10 @@ def plan(
     `demands` are those of the provider, of the checks and of the faults; drivers' and orchestrator's are merged
     in, so that a provider knows all of them before it makes a host. `undo` is in the order of execution.
     """
+    topology = scoped(topology)
     _refuse(problems(topology, choice, wire_mtu=wire_mtu))
     nodes = node_plans(topology)
+    networks = tuple(_network_plans(topology, choice, wire_mtu))
     bare = Plan(
         run=run,
         topology=topology,
@@ -41,8 +44,8 @@ def plan(
         seed=seed,
         nodes=nodes,
         demands=merge_demands(chain(demands, _demands(topology, choice))),
-        targets=tuple(targets(topology, choice.rendering, nodes)),
-        networks=tuple(_network_plans(topology, choice, wire_mtu)),
+        targets=tuple(targets(topology, choice.rendering, nodes, networks)),
+        networks=tuple(_node_by_node(networks, nodes)),
         volumes=tuple(_volume_plans(topology, choice)),
         checks=tuple(topology.checks),
         notes=tuple(choice.rendering.notes(topology)),
@@ -82,6 +85,15 @@ def _network_plans(topology: Topology, choice: Choice, wire_mtu: int) -> Iterato
     for name, network in topology.networks.items():
         if driver := choice.network(topology, name):
             yield driver.plan(name, network, wire_mtu)
+
+
+def _node_by_node(networks: Iterable[NetworkPlan], nodes: Iterable[NodePlan]) -> Iterator[NetworkPlan]:
+    """A network without a link between nodes is one on each of them."""
+    for network in networks:
+        if network.linked:
+            yield network
+        else:
+            yield from (replace(network, name=on_node(network.name, node.name)) for node in nodes)
 
 
 def _volume_plans(topology: Topology, choice: Choice) -> Iterator[VolumePlan]:

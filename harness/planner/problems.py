@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from harness.model.topology import Topology
 from harness.planner.nodes import node_plans
+from harness.planner.scopes import scoped
 from harness.planner.seams import Choice
 
 Problem = tuple[str, str]
@@ -15,6 +16,7 @@ Problem = tuple[str, str]
 
 def problems(topology: Topology, choice: Choice, *, wire_mtu: int) -> list[Problem]:
     """All of them, as (dotted key, message); empty where `plan` will do. Pure."""
+    topology = scoped(topology)
     return [
         *_networks(topology, choice),
         *_wire(topology, wire_mtu),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.model.errors import EnvironmentBroken
@@ -41,11 +41,12 @@ class Journal:
         self._write({**row, "f": "reserve", "value": first, "length": int(wanted["count"])}, now=True)
 
     def look(self, phase: str, scene: Scene, plan: Plan) -> None:
-        """The scene as `endpoint`, `task` and `truth` rows."""
+        """The scene as `endpoint`, `task`, `mac` and `truth` rows."""
         self._rows("endpoint", _endpoints(phase, scene))
         self._rows(
             "task", [(c.node, c.service, c.name, f"{phase}|{c.service}", "running") for c in scene.containers]
         )
+        self._rows("mac", list(_macs(phase, scene)))
         self._rows("truth", _truth(phase, scene, plan))
 
     def act(self, key: str, value: str, start_ns: int, outcome: str) -> None:
@@ -107,6 +108,13 @@ def _endpoint(phase: str, scene: Scene, container: Container) -> list[tuple[str,
         addresses = {NODE: scene.nodes[container.node]}
     who = (container.node, container.service, container.name)
     return [(*who, f"{phase}|{network}", ip) for network, ip in addresses.items()]
+
+
+def _macs(phase: str, scene: Scene) -> Iterator[tuple[str, str, str, str, str]]:
+    for container in scene.containers:
+        for network, address in container.networks.items():
+            if address.mac:
+                yield container.node, container.service, container.name, f"{phase}|{network}", address.mac
 
 
 def _truth(phase: str, scene: Scene, plan: Plan) -> list[tuple[str, str, str, str, str]]:

@@ -195,6 +195,8 @@ class _Execution:
         """A cluster that is not as it was is not handed on; nor is one that cannot be emptied."""
         if self.ending == "hand on" and (self.live is None or self.error or (self.runs and self.runs[-1].dirty)):
             self.ending = "down"
+        if self.live is None and self.reuse and self.ending == "down":
+            provider(self.plan.provider).down(self.plan.cluster)  # handed on to us, and it could not be set up
         if self.live is None or self.ending == "keep":
             return
         if self.ending != "down":

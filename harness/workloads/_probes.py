@@ -44,8 +44,9 @@ class Prober:
         for network in live_networks(self.scene, self.plan):
             present = members(self.scene, network)
             for source, target in permutations(present, 2):
-                yield from self.by_ip(source, network, target)
-                yield from self.by_own_name(source, network, target)
+                if self.plan.network(network).joins(source.node, target.node):
+                    yield from self.by_ip(source, network, target)
+                    yield from self.by_own_name(source, network, target)
             for source in present:
                 yield from self.by_shared_names(source, network, present)
 
@@ -61,6 +62,8 @@ class Prober:
 
     def by_shared_names(self, source: Container, network: str, present: Sequence[Container]) -> Iterator[Item]:
         """Service names and aliases that another container than `source` answers to; no VIP that cannot work."""
+        if not self.plan.network(network).same_node:
+            return  # a name may lead to a container of the same node
         others = {container.service for container in present if container != source}
         for target, name in carriers(self.plan, network):
             if target.service in others and not self.plan.lacks(f"service {target.service}", "vip"):
@@ -68,11 +71,12 @@ class Prober:
                 yield from self._dial(source, key(via, network, target.service, name), name)
 
     def closed_pairs(self) -> Iterator[Item]:
-        """Every ordered pair of containers without a common network, by each address of the other."""
+        """Every ordered pair of containers that no network joins, by each address of the other that means it."""
         for source, target in permutations(self._networked(), 2):
-            if not source.networks.keys() & target.networks.keys():
+            if not self.plan.joining(source.node, source.networks, target.node, target.networks):
                 for network in target.networks:
-                    yield from self.by_ip(source, network, target, attempts=1)
+                    if source.node == target.node or self.plan.network(network).linked:
+                        yield from self.by_ip(source, network, target, attempts=1)
 
     def controls(self) -> Iterator[Item]:
         """One open pair for each container, so that silence elsewhere means something."""
@@ -108,7 +112,7 @@ class Prober:
     def _open_peers(self, source: Container) -> Iterator[tuple[str, Container]]:
         for network in source.networks:
             for target in members(self.scene, network):
-                if target != source:
+                if target != source and self.plan.network(network).joins(source.node, target.node):
                     yield network, target
 
     def _outside(self, node: str) -> Iterator[Place]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from harness.model.errors import EnvironmentBroken
-from harness.ports import Container, Load, Progress, Scene
+from harness.ports import Act, Container, Load, Progress, Scene
 from harness.session import Live
 from harness.session.clusters import agents_of
 from harness.transport.agent import Agent
@@ -116,7 +116,8 @@ def measure(live: Live, rounds: int, progress: Progress) -> list[Row]:
 
 def _scaled(live: Live, agents: Mapping[str, Agent], size: int, progress: Progress) -> Mesh:
     progress(f"scaling to {size} endpoints")
-    live.orchestrator.scale(live.cluster, live.plan, SERVICE, size, timeout_s=SCALE_TIMEOUT_S)
+    act = Act("scale", SERVICE, replicas=size)
+    live.orchestrator.perform(live.cluster, live.plan, act, None, timeout_s=SCALE_TIMEOUT_S)
     containers = live.orchestrator.containers(live.cluster, live.plan, SERVICE)
     nodes = {name: host.address for name, host in live.cluster.hosts.items()}
     mesh = Mesh(live, agents, Scene(tuple(containers), nodes, token=TOKEN))

@@ -10,7 +10,7 @@ from itertools import permutations
 import pytest
 
 from harness.model.verdict import Verdict
-from harness.ports import Cluster, Container, Host
+from harness.ports import Act, Cluster, Container, Host
 from harness.session import Bench
 
 TIMEOUT_S = 20.0
@@ -113,7 +113,9 @@ def stopped(bench: Bench, name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        bench.live.orchestrator.start(bench.live.cluster, victim, timeout_s=TIMEOUT_S)
+        act = Act("start", victim.service, container=name)
+        live = bench.live
+        live.orchestrator.perform(live.cluster, live.plan, act, victim, timeout_s=TIMEOUT_S)
 
 
 def test_control_everything_passes(healthy: Bench) -> None:

@@ -19,7 +19,6 @@ from tests.planner_topologies import planned
 NETWORKS = [
     {},
     {"internal": True},
-    {"driver_opts": {"encrypted": ""}},
     {"ipam": {"config": [{"subnet": "10.9.0.0/16"}]}},
 ]
 VOLUMES = [{}, {"driver_opts": {"type": "none", "o": "bind", "device": "/srv/shared"}}]

@@ -80,7 +80,7 @@ def test_merged_demands_add_nodes_up_and_none_means_all() -> None:
 @pytest.mark.parametrize(
     ("text", "keys"),
     [
-        ("networks: {a: {driver: macvlan}}", ["networks.a.driver"]),
+        ("networks: {a: {driver: weave}}", ["networks.a.driver"]),
         ("volumes: {v: {driver: glusterfs}}", ["volumes.v.driver"]),
         (
             "networks: {a: {driver: overlay, driver_opts: {com.docker.network.driver.mtu: 1501}}}",
@@ -104,8 +104,8 @@ def test_the_example_has_no_problem_and_a_jumbo_wire_allows_a_jumbo_mtu() -> Non
 
 
 def test_a_topology_with_problems_is_never_planned() -> None:
-    with pytest.raises(UsageError, match=r"networks\.a\.driver: driver 'macvlan' is not supported yet"):
-        planned("name: x", networks={"a": {"driver": "macvlan"}})
+    with pytest.raises(UsageError, match=r"networks\.a\.driver: driver 'weave' is not supported yet"):
+        planned("name: x", networks={"a": {"driver": "weave"}})
 
 
 def test_a_description_shows_every_step_and_every_document() -> None:

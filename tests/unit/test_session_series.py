@@ -72,6 +72,18 @@ def test_after_a_run_that_broke_the_next_one_starts_anew(lab: Lab) -> None:
     assert not lab.provider.made
 
 
+@pytest.mark.parametrize("last", [{}, OTHER_SHAPE])
+def test_a_cluster_on_which_the_next_one_cannot_be_set_up_goes_down(lab: Lab, last: dict[str, Any]) -> None:
+    series = Series(files(lab, {}, {}, last), lab.options())
+    with closing(series.results(lab.lines.append)) as results:
+        next(results)
+        lab.orchestrator.raises["apply"] = EnvironmentBroken("no room")
+        assert str(next(results).error) == "no room"
+        assert not lab.provider.made
+        assert next(results).run.verdict == "pass"
+    assert not lab.provider.made
+
+
 def test_a_cluster_that_cannot_be_emptied_goes_down(lab: Lab) -> None:
     lab.orchestrator.raises["delete"] = EnvironmentBroken("a network has endpoints")
     results = run_all(lab, {}, {})

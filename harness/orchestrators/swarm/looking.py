@@ -74,7 +74,7 @@ def _is_planned(plan: Plan, row: Mapping[str, Any]) -> bool:
 
 
 def _container(plan: Plan, host: Host, row: Mapping[str, Any]) -> Container:
-    attached = dict(_attached(plan, row))
+    attached = dict(_attached(plan, host, row))
     return Container(
         name=_name(plan.target(_service_of(row)), host, row),
         service=_service_of(row),
@@ -106,15 +106,16 @@ def _order(name: str) -> tuple[int, str]:
 def network_names(plan: Plan) -> dict[str, str]:
     """The engine's name of each network of the plan, to the topology's."""
     networks = yaml.safe_load(plan.document(names.STACK_FILE).text)["networks"]
-    return {networks[network.name]["name"]: network.name for network in plan.networks}
+    return {networks[name]["name"]: name for name in plan.topology.networks}
 
 
-def _attached(plan: Plan, row: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _attached(plan: Plan, host: Host, row: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The plan's networks only: ingress and the default bridge are the engine's own."""
-    known = network_names(plan)
+    known, planned = network_names(plan), {network.name for network in plan.networks}
     for name, settings in row["NetworkSettings"]["Networks"].items():
         if name in known and settings.get("IPAddress"):
-            yield known[name], settings
+            here = f"{known[name]}@{host.name}"
+            yield here if here in planned else known[name], settings
 
 
 def _address(settings: Mapping[str, Any]) -> Address:

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 
 from harness.model.plan import Demand, NodePlan
+from harness.model.subnets import node_slices
 from harness.model.topology import Network, Service, Topology
 from harness.orchestrators.swarm.constraints import UNDERSTOOD, eligible, is_understood
 
@@ -33,7 +34,7 @@ def problems(topology: Topology, nodes: Sequence[NodePlan]) -> list[Problem]:
         for name, service in topology.services.items()
         for key, message in _service(topology, name, service, nodes)
     ]
-    found += _subnets(topology, nodes)
+    found += [*_subnets(topology, nodes), *_parents(topology)]
     if topology.policies:
         found.append(("policies", "Swarm has no NetworkPolicy; orchestrator kubernetes has"))
     return found
@@ -84,7 +85,7 @@ def _plain(topology: Topology, service: Service) -> Iterator[Problem]:
         network = topology.networks.get(name)
         if network is None:
             continue
-        if not network.attachable:
+        if network.driver == "overlay" and not network.attachable:
             yield f"networks.{name}", f"a plain container needs `attachable: true` in network {name}"
         if attachment.ipv4_address:
             yield from _static(name, network, attachment.ipv4_address)
@@ -143,12 +144,35 @@ def _placement(service: Service, nodes: Sequence[NodePlan]) -> Iterator[Problem]
 def _subnets(topology: Topology, nodes: Sequence[NodePlan]) -> Iterator[Problem]:
     """Swarm gives an address to every container, to every node (its load balancer) and to every VIP."""
     for name, network in topology.networks.items():
+        if network.driver in ("macvlan", "ipvlan"):
+            yield from _slices(name, network, len(nodes))
+            continue
         if not network.subnets or any(":" in subnet for subnet in network.subnets):
             continue
         needed, room = _needed(topology, name, len(nodes)), _room(network)
         if needed > room:
             message = f"room for {room} addresses; its containers and nodes need {needed}"
             yield f"networks.{name}.ipam.config.0.subnet", message
+
+
+def _parents(topology: Topology) -> Iterator[Problem]:
+    """The engine gives a parent interface to one network ("is already using parent interface")."""
+    first: dict[str, str] = {}
+    for name, network in topology.networks.items():
+        if network.driver in ("macvlan", "ipvlan"):
+            parent = network.driver_opts.get("parent", "eth0")
+            other = first.setdefault(parent, name)
+            if other != name:
+                message = f"network {other} has the parent {parent} already; Docker gives it to one network only"
+                yield f"networks.{name}.driver_opts.parent", message
+
+
+def _slices(name: str, network: Network, nodes: int) -> Iterator[Problem]:
+    """Engines do not know of each other's addresses: each hands out a part of its own."""
+    try:
+        node_slices(network, nodes)
+    except ValueError as error:
+        yield f"networks.{name}.ipam", str(error)
 
 
 def _needed(topology: Topology, network: str, nodes: int) -> int:

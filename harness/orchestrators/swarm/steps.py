@@ -30,6 +30,10 @@ _GONE = re.compile(
 #: Removal is asynchronous: tasks hold their networks and volumes for a while.
 _BUSY = re.compile(r"in use|has active endpoints|removal of container \S+ is already in progress", re.IGNORECASE)
 
+#: What the engine says while a removed network still holds what the next one wants.
+_NOT_FREED = re.compile(r"failed to allocate gateway|Pool overlaps|already using parent interface", re.IGNORECASE)
+FREED_TIMEOUT_S = 10.0
+
 Execute = Callable[[Host, Plan, Step], None]
 
 
@@ -51,10 +55,15 @@ def _in_turn(host: Host, plan: Plan, steps: Sequence[Step], how: Execute) -> Non
 
 
 def make(host: Host, plan: Plan, step: Step) -> None:
-    """Run a step once; `docker run` again only where its container never came to be. Raises CommandFailed."""
+    """Run a step once; again only where it is known to have made nothing. Raises CommandFailed.
+
+    That is a `docker run` whose container never came to be, and a network that wants what a removed one still has.
+    """
     result = _run(host, plan, step)
     if step.argv[:2] == ("docker", "run") and is_attach_race(result):
         result = _again(host, plan, step, result)
+    if step.argv[:3] == ("docker", "network", "create"):
+        result = _until_freed(host, plan, step, result)
     if not result.ok:
         raise failure(host, step.argv, result, hint=image_hint(result.output))
 
@@ -91,6 +100,15 @@ def _run(host: Host, plan: Plan, step: Step) -> Result:
 def is_attach_race(result: Result) -> bool:
     """Whether a container did not start because its node does not know the network yet."""
     return not result.ok and bool(_ATTACH_RACE.search(result.output))
+
+
+def _until_freed(host: Host, plan: Plan, step: Step, result: Result) -> Result:
+    """A network that was removed gives its addresses and its parent back some seconds later."""
+    for _ in ticks(FREED_TIMEOUT_S):
+        if result.ok or not _NOT_FREED.search(result.output):
+            break
+        result = _run(host, plan, step)
+    return result
 
 
 def _again(host: Host, plan: Plan, step: Step, result: Result) -> Result:

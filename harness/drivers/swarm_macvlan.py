@@ -1,0 +1,157 @@
+"""Macvlan: containers with a MAC of their own on the link of their node's interface.
+
+Made on each node by itself (`scope: local`), or once for the swarm from a configuration on each node (`scope:
+swarm`). Engines do not know of each other's addresses, so each hands out an aligned part of the range.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from harness.drivers import _networks
+from harness.model.plan import Demand, NetworkPlan, Plan, Step
+from harness.model.subnets import node_slices
+from harness.model.topology import Network
+from harness.ports import Declared, NetworkDriver
+
+PARENT = "parent"
+DEFAULT_PARENT = "eth0"
+#: An interface, or a VLAN of one: `eth0.20`. The kernel takes names of 15 characters.
+_PARENT = re.compile(r"^[a-zA-Z][a-zA-Z0-9_-]{0,14}(\.(?P<vlan>\d{1,4}))?$")
+VLANS = range(1, 4095)
+
+
+class Link:
+    """What macvlan and ipvlan share: networks on a parent interface of each node."""
+
+    driver = ""
+    modes: tuple[str, ...] = ()
+
+    @property
+    def mode_option(self) -> str:
+        return f"{self.driver}_mode"
+
+    def demands(self, name: str, network: Network) -> list[Demand]:
+        """The driver, and VLANs (IEEE 802.1Q) where the parent is one: without either creation may still succeed
+        and the containers fail.
+        """
+        wanted_by = f"network {name}"
+        vlan = [Demand("vlan", wanted_by)] if "." in parent_of(network) else []
+        return [Demand(self.driver, wanted_by), *vlan]
+
+    def problems(self, name: str, network: Network) -> list[tuple[str, str]]:
+        return [
+            *_networks.unknown_options(network, {PARENT, self.mode_option}),
+            *_networks.range_problems(network),
+            *self._mode_problems(network),
+            *_parent_problems(network),
+            *_scope_problems(name, network),
+        ]
+
+    def _mode_problems(self, network: Network) -> Iterator[tuple[str, str]]:
+        mode = network.driver_opts.get(self.mode_option)
+        if mode is not None and mode not in self.modes:
+            yield f"driver_opts.{self.mode_option}", f"{mode!r} is not one of {', '.join(self.modes)}"
+
+    def mode(self, network: Network) -> str:
+        return network.driver_opts.get(self.mode_option, self.modes[0])
+
+    def plan(self, name: str, network: Network, wire_mtu: int) -> NetworkPlan:
+        """Names resolve across nodes only where the swarm knows the network."""
+        return NetworkPlan(
+            name=name,
+            driver=self.driver,
+            packet_bytes=wire_mtu,
+            resolves_names=network.scope == "swarm",
+            internal=network.internal,
+            subnets=tuple(network.subnets),
+            linked=self._is_linked(network),
+            same_node=self.mode(network) not in ("private", "vepa"),
+        )
+
+    def _is_linked(self, network: Network) -> bool:  # noqa: ARG002 - ipvlan asks the network
+        return True
+
+    def declare(self, name: str, network: Network, plan: Plan) -> Declared:
+        """The parent is looked for first: engines make one that is not there as a dummy, which leads nowhere."""
+        if network.scope == "swarm":
+            return self._declare_swarm(name, network, plan)
+        made, nodes = _networks.engine_name(plan, name), _networks.nodes_on(plan, name)
+        steps = []
+        for node in nodes:
+            flags = ("--driver", self.driver, *_flags(network, plan, node))
+            steps.append(_networks.create(plan, f"create network {name}", node, made, flags))
+        return Declared(
+            steps=(*_parent_checks(name, network, nodes), *steps),
+            undo=tuple(_networks.remove(f"remove network {name}", node, made) for node in nodes),
+            stack={"name": made, "external": True},
+        )
+
+    def _declare_swarm(self, name: str, network: Network, plan: Plan) -> Declared:
+        """Addresses and the parent stand in a configuration on each node; the swarm's network refers to it."""
+        made, config = _networks.engine_name(plan, name), _networks.engine_name(plan, f"{name}-config")
+        nodes, manager = [node.name for node in plan.nodes], plan.managers[0]
+        swarm = ("--driver", self.driver, "--scope", "swarm", "--attachable")
+        first, last = "network configurations", "remove network configurations"
+        title = f"configure network {name}"
+        configs = [
+            _networks.create(plan, title, node, config, ("--config-only", *_flags(network, plan, node)), first)
+            for node in nodes
+        ]
+        create = _networks.create_from(f"create network {name}", manager, made, swarm, config)
+        removals = [_networks.remove(f"remove what configures {name}", node, config, last) for node in nodes]
+        return Declared(
+            steps=(*_parent_checks(name, network, nodes), *configs, create),
+            undo=(_networks.remove(f"remove network {name}", manager, made), *removals),
+            stack={"name": made, "external": True},
+        )
+
+
+class Macvlan(Link):
+    """`driver: macvlan` on Swarm."""
+
+    driver = "macvlan"
+    modes = ("bridge", "private", "vepa", "passthru")
+
+
+def parent_of(network: Network) -> str:
+    return network.driver_opts.get(PARENT, DEFAULT_PARENT)
+
+
+def _flags(network: Network, plan: Plan, node: str) -> Iterator[str]:
+    """Addresses and options as `node` has them."""
+    index = [entry.name for entry in plan.nodes].index(node)
+    own = node_slices(network, len(plan.nodes))[index]
+    first, *others = network.ipam.config
+    yield from ("--internal",) if network.internal else ()
+    yield from _networks.ipam_flags([first.model_copy(update={"ip_range": str(own)}), *others])
+    yield from _networks.option_flags({PARENT: parent_of(network), **network.driver_opts})
+
+
+def _parent_checks(name: str, network: Network, nodes: list[str]) -> Iterator[Step]:
+    parent = parent_of(network).partition(".")[0]
+    script = (
+        'ip link show dev "$1" >/dev/null 2>&1 && exit; '
+        'echo "there is no interface $1 on this node; it has $(ls /sys/class/net | tr "\\n" " ")" >&2; exit 1'
+    )
+    for node in nodes:
+        argv = ("sh", "-c", script, "sh", parent)
+        yield Step("parents of networks", f"look for {parent}, the parent of {name}", node, argv, 10.0)
+
+
+def _parent_problems(network: Network) -> Iterator[tuple[str, str]]:
+    parent = parent_of(network)
+    match = _PARENT.match(parent)
+    if not match:
+        yield "driver_opts.parent", f"{parent!r} is no interface's name, such as eth0, or eth0.20 for VLAN 20"
+    elif match["vlan"] and int(match["vlan"]) not in VLANS:
+        yield "driver_opts.parent", f"VLAN {match['vlan']} is not from 1 to 4094 (IEEE 802.1Q)"
+
+
+def _scope_problems(name: str, network: Network) -> Iterator[tuple[str, str]]:
+    if network.attachable and network.scope == "local":
+        yield "attachable", f"network {name} is made on each node by itself; only `scope: swarm` is attachable"
+
+
+NETWORKS: dict[tuple[str, str], NetworkDriver] = {("swarm", "macvlan"): Macvlan()}
