@@ -36,7 +36,7 @@ from harness.runner import Clock
 NODES = {"n1": "192.0.2.1", "n2": "192.0.2.2", "n3": "192.0.2.3"}
 APP, BACK = "app", "back"
 
-TOPOLOGY = {
+TOPOLOGY: dict[str, Any] = {
     "name": "fake",
     "networks": {APP: {"driver": "overlay"}, BACK: {"driver": "overlay"}},
     "volumes": {"shared": {}},
@@ -85,6 +85,9 @@ def make_plan(*checks: Check, targets: tuple[Target, ...] = TARGETS) -> Plan:
         networks = (NetworkPlan(APP, "macvlan", 1500, False, subnets=("10.0.0.0/24",)), networks[1])
         lan = {"driver": "macvlan", "ipam": {"config": [{"subnet": "10.0.0.0/24"}]}}
         topology = {**TOPOLOGY, "networks": {APP: lan, BACK: {"driver": "overlay"}}}
+    if any(check.kind == "bind-mount" for check in checks):
+        probe = {"node": "n1", "networks": [APP], "volumes": ["/srv/data:/data"]}
+        topology = {**TOPOLOGY, "services": {**TOPOLOGY["services"], "probe": probe}}
     return Plan(
         run="r1",
         topology=Topology.model_validate(topology),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.loader.problems import Problems
+from harness.loader.sensitive import check_sensitive
 from harness.loader.tree import Tree
 from harness.model.topology import Deploy, IpamConfig, Service, Topology
 
@@ -25,6 +26,7 @@ def check_conflicts(topology: Topology, root: Tree, problems: Problems) -> None:
     published = [each for name in topology.services for each in _published(topology, name, root, problems)]
     _same_ports(published, problems)
     _too_few_nodes(topology, published, problems)
+    check_sensitive(topology, root, problems)
 
 
 # --- networks ----------------------------------------------------------------------------------------------

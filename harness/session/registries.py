@@ -56,7 +56,6 @@ def _unbuilt(topology: Topology) -> Iterator[tuple[str, str]]:
         "cluster.engine": topology.cluster.engine,
         "cluster.inventory": topology.cluster.inventory,
         "promises": topology.promises,
-        "allow_sensitive": topology.allow_sensitive,
     }
     return ((key, f"not supported yet: {key}") for key, value in named.items() if value)
 

@@ -95,7 +95,7 @@ def test_a_network_mode_among_networks_is_explained() -> None:
 
 def test_volumes_in_mounts_must_exist() -> None:
     text = services(
-        "a: {volumes: ['dat:/x', '/etc:/etc:ro', './here:/y']}",
+        "a: {volumes: ['dat:/x', '/srv:/etc:ro', './here:/y']}",
         "b: {volumes: [{source: dta, target: /x}, {type: tmpfs, target: /y}]}",
         "d: {volumes: [{type: bind, source: /a, target: /z}]}",
         "c: {volumes: ['data:/x', {target: /y}]}",
