@@ -13,11 +13,6 @@ REMOVE_TIMEOUT_S = 30.0
 IPAM_FLAGS = ("subnet", "ip_range", "gateway")
 
 
-def engine_name(plan: Plan, network: str) -> str:
-    """What the engine calls a network of the plan."""
-    return f"{plan.cluster}-{network}"
-
-
 def create(plan: Plan, title: str, node: str, made: str, flags: Iterable[str], phase: str = "networks") -> Step:
     label = ("--label", f"{LABEL}={plan.run}")
     return Step(phase, title, node, ("docker", "network", "create", *flags, *label, made), CREATE_TIMEOUT_S)

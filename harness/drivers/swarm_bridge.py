@@ -50,7 +50,7 @@ class Bridge:
 
     def declare(self, name: str, network: Network, plan: Plan) -> Declared:
         """One network on each node that has a container on it."""
-        made, nodes = _networks.engine_name(plan, name), _networks.nodes_on(plan, name)
+        made, nodes = plan.engine_name(name), _networks.nodes_on(plan, name)
         flags = (
             *("--driver", "bridge"),
             *(("--internal",) if network.internal else ()),

@@ -48,7 +48,7 @@ class Local:
 
     def declare(self, name: str, volume: Volume, plan: Plan) -> Declared:
         """The stack makes the volume where a task needs it; a bound directory is made on every node first."""
-        made = f"{plan.cluster}-{name}"
+        made = plan.engine_name(name)
         nodes = [node.name for node in plan.nodes]
         stack = {"name": made, "driver": "local", "labels": {LABEL: plan.run}}
         if volume.driver_opts:

@@ -77,7 +77,7 @@ class Link:
         """The parent is looked for first: engines make one that is not there as a dummy, which leads nowhere."""
         if network.scope == "swarm":
             return self._declare_swarm(name, network, plan)
-        made, nodes = _networks.engine_name(plan, name), _networks.nodes_on(plan, name)
+        made, nodes = plan.engine_name(name), _networks.nodes_on(plan, name)
         steps = []
         for node in nodes:
             flags = ("--driver", self.driver, *_flags(network, plan, node))
@@ -90,7 +90,7 @@ class Link:
 
     def _declare_swarm(self, name: str, network: Network, plan: Plan) -> Declared:
         """Addresses and the parent stand in a configuration on each node; the swarm's network refers to it."""
-        made, config = _networks.engine_name(plan, name), _networks.engine_name(plan, f"{name}-config")
+        made, config = plan.engine_name(name), plan.engine_name(f"{name}-config")
         nodes, manager = [node.name for node in plan.nodes], plan.managers[0]
         swarm = ("--driver", self.driver, "--scope", "swarm", "--attachable")
         first, last = "network configurations", "remove network configurations"

@@ -60,7 +60,7 @@ class Overlay:
 
     def declare(self, name: str, network: Network, plan: Plan) -> Declared:
         """A create step on the manager; the stack refers to it as external."""
-        made, manager = _networks.engine_name(plan, name), plan.managers[0]
+        made, manager = plan.engine_name(name), plan.managers[0]
         flags = ("--driver", "overlay", *_flags(network))
         return Declared(
             steps=(_networks.create(plan, f"create network {name}", manager, made, flags),),

@@ -159,6 +159,10 @@ class Plan:
     def cluster(self) -> str:
         return cluster_name(self.run)
 
+    def engine_name(self, thing: str) -> str:
+        """What engines call a network, a volume or a plain container of this plan: names are labels."""
+        return f"{self.cluster}-{thing}"
+
     def joining(self, node: str, networks: Iterable[str], other: str, others: Iterable[str]) -> list[str]:
         """Through which networks a container on `node` with `networks` reaches one on `other` with `others`."""
         shared = set(networks) & set(others)

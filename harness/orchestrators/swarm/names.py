@@ -22,7 +22,7 @@ def service(plan: Plan, name: str) -> str:
 
 def plain(plan: Plan, name: str) -> str:
     """The name of a plain container."""
-    return f"{plan.cluster}-{name}"
+    return plan.engine_name(name)
 
 
 def scheduled(plan: Plan) -> list[Target]:
