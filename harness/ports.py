@@ -414,16 +414,6 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Repeat:
-    """Run `load` again every `every_s` until `settled(new rows)` or `within_s` is over; all rows are kept."""
-
-    load: Load
-    settled: Callable[[History], bool]
-    within_s: float
-    every_s: float = 0.5
-
-
-@dataclass(frozen=True)
 class Command:
     """What the agent has no call for: `argv` is run once on `host` (empty: the host of the wire) and recorded as
     a row (`f`, `key`, `at`; `value` its output, `errno` its exit code).
@@ -445,6 +435,16 @@ class Commands:
     """Several commands at once; all have ended, well or not, before the next stage."""
 
     commands: tuple[Command, ...]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Run `load` again every `every_s` until `settled(new rows)` or `within_s` is over; all rows are kept."""
+
+    load: Load | Commands
+    settled: Callable[[History], bool]
+    within_s: float
+    every_s: float = 0.5
 
 
 Stage = Load | Acts | Commands | Look | Repeat

@@ -154,7 +154,9 @@ def walk(stages: Generator[Stage, Scene, None], scene: Scene) -> list[Stage]:
 
 def loads(stages: Sequence[Stage]) -> list[Load]:
     return [
-        stage.load if isinstance(stage, Repeat) else stage for stage in stages if isinstance(stage, Load | Repeat)
+        load
+        for load in (stage.load if isinstance(stage, Repeat) else stage for stage in stages)
+        if isinstance(load, Load)
     ]
 
 

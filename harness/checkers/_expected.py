@@ -67,7 +67,9 @@ def _names(network: str, present: list[Container], plan: Plan, protocols: Sequen
             continue  # skipped aloud: its names lead to a virtual IP that the hosts cannot serve
         for source in present:
             if any(other.service == target.service for other in present if other != source):
-                for name, protocol in product(target.networks.get(network, ()), _dialled(protocols)):
+                names = target.networks.get(network, ())
+                clear = [name for name in names if not plan.is_ambiguous(name, network, source.addresses)]
+                for name, protocol in product(clear, _dialled(protocols)):
                     via = "service" if name == target.service else "alias"
                     yield Wanted(protocol, source.name, via, network, name)
 

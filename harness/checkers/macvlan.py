@@ -34,8 +34,8 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     scene, tally = scene_at(history), Tally()
     present = scene.on(network.name)
     probes = last_of_each(history.only(f=("icmp", "tcp")).ops())
-    _judge_pairs(tally, probes, scene, plan, network)
     skipped = _judge_macs(tally, history, present, check)
+    _judge_pairs(tally, probes, scene, plan, network)
     own = _judge_visitors(tally, probes, scene, present)
     tally.doubts += _commands_that_failed(history)
     by_shim: Expected = "holds" if network.same_node else "may"

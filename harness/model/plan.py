@@ -159,6 +159,13 @@ class Plan:
     def cluster(self) -> str:
         return cluster_name(self.run)
 
+    def is_ambiguous(self, name: str, network: str, networks: Iterable[str]) -> bool:
+        """Whether a container on `networks` that asks for `name` may be told what another one than `network` says:
+        a resolver answers from whichever network knows the name.
+        """
+        others = set(networks) - {network}
+        return any(name in target.networks.get(other, ()) for target in self.targets for other in others)
+
     def engine_name(self, thing: str) -> str:
         """What engines call a network, a volume or a plain container of this plan: names are labels."""
         return f"{self.cluster}-{thing}"

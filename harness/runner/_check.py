@@ -163,11 +163,15 @@ class CheckRunner:
         self._loads.run(load, partial(self._nemesis.run, self._check.faults), tail_s=TAIL_S + longest_s)
 
     def _repeat(self, stage: Repeat) -> None:
-        self._announce(stage.load)
+        if isinstance(stage.load, Load):
+            self._announce(stage.load)
 
         def settled() -> bool:
             rows: Rows = []
-            self._loads.run(stage.load, into=rows)
+            if isinstance(stage.load, Load):
+                self._loads.run(stage.load, into=rows)
+            else:
+                self._commands.run(stage.load.commands, into=rows)
             return stage.settled(History.of_batches(rows))
 
         if not self._clock.until(settled, stage.within_s, stage.every_s):

@@ -66,6 +66,8 @@ class Prober:
             return  # a name may lead to a container of the same node
         others = {container.service for container in present if container != source}
         for target, name in carriers(self.plan, network):
+            if self.plan.is_ambiguous(name, network, source.networks):
+                continue
             if target.service in others and not self.plan.lacks(f"service {target.service}", "vip"):
                 via = "service" if name == target.service else "alias"
                 yield from self._dial(source, key(via, network, target.service, name), name)

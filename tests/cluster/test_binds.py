@@ -7,35 +7,16 @@ from contextlib import contextmanager
 
 import pytest
 
-from harness import session
-from harness.model.places import data_dir
-from harness.ports import Container
-from harness.session import Bench, Options
+from harness.session import Bench
+from tests.cluster_bench import container, done, live_bench
 
 pytestmark = pytest.mark.cluster
-TIMEOUT_S = 20.0
-
-
-def quiet(_line: str) -> None:
-    pass
 
 
 @pytest.fixture(scope="module")
 def binds(own_engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A live cluster with topologies/bind-mounts.yaml."""
-    options = Options(seed=1)
-    topology = session.topology_of(data_dir("topologies") / "bind-mounts.yaml", options)
-    live = session.up(session.make_plan(topology, options, run=session.new_run()), quiet)
-    try:
-        with Bench(live, tmp_path_factory.mktemp("binds"), quiet) as made:
-            yield made
-    finally:
-        session.down(live.cluster.name)
-
-
-def container(bench: Bench, name: str) -> Container:
-    found = bench.live.orchestrator.containers(bench.live.cluster, bench.live.plan)
-    return next(each for each in found if each.name == name)
+    with live_bench("bind-mounts", tmp_path_factory.mktemp("binds")) as made:
+        yield made
 
 
 @contextmanager
@@ -44,9 +25,7 @@ def writable_after_all(bench: Bench, name: str) -> Iterator[None]:
     victim = container(bench, name)
     inside = ["nsenter", "--target", str(victim.pid), "--mount", "--pid", "busybox", "mount", "-o"]
     for options in ("remount,bind,rw", "remount,bind,ro"):
-        argv = [*inside, options, "/host/etc"]
-        result = bench.live.cluster.hosts[victim.node].run(argv, timeout_s=TIMEOUT_S)
-        assert result.ok, result.output
+        done(bench.live.cluster.hosts[victim.node], [*inside, options, "/host/etc"])
         if options.endswith("rw"):
             yield
 
@@ -69,6 +48,4 @@ def test_a_mount_that_is_not_read_only_after_all_is_named(binds: Bench) -> None:
 def test_nothing_stays_on_the_nodes(binds: Bench) -> None:
     binds.check("bind-mount", service="as-root")
     victim = container(binds, "as-root")
-    listed = binds.live.cluster.hosts[victim.node].run(["ls", "/etc"], timeout_s=TIMEOUT_S)
-    assert listed.ok
-    assert "harness-" not in listed.stdout
+    assert "harness-" not in done(binds.live.cluster.hosts[victim.node], ["ls", "/etc"])

@@ -7,43 +7,28 @@ from contextlib import contextmanager
 
 import pytest
 
-from harness import session
-from harness.model.places import data_dir
-from harness.session import Bench, Options
+from harness.session import Bench
+from tests.cluster_bench import container, done, live_bench
 
 pytestmark = pytest.mark.cluster
-TIMEOUT_S = 20.0
-
-
-def quiet(_line: str) -> None:
-    pass
 
 
 @pytest.fixture(scope="module")
 def lan(own_engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A live cluster with topologies/macvlan.yaml."""
-    options = Options(seed=1)
-    topology = session.topology_of(data_dir("topologies") / "macvlan.yaml", options)
-    live = session.up(session.make_plan(topology, options, run=session.new_run()), quiet)
-    try:
-        with Bench(live, tmp_path_factory.mktemp("lan"), quiet) as made:
-            yield made
-    finally:
-        session.down(live.cluster.name)
+    with live_bench("macvlan", tmp_path_factory.mktemp("lan")) as made:
+        yield made
 
 
 @contextmanager
 def other_mac(bench: Bench, name: str, mac: str) -> Iterator[None]:
     """A container's interface has another MAC for a while."""
-    live = bench.live
-    victim = next(c for c in live.orchestrator.containers(live.cluster, live.plan) if c.name == name)
-    host, inside = live.cluster.hosts[victim.node], ["nsenter", f"--net=/proc/{victim.pid}/ns/net"]
-    own = victim.networks["lan"].mac
-    for address in (mac, own):
-        result = host.run([*inside, "ip", "link", "set", "eth0", "address", address], timeout_s=TIMEOUT_S)
-        assert result.ok, result.output
-        if address == mac:
-            yield
+    victim = container(bench, name)
+    host, inside = bench.live.cluster.hosts[victim.node], ["nsenter", f"--net=/proc/{victim.pid}/ns/net"]
+    done(host, [*inside, "ip", "link", "set", "eth0", "address", mac])
+    try:
+        yield
+    finally:
+        done(host, [*inside, "ip", "link", "set", "eth0", "address", victim.networks["lan"].mac])
 
 
 def test_macvlan_passes_and_shows_the_kernels_limit(lan: Bench) -> None:
@@ -68,6 +53,6 @@ def test_a_mac_that_is_not_the_one_of_the_engine_is_named(lan: Bench) -> None:
 def test_nothing_of_a_check_stays_on_the_nodes(lan: Bench) -> None:
     lan.check("macvlan")
     for host in lan.live.cluster.hosts.values():
-        result = host.run(["ip", "-brief", "address"], timeout_s=TIMEOUT_S)
-        assert "harness-shim" not in result.stdout
-        assert "10.70.0." not in result.stdout
+        left = done(host, ["ip", "-brief", "address"])
+        assert "harness-shim" not in left
+        assert "10.70.0." not in left

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import permutations
 
 import pytest
 
 from harness.model.verdict import Verdict
-from harness.ports import Act, Cluster, Container, Host
+from harness.ports import Act, Cluster, Host
 from harness.session import Bench
+from tests.cluster_bench import container, done
 
 TIMEOUT_S = 20.0
 AGENT_PORT = 7799
@@ -24,17 +25,6 @@ print("listening", flush=True)
 while True:
     server.accept()[0].sendall(b"220 ready\\r\\n")
 """
-
-
-def done(host: Host, argv: Sequence[str], stdin: str = "") -> str:
-    result = host.run(argv, timeout_s=TIMEOUT_S, stdin=stdin.encode())
-    assert result.ok, result.output
-    return result.stdout
-
-
-def container(bench: Bench, name: str) -> Container:
-    found = bench.live.orchestrator.containers(bench.live.cluster, bench.live.plan)
-    return next(each for each in found if each.name == name)
 
 
 def wire(cluster: Cluster) -> Host:

@@ -76,10 +76,13 @@ def test_stages_begin_with_a_look_and_at_most_one_load_takes_the_faults(kind: st
 def test_every_call_has_a_deadline_and_goes_to_a_node_of_the_scene(kind: str) -> None:
     check, scene = check_of(kind), make_scene()
     stages = walk(workloads.REGISTRY[kind].stages(check, make_plan(check), random.Random(1)), scene)
-    loads = [s.load if isinstance(s, Repeat) else s for s in stages if isinstance(s, Load | Repeat)]
-    for assignment in (each for load in loads for each in load.assignments):
+    whole = [stage.load if isinstance(stage, Repeat) else stage for stage in stages]
+    for assignment in (each for load in whole if isinstance(load, Load) for each in load.assignments):
         assert assignment.program.timeout_s > 0
         assert assignment.host in scene.nodes
+    for command in (each for stage in whole if isinstance(stage, Commands) for each in stage.commands):
+        assert command.timeout_s > 0
+        assert command.host in {"", *scene.nodes}
 
 
 @kinds

@@ -1,0 +1,56 @@
+"""Overlay tables for real: all nodes agree, and what is stale or missing is named with its node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+
+from harness.session import Bench
+from tests.cluster_bench import container, done, live_bench
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def overlays(own_engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with live_bench("overlay-isolation", tmp_path_factory.mktemp("overlays")) as made:
+        yield made
+
+
+@contextmanager
+def changed(bench: Bench, node: str, change: Sequence[str], undo: Sequence[str]) -> Iterator[None]:
+    """Change a node's tables of the network `front` behind the engine's back."""
+    live = bench.live
+    host = live.cluster.hosts[node]
+    found = done(host, ("docker", "network", "inspect", "--format", "{{.Id}}", live.plan.engine_name("front")))
+    inside = ["nsenter", f"--net=/run/docker/netns/1-{found[:10]}"]
+    done(host, [*inside, *change])
+    try:
+        yield
+    finally:
+        done(host, [*inside, *undo])
+
+
+def test_a_stale_neighbour_is_named_with_its_node(overlays: Bench) -> None:
+    stale = ("10.63.0.250", "dev", "vxlan0")
+    add = ("ip", "neigh", "add", *stale, "lladdr", "02:42:0a:3f:00:fa", "nud", "permanent")
+    with changed(overlays, "n2", add, ("ip", "neigh", "del", *stale)):
+        verdict = overlays.check("consistency", service="web", flaps=0, within_s=1)
+    assert verdict.verdict == "fail"
+    assert "front on n2: its neighbours still have 10.63.0.250" in verdict.reason
+    assert "front on n1" not in verdict.reason
+
+
+def test_a_missing_row_is_named_and_after_it_all_agree_again(overlays: Bench) -> None:
+    there = container(overlays, "edge.n1")
+    address = overlays.live.cluster.hosts["n1"].address
+    row = (there.networks["front"].mac, "dev", "vxlan0", "dst", address)
+    remove = ("bridge", "fdb", "del", *row, "self")
+    with changed(overlays, "n3", remove, ("bridge", "fdb", "append", *row, "self", "permanent")):
+        verdict = overlays.check("consistency", service="web", flaps=0, within_s=1)
+    assert verdict.verdict == "fail"
+    assert "front on n3: its FDB lacks edge.n1" in verdict.reason
+    assert overlays.check("consistency", service="web").verdict == "pass"
+    assert overlays.problems() == []

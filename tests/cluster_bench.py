@@ -1,0 +1,43 @@
+"""Live clusters with shipped topologies, for tests that break something on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness import session
+from harness.model.places import data_dir
+from harness.ports import Container, Host
+from harness.session import Bench, Options
+
+TIMEOUT_S = 20.0
+
+
+@contextmanager
+def live_bench(topology: str, folder: Path) -> Iterator[Bench]:
+    """A cluster with topologies/<topology>.yaml, taken down at the end."""
+    options = Options(seed=1)
+    loaded = session.topology_of(data_dir("topologies") / f"{topology}.yaml", options)
+    live = session.up(session.make_plan(loaded, options, run=session.new_run()), quiet)
+    try:
+        with Bench(live, folder, quiet) as made:
+            yield made
+    finally:
+        session.down(live.cluster.name)
+
+
+def quiet(_line: str) -> None:
+    pass
+
+
+def container(bench: Bench, name: str) -> Container:
+    found = bench.live.orchestrator.containers(bench.live.cluster, bench.live.plan)
+    return next(each for each in found if each.name == name)
+
+
+def done(host: Host, argv: Sequence[str], stdin: str = "") -> str:
+    """The output of a command that must succeed."""
+    result = host.run(argv, timeout_s=TIMEOUT_S, stdin=stdin.encode())
+    assert result.ok, result.output
+    return result.stdout
