@@ -76,7 +76,7 @@ def test_a_probe_on_this_machine_answers_and_leaves_nothing(name: str) -> None:
 
 @root
 def test_a_probe_whose_program_fails_is_told_with_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    doomed = features.Feature("vxlan", "echo 'it''s \"refused\"' >&2; exit 3", "nothing")
+    doomed = features.Feature("vxlan", "networks", "echo 'it''s \"refused\"' >&2; exit 3", (), "nothing")
     monkeypatch.setattr(features.probes, "FEATURES", {"vxlan": doomed})
     assert features.probe(LocalHost(), ["vxlan"]) == {"vxlan": 'its "refused"'}
 

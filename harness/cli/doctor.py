@@ -1,0 +1,86 @@
+"""The verb `doctor`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from harness import doctor, session
+from harness.cli.choices import Json, Orchestrator, ProviderName, Set, options
+from harness.model.errors import EXIT_BROKEN, EXIT_PASS
+from harness.model.plan import Demand, Plan
+from harness.transport.local import LocalHost
+
+#: What every run on this machine needs, whatever its topology.
+BASIC = ("engine", "cgroups", "capabilities", "disk", "memory", "veth", "bridge", "overlayfs")
+
+
+def doctor_(
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A topology to hold against it.")] = None,
+    cluster: Annotated[str | None, typer.Option("--cluster", help="Look at its nodes instead.")] = None,
+    provider: ProviderName = None,
+    orchestrator: Orchestrator = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> int:
+    """Say which drivers, stores, faults and providers will work on this machine, and why not; nothing is made.
+
+    Exit code 70 where what every run needs is missing, or what the topology cannot do without.
+    """
+    if cluster is not None:
+        return _nodes(cluster, as_json)
+    plan = None
+    if file is not None:
+        chosen = options(provider=provider, orchestrator=orchestrator, set_=set_)
+        plan = session.make_plan(session.topology_of(file, chosen), chosen, run="RUN")
+    found = doctor.examine(LocalHost("this machine"), plan)
+    unmet = doctor.unmet_demands(found, plan.demands) if plan else []
+    if as_json:
+        print(json.dumps(found.to_json() | ({"unmet": [_told(each) for each in unmet]} if plan else {}), indent=1))
+    else:
+        _show(found, plan, unmet)
+    lacking = [finding for finding in found.findings if finding.name in BASIC and finding.ok is False]
+    return EXIT_BROKEN if lacking or any(_is_vital(demand) for demand, _ in unmet) else EXIT_PASS
+
+
+def _nodes(cluster: str, as_json: bool) -> int:
+    examined = doctor.examine_hosts(session.find(cluster).hosts)
+    if as_json:
+        print(json.dumps({name: found.to_json() for name, found in examined.items()}, indent=1))
+        return EXIT_PASS
+    console = Console(highlight=False)
+    for name, found in examined.items():
+        console.rule(name)
+        for table in doctor.tables(found):
+            console.print(table)
+    return EXIT_PASS
+
+
+def _show(found: doctor.Examination, plan: Plan | None, unmet: list[tuple[Demand, doctor.Finding]]) -> None:
+    console = Console(highlight=False)
+    for table in doctor.tables(found):
+        console.print(table)
+        console.print()
+    if found.leftovers:
+        console.print("Left by earlier runs (`harness down --all` removes them):")
+        for line in found.leftovers:
+            console.print(f"  {line}")
+    if plan is not None:
+        console.print(f"[bold]{plan.topology.name}[/] {'will work here as a whole' if not unmet else ''}")
+    for demand, finding in unmet:
+        what = "cannot work" if _is_vital(demand) else f"its part {demand.part or 'as a whole'} will be skipped"
+        console.print(f"  {demand.wanted_by}: {what}: {finding.name} ({finding.why}). To mend: {finding.mend}")
+
+
+def _told(unmet: tuple[Demand, doctor.Finding]) -> dict[str, str]:
+    demand, finding = unmet
+    return {"wanted_by": demand.wanted_by, "part": demand.part, "feature": demand.feature, "why": finding.why}
+
+
+def _is_vital(demand: Demand) -> bool:
+    """Whether nothing of the topology can be deployed without it; parts and checks are skipped instead."""
+    return not demand.part and not demand.wanted_by.startswith("check ")
