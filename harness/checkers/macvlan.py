@@ -21,6 +21,7 @@ from harness.model.verdict import Expected, Promise, Skip, Verdict
 OWN_NODE = "kernel, drivers/net/macvlan.c: a child and its parent exchange no frames (known limit)"
 SHIM = "kernel, drivers/net/macvlan.c: children of one parent reach each other in mode bridge"
 NO_NAMES = "Docker's own resolver knows the containers of its engine; a node-local network has no other"
+OWN_NAMES = "Docker, embedded DNS of user-defined networks: containers of one engine resolve each other"
 SWARM_NAMES = "Docker: names of a network with scope swarm are known on every node"
 NO_WIRE = "right wire"
 
@@ -42,7 +43,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     promises = (
         measured("reached from its own node", "may", own, _answered, OWN_NODE, _told),
         measured("reached through a shim", by_shim, _shim_answers(probes), _answered, SHIM, _told),
-        _names_promise(history, scene, network),
+        *_names_promises(history, scene, network),
     )
     good = f"{len(present)} containers with MACs of their own: {tally.correct} assertions hold"
     return replace(with_promises(tally.verdict(check, good), promises), skipped=skipped)
@@ -152,19 +153,26 @@ def _told(row: Op) -> str:
     return f"{row.at} -> {ProbeKey.parse(row.key).to}: {row.value}"
 
 
-def _names_promise(history: History, scene: Scene, network: NetworkPlan) -> Promise:
-    """A name must lead to the containers of its service on this network, and to no others."""
+def _names_promises(history: History, scene: Scene, network: NetworkPlan) -> Iterator[Promise]:
+    """A name must lead to the containers of its service on this network, and to no others.
+
+    Neighbours are promised only where there are some.
+    """
     meant = {service: set[str]() for service in {c.service for c in scene.on(network.name)}}
     for container in scene.on(network.name):
         meant[container.service].add(container.addresses[network.name])
     rows = list(history.only(f="dns").ops())
+    across = [row for row in rows if NameKey.parse(row.key).phase == "across"]
+    near = [row for row in rows if NameKey.parse(row.key).phase == "neighbour"]
 
     def is_right(row: Op) -> bool:
         return set(str(row.value).split(",")) == meant.get(NameKey.parse(row.key).name)
 
     expected: Expected = "holds" if network.resolves_names else "may"
     source = SWARM_NAMES if network.resolves_names else NO_NAMES
-    return measured("names resolve across nodes", expected, rows, is_right, source, _asked)
+    yield measured("names resolve across nodes", expected, across, is_right, source, _asked)
+    if len(scene.spread(network.name)) < len(scene.on(network.name)):
+        yield measured("names resolve on a node", "holds", near, is_right, OWN_NAMES, _asked)
 
 
 def _asked(row: Op) -> str:

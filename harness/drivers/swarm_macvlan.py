@@ -7,7 +7,8 @@ swarm`). Engines do not know of each other's addresses, so each hands out an ali
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 from harness.drivers import _networks
 from harness.model.plan import Demand, NetworkPlan, Plan, Step
@@ -20,6 +21,8 @@ DEFAULT_PARENT = "eth0"
 #: An interface, or a VLAN of one: `eth0.20`. The kernel takes names of 15 characters.
 _PARENT = re.compile(r"^[a-zA-Z][a-zA-Z0-9_-]{0,14}(\.(?P<vlan>\d{1,4}))?$")
 VLANS = range(1, 4095)
+#: Interfaces of a node that lead to no other node: loopback, and the engine's own.
+_NO_PARENT = "^(lo|docker.*|br-.*|veth.*)$"
 
 
 class Link:
@@ -27,6 +30,7 @@ class Link:
 
     driver = ""
     modes: tuple[str, ...] = ()
+    refused: ClassVar[Mapping[str, str]] = {}
 
     @property
     def mode_option(self) -> str:
@@ -37,7 +41,7 @@ class Link:
         and the containers fail.
         """
         wanted_by = f"network {name}"
-        vlan = [Demand("vlan", wanted_by)] if "." in parent_of(network) else []
+        vlan = [Demand("8021q", wanted_by)] if "." in parent_of(network) else []
         return [Demand(self.driver, wanted_by), *vlan]
 
     def problems(self, name: str, network: Network) -> list[tuple[str, str]]:
@@ -52,7 +56,9 @@ class Link:
     def _mode_problems(self, network: Network) -> Iterator[tuple[str, str]]:
         mode = network.driver_opts.get(self.mode_option)
         if mode is not None and mode not in self.modes:
-            yield f"driver_opts.{self.mode_option}", f"{mode!r} is not one of {', '.join(self.modes)}"
+            why = self.refused.get(mode)
+            message = f"{mode!r} is not one of {', '.join(self.modes)}{f': it {why}' if why else ''}"
+            yield f"driver_opts.{self.mode_option}", message
 
     def mode(self, network: Network) -> str:
         return network.driver_opts.get(self.mode_option, self.modes[0])
@@ -112,7 +118,10 @@ class Macvlan(Link):
     """`driver: macvlan` on Swarm."""
 
     driver = "macvlan"
-    modes = ("bridge", "private", "vepa", "passthru")
+    modes = ("bridge", "private", "vepa")
+    refused: ClassVar[Mapping[str, str]] = {
+        "passthru": "gives the node's own interface to one container, and the node would lose its wire"
+    }
 
 
 def parent_of(network: Network) -> str:
@@ -132,12 +141,12 @@ def _flags(network: Network, plan: Plan, node: str) -> Iterator[str]:
 def _parent_checks(name: str, network: Network, nodes: list[str]) -> Iterator[Step]:
     parent = parent_of(network).partition(".")[0]
     script = (
-        'ip link show dev "$1" >/dev/null 2>&1 && exit; '
-        'echo "there is no interface $1 on this node; it has $(ls /sys/class/net | tr "\\n" " ")" >&2; exit 1'
+        '[ -e "/sys/class/net/$1" ] && exit; '
+        'echo "has no interface $1; it has $(ls /sys/class/net | grep -vE "$2" | tr "\\n" " ")" >&2; exit 1'
     )
     for node in nodes:
-        argv = ("sh", "-c", script, "sh", parent)
-        yield Step("parents of networks", f"look for {parent}, the parent of {name}", node, argv, 10.0)
+        argv = ("sh", "-c", script, "sh", parent, _NO_PARENT)
+        yield Step("parents of networks", f"the parent of network {name}", node, argv, 10.0, only_looks=True)
 
 
 def _parent_problems(network: Network) -> Iterator[tuple[str, str]]:

@@ -78,7 +78,7 @@ _ALL = [
         "a kernel with CONFIG_IPVLAN (modprobe ipvlan), or provider vagrant",
     ),
     _link(
-        "vlan",
+        "8021q",
         f"{_VETH} && ip link add probe1 link probe0 type vlan id 20",
         ("VLAN parents of macvlan and ipvlan (parent: eth0.20)",),
         "a kernel with CONFIG_VLAN_8021Q (modprobe 8021q), or provider vagrant",

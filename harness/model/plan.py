@@ -58,7 +58,8 @@ class Document:
 class Step:
     """One command on one node. Steps of one `phase` may run in parallel; phases run in order of appearance.
 
-    `node` is a node's name. `document` names the Document that goes to standard input, if any.
+    `node` is a node's name. `document` names the Document that goes to standard input, if any. One that
+    `only_looks` changes nothing: what it prints when it fails is for users.
     """
 
     phase: str
@@ -67,6 +68,7 @@ class Step:
     argv: tuple[str, ...]
     timeout_s: float
     document: str = ""
+    only_looks: bool = False
 
 
 @dataclass(frozen=True)

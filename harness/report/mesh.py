@@ -109,7 +109,8 @@ def matrices(history: History, verdict: Verdict) -> list[Matrix]:
     """One matrix a view of `verdict`'s check, worst first; empty where the check probes no pairs."""
     found: dict[str, Matrix] = {}
     rows = history.only(check=verdict.id, f=list(PROTOCOLS))
-    nodes = dict(zip(rows["at"].tolist(), rows["host"].tolist(), strict=True))
+    asked = zip(rows["at"].tolist(), rows["key"].tolist(), rows["host"].tolist(), strict=True)
+    nodes = {_source(at, str(key).partition("|")[0]): host for at, key, host in asked}
     for question, answer in _answers(rows, verdict):
         matrix = found.setdefault(question.view, Matrix(verdict.id, nodes, question.view))
         matrix.add((question.source, question.target), answer)
@@ -146,10 +147,15 @@ def _answers(rows: History, verdict: Verdict) -> list[tuple[Question, Answer]]:
         parts = str(key).split("|", 4)
         if len(parts) == 5:
             via, network, family, target, _ = parts
-            got[Question(at, target, via, network, family, f)] = str(value)
+            got[Question(_source(at, via), target, via, network, family, f)] = str(value)
     wrong = _by_pair(verdict.failures)
     answers = [(question, _judge(question, value, wrong)) for question, value in got.items()]
     return answers + [_unprobed(failure) for failure in _pairless(verdict.failures, got)]
+
+
+def _source(at: str, via: str) -> str:
+    """Who asks. A node's shim is a row of its own: what it reaches, the node by itself does not."""
+    return f"{at} by shim" if via == "shim" else at
 
 
 _Pair = tuple[str, str, str, str]

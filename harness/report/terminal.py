@@ -142,7 +142,9 @@ def _promises(run: Run, console: Console) -> None:
     _heading(console, "Promises")
     if console.width < _WIDE:
         for check, promise in rows:
-            _line(console, f"{check.target}: {promise.name} ({promise.expected}): {_observed(promise)}")
+            _line(
+                console, f"{check.target or check.id}: {promise.name} ({promise.expected}): {_observed(promise)}"
+            )
     else:
         console.print(_indented(_promise_table(rows)))
     for _, promise in rows:
@@ -154,7 +156,7 @@ def _promise_table(rows: Sequence[tuple[Verdict, Promise]]) -> Table:
     table = _grid("check", "promise", "driver says", "observed")
     for check, promise in rows:
         style = _STYLE[promise.outcome] if promise.observed != "kept" else "green"
-        cells = (check.target, promise.name, promise.expected)
+        cells = (check.target or check.id, promise.name, promise.expected)
         table.add_row(*(Text(clean(cell, 80)) for cell in cells), Text(_observed(promise), style=style))
     return table
 

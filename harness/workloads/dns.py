@@ -62,9 +62,9 @@ def _subjects(params: DnsParams, check: Check, plan: Plan) -> tuple[list[Target]
     scaled = [t for t in named if t.kind == "replicated" and (params.service or t.endpoint_mode == "dnsrr")]
     plain = _witnessed(plan, [t for t in named if t.kind == "plain"])
     if not scaled and not plain:
-        what = f"{params.service!r} is not" if params.service else "there is no"
+        what = f"{params.service!r} is no" if params.service else "there is no"
         raise UsageError(
-            f"check {check.id}: {what} a replicated service or a plain container on a network that resolves names",
+            f"check {check.id}: {what} replicated service or plain container on a network that resolves names",
             hint="a container can be stopped only where another on its network is left to ask for it",
         )
     return scaled, plain

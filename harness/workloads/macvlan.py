@@ -127,16 +127,17 @@ def _pings(scene: Scene, link: _Link, via: str, timeout_s: float, *, own_only: b
 
 
 def _names(scene: Scene, link: _Link, timeout_s: float) -> Iterator[Item]:
-    """Each container's own service name, asked for by one container of another node."""
+    """Each container's service name, asked for by one container of another node, and by a neighbour on its own."""
     present = members(scene, link.plan.name)
     for target in present:
-        asker = next((container for container in present if container.node != target.node), None)
-        if asker is not None:
-            dialled = f"names|{link.plan.name}|{target.service}"
-            yield (
-                asker.node,
-                {**place(asker).fields, "key": dialled, "name": target.service, "timeout_s": timeout_s},
-            )
+        others = [container for container in present if container != target]
+        far = [container for container in others if container.node != target.node]
+        near = [container for container in others if container.node == target.node]
+        for phase, askers in (("across", far), ("neighbour", near)):
+            for asker in askers[:1]:
+                dialled = f"{phase}|{link.plan.name}|{target.service}"
+                asked = {"key": dialled, "name": target.service, "timeout_s": timeout_s}
+                yield asker.node, {**place(asker).fields, **asked}
 
 
 WORKLOAD = Experiment("macvlan", MacvlanParams, run)

@@ -72,8 +72,10 @@ def probes(**answers: str) -> list[Op]:
             rows.append(row("icmp", KIND, at=node, host=node, key=key("visitor", to), value=value))
         value = answers.get(f"shim_{home}_{to}", "ok")
         rows.append(row("icmp", KIND, at=home, host=home, key=key("shim", to), value=value))
-        rows.append(row("dns", KIND, at="a", key=f"names|lan|{to}", value=answers.get(f"dns_{to}", "nxdomain")))
-        assert ip
+        rows.append(row("dns", KIND, at="a", key=f"across|lan|{to}", value=answers.get(f"dns_{to}", "nxdomain")))
+        if home == "n2":
+            at, value = "bc".strip(to), answers.get(f"near_{to}", ip)
+            rows.append(row("dns", KIND, at=at, host="n2", key=f"neighbour|lan|{to}", value=value))
     return rows
 
 
@@ -96,6 +98,7 @@ def test_a_good_macvlan_passes_and_says_what_the_kernel_does_not_do() -> None:
         "reached from its own node": ("may", "broken"),
         "reached through a shim": ("holds", "kept"),
         "names resolve across nodes": ("may", "broken"),
+        "names resolve on a node": ("holds", "kept"),
     }
     assert verdict.promises[0].witness == "n1 -> a: timeout"
     assert "known limit" in verdict.promises[0].source
@@ -111,6 +114,7 @@ def test_a_good_macvlan_passes_and_says_what_the_kernel_does_not_do() -> None:
         ([*scene(), *commands(fdb(updated_s=9)), *probes()], "b: its MAC was not seen on the wire"),
         ([*scene(), *commands(), *probes(visitor_n3_a="timeout")], "n3 -> a via visitor"),
         ([*scene(), *commands(), *probes(shim_n2_c="timeout")], "reached through a shim: n2 -> c: timeout"),
+        ([*scene(), *commands(), *probes(near_c="nxdomain")], "names resolve on a node: b asks for c: nxdomain"),
     ],
 )
 def test_what_is_wrong_fails_by_name(rows: list[Op], words: str) -> None:
@@ -147,6 +151,18 @@ def test_without_a_shim_nothing_is_shown_about_it() -> None:
     verdict = verdict_on([op for op in GOOD if not op.key.startswith("shim|")])
     assert verdict.verdict == "unknown"
     assert "reached through a shim: unmeasured" in verdict.reason
+
+
+def test_neighbours_that_were_not_asked_for_leave_it_unknown() -> None:
+    verdict = verdict_on([op for op in GOOD if not op.key.startswith("neighbour|")])
+    assert verdict.verdict == "unknown"
+    assert "names resolve on a node: unmeasured" in verdict.reason
+
+
+def test_where_nobody_has_a_neighbour_nothing_is_promised_of_their_names() -> None:
+    alone = [op for op in GOOD if op.at != "c" and "c" not in op.key.split("|")]
+    verdict = verdict_on(alone)
+    assert (verdict.verdict, "names resolve on a node" in promises(verdict)) == ("pass", False)
 
 
 def test_a_command_that_failed_is_a_doubt() -> None:

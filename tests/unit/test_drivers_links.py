@@ -88,14 +88,15 @@ def test_the_parent_is_looked_for_before_anything_is_made() -> None:
     phases = list(dict.fromkeys(step.phase for step in made(PLAIN, driver_opts={"parent": "eth7.20"}).steps))
     assert phases[:2] == ["parents of networks", "networks"]
     looks = commands(made(PLAIN, driver_opts={"parent": "eth7.20"}), "parents of networks")
-    assert all(command.endswith(" eth7") for command in looks.values())
+    assert all(" eth7 " in command for command in looks.values())
+    assert all(step.only_looks == (step.phase == "parents of networks") for step in made(PLAIN).steps)
 
 
 @pytest.mark.parametrize(
     ("driver", "options", "features"),
     [
         ("macvlan", {}, ["macvlan"]),
-        ("macvlan", {"parent": "eth0.20"}, ["macvlan", "vlan"]),
+        ("macvlan", {"parent": "eth0.20"}, ["macvlan", "8021q"]),
         ("ipvlan", {"parent": "eth0"}, ["ipvlan"]),
         ("bridge", {}, ["bridge"]),
     ],
@@ -111,6 +112,7 @@ def test_what_a_driver_needs_of_the_kernel(driver: str, options: dict[str, str],
     [
         ("macvlan", {"driver_opts": {"macvlan_mode": "bridged"}}, "driver_opts.macvlan_mode"),
         ("macvlan", {"driver_opts": {"ipvlan_mode": "l2"}}, "driver_opts.ipvlan_mode"),
+        ("macvlan", {"driver_opts": {"macvlan_mode": "passthru"}}, "driver_opts.macvlan_mode"),
         ("macvlan", {"driver_opts": {"parent": "eth0.4095"}}, "driver_opts.parent"),
         ("macvlan", {"driver_opts": {"parent": "eth 0"}}, "driver_opts.parent"),
         ("macvlan", {"attachable": True, "scope": "local"}, "attachable"),

@@ -6,11 +6,12 @@ import pytest
 import yaml
 
 from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentBroken, UsageError
-from harness.model.plan import Plan
+from harness.model.plan import Plan, Step
 from harness.orchestrators.swarm import Swarm, hosts, joining, pinning, waiting
 from harness.orchestrators.swarm import steps as swarm_steps
 from harness.ports import Act, Cluster, Container, PublishedAddress, Result
 from tests.fake_swarm import TOKEN, FakeSwarm
+from tests.fakes import FakeHost
 from tests.planner_topologies import EXAMPLE, RUN, planned
 
 
@@ -190,6 +191,14 @@ def test_a_failed_step_carries_its_command_and_host(swarm: FakeSwarm, cluster: C
         Swarm().apply(cluster, made, quiet)
     assert caught.value.code == 1
     assert not swarm.services
+
+
+def test_a_step_that_only_looks_fails_in_its_own_words(made: Plan) -> None:
+    look = Step("looks", "the parent of network lan", "n2", ("false",), 1.0, only_looks=True)
+    host = FakeHost("n2", answers={("false",): Result(1, "", "has no interface eth7; it has eth0 \n")})
+    with pytest.raises(EnvironmentBroken) as caught:
+        swarm_steps.make(host, made, look)
+    assert caught.value.message == "the parent of network lan: n2 has no interface eth7; it has eth0"
 
 
 def test_a_plain_container_is_run_again_only_when_its_network_was_not_there_yet(

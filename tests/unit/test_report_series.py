@@ -86,6 +86,16 @@ def test_of_repeated_probes_the_last_counts() -> None:
     assert part.cells["a", "b"].words == "tcp ok"
 
 
+def test_what_a_node_reaches_by_its_shim_does_not_hide_what_it_does_not_reach_by_itself() -> None:
+    rows = History.of([probe("n2", "b", "visitor", "timeout", "n2"), probe("n2", "b", "shim", "ok", "n2")])
+    whole = overview("c", matrices(rows, judged()))
+    assert {pair: cell.state for pair, cell in whole.cells.items()} == {
+        ("n2", "b"): "shut",
+        ("n2 by shim", "b"): "ok",
+    }
+    assert whole.sources == ["n2", "n2 by shim"]
+
+
 def test_open_where_closed_was_expected_is_bad() -> None:
     parts = matrices(
         History.of([probe("a", "b", "ip", "ok b")]), judged(Failure("a", "b", "ip", "tcp", 4, "closed", "ok"))

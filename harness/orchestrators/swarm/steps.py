@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Sequence
 
-from harness.model.errors import DeadlineExceeded, HarnessError
+from harness.model.errors import DeadlineExceeded, EnvironmentBroken, HarnessError
 from harness.model.plan import LABEL, Plan, Step
 from harness.orchestrators.swarm.hosts import each, failure, image_hint, must, script, ticks
 from harness.ports import Cluster, Host, Progress, Result
@@ -55,15 +55,19 @@ def _in_turn(host: Host, plan: Plan, steps: Sequence[Step], how: Execute) -> Non
 
 
 def make(host: Host, plan: Plan, step: Step) -> None:
-    """Run a step once; again only where it is known to have made nothing. Raises CommandFailed.
+    """Run a step once; again only where it is known to have made nothing. Raises CommandFailed, and
+    EnvironmentBroken with the words of a step that only looks.
 
-    That is a `docker run` whose container never came to be, and a network that wants what a removed one still has.
+    It has made nothing where a `docker run` left no container, and where a network wants what a removed one
+    still has.
     """
     result = _run(host, plan, step)
     if step.argv[:2] == ("docker", "run") and is_attach_race(result):
         result = _again(host, plan, step, result)
     if step.argv[:3] == ("docker", "network", "create"):
         result = _until_freed(host, plan, step, result)
+    if not result.ok and step.only_looks:
+        raise EnvironmentBroken(f"{step.title}: {host.name} {result.output.strip()}")
     if not result.ok:
         raise failure(host, step.argv, result, hint=image_hint(result.output))
 
