@@ -47,7 +47,7 @@ from harness.model.errors import (
 from harness.model.plan import plan_to_json
 from harness.model.run import Run
 from harness.model.verdict import EXIT
-from harness.report import terminal
+from harness.report import markdown, terminal
 
 app = typer.Typer(
     name="harness",
@@ -201,9 +201,15 @@ def _show_judged(run: Run, folder: Path, as_json: bool) -> int:
 
 
 @app.command()
-def report(run: RunFolderName) -> int:
+def report(
+    run: RunFolderName,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="For a CI job's summary, or an issue.")] = False,
+) -> int:
     """Show the summary of an earlier run, and where its report stands."""
     view = session.view_of(run)
+    if as_markdown:
+        print(markdown(view, run), end="")
+        return EXIT_PASS
     terminal.print_run(view, Console(highlight=False), run)
     return EXIT_PASS
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from harness.report.html import write_html
 from harness.report.junit import write_junit
+from harness.report.markdown import markdown
 from harness.report.results import write_results
 from harness.report.terminal import print_run
 from harness.report.view import RunView
 
-__all__ = ["RunView", "print_run", "write_all", "write_html", "write_junit", "write_results"]
+__all__ = ["RunView", "markdown", "print_run", "write_all", "write_html", "write_junit", "write_results"]
 
 
 def write_all(view: RunView, folder: Path) -> None:
