@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from harness import __version__, loader, planner, session
-from harness.cli import clusters, doctor
+from harness.cli import clusters, doctor, init
 from harness.cli.choices import (
     Json,
     Keep,
@@ -59,6 +59,7 @@ app = typer.Typer(
 )
 clusters.add_to(app)
 app.command(name="doctor")(doctor.doctor_)
+app.command()(init.init)
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A topology in YAML.")]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Topologies in YAML.")]
