@@ -91,7 +91,7 @@ def test_every_key_is_accounted_for_with_its_line() -> None:
     assert found["services.web.ports[1]"][1] == "left out"
     assert "Compose ran on" in found["services.web.volumes[1]"][2]
     assert "accounts, keys" in found["services.web.volumes[2]"][2]
-    assert found["services.web.volumes[3]"] == (16, "taken", "")
+    assert found["services.web.volumes[3]"] == (17, "taken", "")
     assert found["networks.front"][1:] == ("changed", "driver bridge does not reach other hosts; overlay does")
     assert found["networks.front.ipam"][1] == "left out"
     assert found["networks.unused"][1:] == ("left out", "no service is on it")
