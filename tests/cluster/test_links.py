@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -20,15 +20,16 @@ def lan(own_engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @contextmanager
-def other_mac(bench: Bench, name: str, mac: str) -> Iterator[None]:
-    """A container's interface has another MAC for a while."""
+def changed(bench: Bench, name: str, new: Sequence[str], old: Sequence[str]) -> Iterator[None]:
+    """A container's interface has other settings (words of `ip link set`) for a while."""
     victim = container(bench, name)
-    host, inside = bench.live.cluster.hosts[victim.node], ["nsenter", f"--net=/proc/{victim.pid}/ns/net"]
-    done(host, [*inside, "ip", "link", "set", "eth0", "address", mac])
+    enter = ["nsenter", f"--net=/proc/{victim.pid}/ns/net", "ip", "link", "set", "dev", "eth0"]
+    host = bench.live.cluster.hosts[victim.node]
+    done(host, [*enter, *new])
     try:
         yield
     finally:
-        done(host, [*inside, "ip", "link", "set", "eth0", "address", victim.networks["lan"].mac])
+        done(host, [*enter, *old])
 
 
 def test_macvlan_passes_and_shows_the_kernels_limit(lan: Bench) -> None:
@@ -45,10 +46,20 @@ def test_macvlan_passes_and_shows_the_kernels_limit(lan: Bench) -> None:
 
 
 def test_a_mac_that_is_not_the_one_of_the_engine_is_named(lan: Bench) -> None:
-    with other_mac(lan, "b1", "02:42:0a:46:00:99"):
+    own = container(lan, "b1").networks["lan"].mac
+    with changed(lan, "b1", ["address", "02:42:0a:46:00:99"], ["address", own]):
         verdict = lan.check("macvlan")
     assert verdict.verdict == "fail"
     assert "b1: its MAC was not seen on the wire" in verdict.reason
+
+
+def test_mode_private_where_bridge_was_promised_is_named(lan: Bench) -> None:
+    mode = ("type", "macvlan", "mode")
+    with changed(lan, "a2", [*mode, "private"], [*mode, "bridge"]):
+        verdict = lan.check("macvlan")
+    assert verdict.verdict == "fail"
+    assert {("a1", "a2"), ("a2", "a1")} <= {(failure.source, failure.target) for failure in verdict.failures}
+    assert "reached through a shim: n1 -> a2: timeout" in verdict.reason
 
 
 def test_nothing_of_a_check_stays_on_the_nodes(lan: Bench) -> None:

@@ -201,6 +201,25 @@ def test_a_step_that_only_looks_fails_in_its_own_words(made: Plan) -> None:
     assert caught.value.message == "the parent of network lan: n2 has no interface eth7; it has eth0"
 
 
+HELD = Result(1, "", "Error response from daemon: network dm-1 is already using parent interface eth0")
+
+
+def test_a_network_waits_for_what_a_removed_one_still_holds(made: Plan) -> None:
+    answers = iter([HELD, HELD, Result(0, "id", "")])
+    host = FakeHost("n1", answers={("docker", "network", "create"): lambda _argv, _stdin: next(answers)})
+    swarm_steps.make(host, made, Step("networks", "lan", "n1", ("docker", "network", "create", "lan"), 1.0))
+    assert len(host.ran) == 3
+
+
+def test_what_is_held_for_good_is_said_in_the_engines_words(monkeypatch: pytest.MonkeyPatch, made: Plan) -> None:
+    monkeypatch.setattr(swarm_steps, "FREED_TIMEOUT_S", 0.01)
+    host = FakeHost("n1", answers={("docker", "network", "create"): HELD})
+    with pytest.raises(CommandFailed, match=r"(?s)on n1: .*already using parent interface eth0") as caught:
+        swarm_steps.make(host, made, Step("networks", "lan", "n1", ("docker", "network", "create", "lan"), 1.0))
+    assert len(host.ran) > 1
+    assert "docker network ls" in str(caught.value.hint)
+
+
 def test_a_plain_container_is_run_again_only_when_its_network_was_not_there_yet(
     swarm: FakeSwarm, cluster: Cluster, made: Plan
 ) -> None:

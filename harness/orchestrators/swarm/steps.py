@@ -69,7 +69,7 @@ def make(host: Host, plan: Plan, step: Step) -> None:
     if not result.ok and step.only_looks:
         raise EnvironmentBroken(f"{step.title}: {host.name} {result.output.strip()}")
     if not result.ok:
-        raise failure(host, step.argv, result, hint=image_hint(result.output))
+        raise failure(host, step.argv, result, hint=image_hint(result.output) or _holder_hint(result.output))
 
 
 def unmake(errors: list[HarnessError]) -> Execute:
@@ -104,6 +104,13 @@ def _run(host: Host, plan: Plan, step: Step) -> Result:
 def is_attach_race(result: Result) -> bool:
     """Whether a container did not start because its node does not know the network yet."""
     return not result.ok and bool(_ATTACH_RACE.search(result.output))
+
+
+def _holder_hint(text: str) -> str | None:
+    """What to do where somebody else's network holds what ours wants."""
+    if _NOT_FREED.search(text):
+        return "another network of the node holds it: `docker network ls` there, or another subnet or parent"
+    return None
 
 
 def _until_freed(host: Host, plan: Plan, step: Step, result: Result) -> Result:
