@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.checkers._answers import PROBES, UNVERIFIED, Answer
 from harness.checkers._names import Expected, NameKey, Settled, Truth, settled
-from harness.checkers._scene import ProbeKey, Scene, meant, scene_at
+from harness.checkers._scene import ProbeKey, Scene, meant, phases, scene_at
 from harness.checkers._tally import Tally
 from harness.model.history import NEVER, History, Op
 from harness.model.plan import Plan
@@ -61,6 +61,11 @@ class Connection:
         return float(np.diff(ends).max()) / 1e9 if len(ends) > 1 else 0.0
 
     @property
+    def ends(self) -> set[str]:
+        """The container that holds it, and the address that it leads to."""
+        return {self.rows[0].at, ProbeKey.parse(self.rows[0].key).address}
+
+    @property
     def died(self) -> bool:
         return any(Answer.of(row).got in ENDED for row in self.rows)
 
@@ -82,12 +87,13 @@ def _watched_s(history: History, healed_ns: int) -> float:
 
 def _judge_connections(tally: Tally, history: History, healed_ns: int, within_s: float) -> None:
     connections = _connections(history)
-    watched_s = _watched_s(history, healed_ns)
+    watched_s, moved = _watched_s(history, healed_ns), _moved(history)
     if not connections:
         tally.doubts.append("no connection was kept open through the fault")
+    ended = [connection for connection in connections if connection.died or connection.ends & moved]
     for connection in connections:
-        _judge_connection(tally, connection, healed_ns, watched_s, within_s)
-    died = sum(connection.died for connection in connections)
+        _judge_connection(tally, connection, connection in ended, healed_ns, watched_s, within_s)
+    died = len(ended)
     tally.figures |= {
         "connections": len(connections),
         "connections_died": died,
@@ -96,15 +102,30 @@ def _judge_connections(tally: Tally, history: History, healed_ns: int, within_s:
     }
 
 
+def _moved(history: History) -> set[str]:
+    """Containers, and addresses of containers, that were there at the first look and are not at the last: what was
+    connected to one of them has nobody to talk to.
+    """
+    looks = phases(history)
+    if not looks:
+        return set()
+    first, last = (_placed(scene_at(history, phase)) for phase in (looks[0], looks[-1]))
+    return {end for pair in first - last for end in pair}
+
+
+def _placed(scene: Scene) -> set[tuple[str, str]]:
+    return {(c.name, address) for c in scene.containers.values() for address in c.addresses.values()}
+
+
 def _judge_connection(
-    tally: Tally, connection: Connection, healed_ns: int, watched_s: float, within_s: float
+    tally: Tally, connection: Connection, has_ended: bool, healed_ns: int, watched_s: float, within_s: float
 ) -> None:
     first, echoes = connection.rows[0], connection.echoes_ns
     key = ProbeKey.parse(first.key)
     label = f"connection {connection.process} from {first.at} to {key.to}"
     if not echoes:
         tally.doubts.append(f"{label} never carried an echo")
-    elif connection.died:
+    elif has_ended:
         tally.ignored += 1
     elif echoes[-1] >= healed_ns:
         tally.right()

@@ -13,7 +13,7 @@ from harness import faults
 from harness.features import FEATURES
 from harness.model.errors import EnvironmentBroken
 from harness.ports import Cluster, Fault, Felt, Host, Result
-from tests.fakes import FakeHost, FakeLifecycle, FakeWire
+from tests.fakes import Answer, FakeHost, FakeLifecycle, FakeWire
 
 NODES = {"n1": "192.0.2.1", "n2": "192.0.2.2", "n3": "192.0.2.3"}
 ALL = {"shell", "wire", "lifecycle", "networks"}
@@ -26,9 +26,33 @@ class Bridge:
         self.tables: dict[str, str] = {}
         self.dropped = 0
         self.wire = FakeHost("wire", address="", answers={("nft",): self.nft})
+        self.drained: set[str] = set()
         self.hosts = {
-            name: FakeHost(name, address=ip, answers={("ping",): self._ping}) for name, ip in NODES.items()
+            name: FakeHost(name, address=ip, answers={("ping",): self._ping, ("docker",): self._docker(name)})
+            for name, ip in NODES.items()
         }
+
+    def _docker(self, node: str) -> Answer:
+        """A swarm of which n1 is the manager, with a task on every node that takes some."""
+
+        def docker(argv: Sequence[str], _stdin: bytes) -> Result:
+            match list(argv[1:]):
+                case ["info", *_]:
+                    return Result(0, "true" if node == "n1" else "false", "")
+                case ["ps", *_]:
+                    return Result(0, "" if node in self.drained else "t1", "")
+                case ["node", "ls", "--quiet", "--filter", wanted]:
+                    named = wanted.removeprefix("node.label=harness.name=")
+                    return Result(0, "\n".join([named] if named in NODES else sorted(self.drained)), "")
+                case ["node", "update", *_, "--availability", "drain", named]:
+                    self.drained.add(named)
+                case ["node", "update", *_, "--availability", "active", named]:
+                    self.drained.discard(named)
+                case _:
+                    return Result(1, "", f"unknown: {argv}")
+            return Result(0, "", "")
+
+        return docker
 
     def nft(self, argv: Sequence[str], stdin: bytes) -> Result:
         match list(argv[1:]):
@@ -116,7 +140,8 @@ def test_it_comes_again_after_healing(fault: Fault, cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("verb", ["inject", "felt", "heal"])
 def test_a_right_that_is_missing_is_named(fault: Fault, cluster: Cluster, verb: str) -> None:
-    poor = replace(cluster, wire=None, lifecycle=None)
+    bare: dict[str, Host] = {name: FakeHost(name, rights=frozenset()) for name in NODES}
+    poor = replace(cluster, hosts=bare, wire=None, lifecycle=None)
     arguments = () if verb == "heal" else (["n2"], "both")
     with pytest.raises(EnvironmentBroken, match=f"{fault.name} needs the right `{next(iter(fault.rights))}`"):
         getattr(fault, verb)(poor, *arguments, timeout_s=5)
@@ -164,3 +189,16 @@ def test_an_nft_that_refuses_is_told_with_its_words(cluster: Cluster) -> None:
     refusing = FakeHost("wire", answers={("nft",): Result(1, "", "Operation not supported")})
     with pytest.raises(EnvironmentBroken, match="on wire: `nft -f -` ended with 1\nOperation not supported"):
         faults.REGISTRY["partition"].inject(replace(cluster, wire=FakeWire(refusing)), ["n2"], "both", timeout_s=5)
+
+
+def test_a_drain_is_felt_when_no_task_is_left(cluster: Cluster) -> None:
+    drain = faults.REGISTRY["drain"]
+    assert felt(drain, cluster, "n2", "n3") == Felt(False, "1 tasks on n2, 1 tasks on n3")
+    drain.inject(cluster, ["n2"], "both", timeout_s=5)
+    assert felt(drain, cluster, "n2") == Felt(True, "0 tasks on n2")
+
+
+def test_without_a_manager_nothing_can_be_drained(cluster: Cluster) -> None:
+    workers = replace(cluster, hosts={name: host for name, host in cluster.hosts.items() if name != "n1"})
+    with pytest.raises(EnvironmentBroken, match="needs a manager of a swarm"):
+        faults.REGISTRY["drain"].inject(workers, ["n2"], "both", timeout_s=5)

@@ -189,3 +189,13 @@ def test_what_was_not_seen_is_unknown(case: str) -> None:
     verdict = verdict_on(*groups, scene=scene)
     assert verdict.verdict == "unknown"
     assert words in verdict.reason
+
+
+def test_a_connection_to_a_container_that_moved_has_ended_and_fails_nothing() -> None:
+    """A drained node's task is elsewhere, with another address: nobody is there to answer the old one."""
+    moved = {**CONTAINERS, "db": ("db", "n2", {"app": "10.1.0.9"})}
+    quick = [*asked("tcp", "ip|app|4|db|10.1.0.9", [(3.5, "ok db")])]
+    rows = [*beats(0.5, 0.9), *FAULT, *recover(60), *look(KIND, "after", moved, at_ns=int(3.4 * S)), *quick]
+    verdict = judge(History.of([*look(KIND), *rows]), make_plan(), make_check(KIND, ["partition"], within_s=30))
+    assert "silent" not in verdict.reason
+    assert verdict.figures["connections_died"] == 1
