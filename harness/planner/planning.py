@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 
 from harness.model.errors import UsageError
-from harness.model.plan import Demand, NetworkPlan, NodePlan, Plan, VolumePlan
+from harness.model.plan import Demand, NetworkPlan, NodePlan, Plan, Target, VolumePlan
 from harness.model.topology import Topology
 from harness.planner.nodes import node_plans
 from harness.planner.problems import problems
@@ -36,6 +36,7 @@ def plan(
     _refuse(problems(topology, choice, wire_mtu=wire_mtu))
     nodes = node_plans(topology)
     networks = tuple(_network_plans(topology, choice, wire_mtu))
+    expected = tuple(targets(topology, choice.rendering, nodes, networks))
     bare = Plan(
         run=run,
         topology=topology,
@@ -44,8 +45,8 @@ def plan(
         seed=seed,
         nodes=nodes,
         demands=merge_demands(chain(demands, _demands(topology, choice))),
-        targets=tuple(targets(topology, choice.rendering, nodes, networks)),
-        networks=tuple(_node_by_node(networks, nodes)),
+        targets=expected,
+        networks=tuple(_node_by_node(networks, nodes, expected)),
         volumes=tuple(_volume_plans(topology, choice)),
         checks=tuple(topology.checks),
         notes=tuple(choice.rendering.notes(topology)),
@@ -87,13 +88,17 @@ def _network_plans(topology: Topology, choice: Choice, wire_mtu: int) -> Iterato
             yield driver.plan(name, network, wire_mtu)
 
 
-def _node_by_node(networks: Iterable[NetworkPlan], nodes: Iterable[NodePlan]) -> Iterator[NetworkPlan]:
-    """A network without a link between nodes is one on each of them."""
+def _node_by_node(
+    networks: Iterable[NetworkPlan], nodes: Sequence[NodePlan], targets: Sequence[Target]
+) -> Iterator[NetworkPlan]:
+    """A network without a link between nodes is one on each node that has a container on it."""
     for network in networks:
         if network.linked:
             yield network
-        else:
-            yield from (replace(network, name=on_node(network.name, node.name)) for node in nodes)
+            continue
+        for name in (on_node(network.name, node.name) for node in nodes):
+            if any(name in target.networks for target in targets):
+                yield replace(network, name=name)
 
 
 def _volume_plans(topology: Topology, choice: Choice) -> Iterator[VolumePlan]:

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -33,6 +34,15 @@ def test_an_error_is_raised_after_all_have_ended() -> None:
     assert ended.is_set()
 
 
+@pytest.fixture
+def interrupts_count() -> Iterator[None]:
+    """A process that a shell started in the background ignores them, and Python leaves it so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts_count")
 def test_an_interrupt_is_raised_after_all_have_ended() -> None:
     ended = threading.Event()
 
