@@ -391,12 +391,14 @@ class Assignment:
 class Load:
     """Run all programs at once. With `hold_s` > 0 those with until_stopped run at least that long.
 
-    `faults`: the check's faults are injected while this load runs; at most one Load of a check has it.
+    `faults`: the check's faults are injected while this load runs; at most one Load of a check has it. `acts` are
+    performed one after another while it runs, after the faults.
     """
 
     assignments: tuple[Assignment, ...]
     faults: bool = False
     hold_s: float = 0.0
+    acts: tuple[Act, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     tally = Tally()
     healed_ns = _healed_ns(history)
     if healed_ns is None:
-        tally.doubts.append("no fault was healed, so there is nothing to recover from")
+        tally.doubts.append("no fault was healed and nothing updated, so there is nothing to recover from")
         return tally.verdict(check, "")
     within_s = float(check.params.get("within_s", 120.0))
     _judge_connections(tally, history, healed_ns, within_s)
@@ -36,8 +36,14 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
 
 
 def _healed_ns(history: History) -> int | None:
+    """When the last fault was healed, or the last update done."""
     ends = [row.end_ns for row in history.only(f="fault").ops() if row.value == "heal"]
+    ends += [row.end_ns for row in _updates(history) if row.outcome == "ok"]
     return max(ends, default=None)
+
+
+def _updates(history: History) -> list[Op]:
+    return [row for row in history.only(f="act").ops() if row.key.startswith("update|")]
 
 
 #: What ends a kept connection, where a late echo (`timeout`) does not.
@@ -91,6 +97,8 @@ def _judge_connections(tally: Tally, history: History, healed_ns: int, within_s:
     if not connections:
         tally.doubts.append("no connection was kept open through the fault")
     ended = [connection for connection in connections if connection.died or connection.ends & moved]
+    for connection in ended if _updates(history) and not len(history.only(f="fault")) else ():
+        _judge_bystander(tally, connection, _replaced(history) | moved)
     for connection in connections:
         _judge_connection(tally, connection, connection in ended, healed_ns, watched_s, within_s)
     died = len(ended)
@@ -100,6 +108,21 @@ def _judge_connections(tally: Tally, history: History, healed_ns: int, within_s:
         "connections_survived": len(connections) - died,
         "stall_max_s": round(max((connection.stall_s for connection in connections), default=0.0), 3),
     }
+
+
+def _judge_bystander(tally: Tally, connection: Connection, replaced: set[str]) -> None:
+    """An update may end the connections of what it replaces, and no others."""
+    first = connection.rows[0]
+    key = ProbeKey.parse(first.key)
+    if not {first.at, key.to, key.address} & replaced:
+        failure = Failure(first.at, key.to, key.via, "beat", key.family, "ok", "reset")
+        tally.fail(failure, ": neither end of it was replaced by the update")
+
+
+def _replaced(history: History) -> set[str]:
+    """Containers of the services that were updated."""
+    services = {row.key.partition("|")[2] for row in _updates(history)}
+    return {row.at for row in history.only(f="task").ops() if row.process in services}
 
 
 def _moved(history: History) -> set[str]:

@@ -45,7 +45,10 @@ class Drain:
         return Felt(not any(left.values()), told)
 
     def heal(self, cluster: Cluster, *, timeout_s: float) -> list[str]:
-        manager = _manager(cluster, timeout_s)
+        """Where no host manages a swarm nothing is drained."""
+        manager = _any_manager(cluster, timeout_s)
+        if manager is None:
+            return []
         listed = ("docker", "node", "ls", "--quiet", "--filter", f"node.label={LABEL}=1")
         drained = _run(manager, listed, timeout_s).split()
         for node in drained:
@@ -55,12 +58,19 @@ class Drain:
 
 
 def _manager(cluster: Cluster, timeout_s: float) -> Host:
-    """The first host that manages a swarm. Raises EnvironmentBroken where none does, or none gives a shell."""
+    manager = _any_manager(cluster, timeout_s)
+    if manager is None:
+        raise EnvironmentBroken(f"the fault drain needs a manager of a swarm, and {cluster.name} has none")
+    return manager
+
+
+def _any_manager(cluster: Cluster, timeout_s: float) -> Host | None:
+    """The first host that manages a swarm. Raises EnvironmentBroken where hosts give no shell."""
     _require_shell(cluster)
     for host in cluster.hosts.values():
         if host.run(_MANAGER, timeout_s=timeout_s).stdout.strip() == "true":
             return host
-    raise EnvironmentBroken(f"the fault drain needs a manager of a swarm, and {cluster.name} has none")
+    return None
 
 
 def _require_shell(cluster: Cluster) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 
@@ -13,6 +13,7 @@ from harness.model.errors import EnvironmentBroken, UsageError
 from harness.model.history import History
 from harness.model.plan import Plan
 from harness.model.topology import Check
+from harness.model.topology import Fault as FaultSpec
 from harness.ports import (
     Act,
     Acts,
@@ -154,13 +155,20 @@ class CheckRunner:
 
     def _load(self, load: Load) -> None:
         self._announce(load)
-        if not (load.faults and self._check.faults):
+        faults = self._check.faults if load.faults else []
+        if not faults and not load.acts:
             self._loads.run(load)
             return
         self._remember()
-        self._struck = True
-        longest_s = max(fault.hold_s for fault in self._check.faults)
-        self._loads.run(load, partial(self._nemesis.run, self._check.faults), tail_s=TAIL_S + longest_s)
+        self._struck |= bool(faults)
+        longest_s = max((fault.hold_s for fault in faults), default=0.0)
+        self._loads.run(load, partial(self._meanwhile, faults, load.acts), tail_s=TAIL_S + longest_s)
+
+    def _meanwhile(self, faults: Sequence[FaultSpec], acts: Sequence[Act], start_s: float) -> None:
+        self._nemesis.run(faults, start_s)
+        for act in acts:
+            self._say(str(act))
+            self._changes.perform(act, self._scene)
 
     def _repeat(self, stage: Repeat) -> None:
         if isinstance(stage.load, Load):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from functools import partial
 from harness import faults, features
 from harness.model.errors import EnvironmentBroken, HarnessError, UsageError
 from harness.model.plan import PREFIX, Demand, Plan, cluster_name
-from harness.ports import Cluster, ClusterInfo, Host, Orchestrator, Progress, Provider
+from harness.ports import Cluster, ClusterInfo, Fault, Host, Orchestrator, Progress, Provider
 from harness.providers.nodes import ContainerHost
 from harness.session.registries import PROVIDERS, orchestrator, provider
 from harness.transport.agent import Agent
@@ -121,11 +121,26 @@ def _provider_of(name: str) -> str:
 def heal(name: str) -> list[str]:
     """Undo every fault on a cluster, whoever injected it, also after kill -9. Returns what was undone."""
     cluster = find(name)
-    healed = []
-    for fault in faults.REGISTRY.values():
-        if fault.rights <= cluster.rights:
-            healed += fault.heal(cluster, timeout_s=HEAL_TIMEOUT_S)
+    healed: list[str] = []
+    waiting = [fault for fault in faults.REGISTRY.values() if fault.rights <= cluster.rights]
+    failed = _heal_each(waiting, cluster, healed)
+    # one fault may stand in the way of another's healing: a manager that is paused cannot end a drain
+    for _, error in _heal_each([fault for fault, _ in failed], cluster, healed):
+        raise error
     return healed
+
+
+def _heal_each(
+    waiting: Sequence[Fault], cluster: Cluster, healed: list[str]
+) -> list[tuple[Fault, EnvironmentBroken]]:
+    """Try all of them; what was undone goes to `healed`. Returns those that failed."""
+    failed = []
+    for fault in waiting:
+        try:
+            healed += fault.heal(cluster, timeout_s=HEAL_TIMEOUT_S)
+        except EnvironmentBroken as error:
+            failed.append((fault, error))
+    return failed
 
 
 def down(name: str) -> list[str]:

@@ -1,10 +1,12 @@
-"""recovery: what a fault does to open connections, and how soon names and peers are right again after it."""
+"""recovery: what a fault, or an update, does to open connections, and how soon names and peers are right again."""
 
 from __future__ import annotations
 
 import math
 import random
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Literal
 
 from pydantic import Field
 
@@ -12,7 +14,7 @@ from harness.model.errors import UsageError
 from harness.model.history import History
 from harness.model.plan import Plan
 from harness.model.topology import Check
-from harness.ports import Container, Load, Look, Repeat, Scene
+from harness.ports import Act, Container, Load, Look, Repeat, Scene
 from harness.workloads._experiment import Experiment, Params, Stages
 from harness.workloads._names import Names, lookup_load
 from harness.workloads._places import (
@@ -39,6 +41,13 @@ WITHIN_S = 120.0
 
 
 class RecoveryParams(Params):
+    update: str | None = Field(
+        None, description="A scheduled service whose containers are all replaced meanwhile: a rolling update"
+    )
+    parallelism: int = Field(1, ge=0, le=100, description="How many are replaced at once; 0: all")
+    order: Literal["stop-first", "start-first"] = Field(
+        "stop-first", description="Whether the old container ends before the new one starts, or after"
+    )
     within_s: float = Field(WITHIN_S, ge=1, le=3600, description="How soon after healing all must be right again")
     stable_s: float = Field(2.0, ge=0, le=600, description="How long on end all must be right")
     hold_s: float = Field(3.0, ge=0.5, le=3600, description="How long connections are kept at least")
@@ -53,7 +62,7 @@ def run(params: RecoveryParams, check: Check, plan: Plan, rng: random.Random) ->
     peers = [p for net in live_networks(scene, plan) for p in across_nodes(scene, net, rng, MAX_CONNECTIONS)]
     if not peers:
         raise UsageError(f"check {check.id}: no network has containers on two nodes to keep a connection between")
-    yield _beats(peers[:MAX_CONNECTIONS], scene, params)
+    yield _beats(peers[:MAX_CONNECTIONS], scene, params, _update(params, check, plan))
     scene = yield Look("after-1")
     for attempt in range(2, 2 + math.ceil(params.within_s / ATTEMPT_S)):
         before = scene
@@ -89,11 +98,24 @@ def _same(before: Scene, after: Scene) -> bool:
     return {container.id for container in before.containers} == {container.id for container in after.containers}
 
 
-def _beats(peers: list[Peer], scene: Scene, params: RecoveryParams) -> Load:
+def _update(params: RecoveryParams, check: Check, plan: Plan) -> tuple[Act, ...]:
+    """Raises UsageError where the service is none that can be updated."""
+    if params.update is None:
+        return ()
+    scheduled = [target.service for target in plan.targets if target.kind != "plain"]
+    if params.update not in scheduled:
+        raise UsageError(
+            f"check {check.id}: {params.update!r} is no scheduled service",
+            hint=f"there are {', '.join(scheduled)}",
+        )
+    return (Act("update", params.update, parallelism=params.parallelism, order=params.order),)
+
+
+def _beats(peers: list[Peer], scene: Scene, params: RecoveryParams, acts: tuple[Act, ...]) -> Load:
     connections = [_connection(f"c{i}", peer, scene) for i, peer in enumerate(peers, start=1)]
     timing = {"interval_s": params.interval_s, "reply_s": params.reply_s}
     load = on_hosts("beat", "connections", connections, timeout_s=STOP_TIMEOUT_S, **timing)
-    return until_stopped(load, faults=True, hold_s=params.hold_s)
+    return replace(until_stopped(load, faults=True, hold_s=params.hold_s), acts=acts)
 
 
 def _connection(process: str, peer: Peer, scene: Scene) -> Item:

@@ -11,7 +11,7 @@ import pytest
 from harness.checkers import judge
 from harness.model.history import NEVER, History, Op
 from harness.model.verdict import Verdict
-from tests.checkers_scene import CONTAINERS, fault_rows, ip_key, look, make_check, make_plan, probe
+from tests.checkers_scene import CONTAINERS, fault_rows, ip_key, look, make_check, make_plan, probe, row
 
 KIND = "recovery"
 S = 10**9
@@ -42,9 +42,11 @@ SURVIVED = beats(0.5, 0.9, 3.2, 4.5)
 RIGHT = [*asked("tcp", ip_key("app", "db"), [(5, "ok db")]), *asked("dns", "after|app|web", [(5.5, WEB)])]
 
 
-def verdict_on(*groups: list[Op], scene: list[Op] | None = None, **params: Any) -> Verdict:
+def verdict_on(
+    *groups: list[Op], scene: list[Op] | None = None, faults: Sequence[str] = ("partition",), **params: Any
+) -> Verdict:
     rows = [*look(KIND), *(AFTER if scene is None else scene), *(op for group in groups for op in group)]
-    return judge(History.of(rows), make_plan(), make_check(KIND, ["partition"], **params))
+    return judge(History.of(rows), make_plan(), make_check(KIND, faults, **params))
 
 
 def test_a_stall_is_a_figure_and_no_failure() -> None:
@@ -199,3 +201,31 @@ def test_a_connection_to_a_container_that_moved_has_ended_and_fails_nothing() ->
     verdict = judge(History.of([*look(KIND), *rows]), make_plan(), make_check(KIND, ["partition"], within_s=30))
     assert "silent" not in verdict.reason
     assert verdict.figures["connections_died"] == 1
+
+
+def update(end_s: float, outcome: str = "ok") -> list[Op]:
+    who = {"process": "nemesis", "host": "controller", "key": "update|db", "value": "1 stop-first"}
+    return [row("act", KIND, **who, start_ns=S, end_ns=int(end_s * S), outcome=outcome)]
+
+
+def test_an_update_may_end_the_connections_of_what_it_replaces() -> None:
+    verdict = verdict_on(update(3), beats(0.5, 0.9, then="reset"), RIGHT, faults=())
+    assert verdict.verdict == "pass", verdict.reason
+    assert verdict.figures["connections_died"] == 1
+    assert verdict.figures["recovered_s"] == 2.5
+
+
+def test_an_update_that_ends_somebody_elses_connection_fails() -> None:
+    other = [replace(op, key=ip_key("app", "web.2")) for op in beats(0.5, 0.9, then="reset")]
+    verdict = verdict_on(update(3), other, RIGHT, faults=())
+    assert verdict.verdict == "fail"
+    assert (
+        "web.1 -> web.2 via ip (beat/ipv4): expected ok, got reset: neither end of it was replaced"
+        in verdict.reason
+    )
+
+
+def test_an_update_that_did_not_end_well_recovers_nothing() -> None:
+    verdict = verdict_on(update(3, outcome="info"), beats(0.5, 0.9), RIGHT, faults=())
+    assert verdict.verdict == "unknown"
+    assert "nothing updated" in verdict.reason

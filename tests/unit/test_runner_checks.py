@@ -214,6 +214,23 @@ def test_an_update_has_nothing_to_take_back() -> None:
     assert bench.orchestrator.calls == ["update web 2 stop-first"]
 
 
+def test_acts_of_a_load_happen_while_it_runs() -> None:
+    bench = Bench()
+    [run] = bench.run(make_check("recovery", update="web", parallelism=2, order="start-first"))
+    assert run.error is None
+    assert bench.orchestrator.calls == ["update web 2 start-first"]
+    [updated] = bench.recorder.history.only(f="act").ops()
+    beats = [job for agent in bench.agents.values() for job in agent.jobs if job.method == "beat"]
+    assert beats
+    assert updated.key == "update|web"
+
+
+def test_only_a_scheduled_service_can_be_updated_meanwhile() -> None:
+    [run] = Bench().run(make_check("recovery", update="probe"))
+    assert isinstance(run.error, UsageError)
+    assert "'probe' is no scheduled service" in str(run.error)
+
+
 def test_commands_of_a_check_are_taken_back_at_its_end() -> None:
     bench = Bench()
     shim = Command("n1", "shim", ("ip", "link", "add"), timeout_s=5, undo=("ip", "link", "del"))
