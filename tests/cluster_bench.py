@@ -41,3 +41,14 @@ def done(host: Host, argv: Sequence[str], stdin: str = "") -> str:
     result = host.run(argv, timeout_s=TIMEOUT_S, stdin=stdin.encode())
     assert result.ok, result.output
     return result.stdout
+
+
+@contextmanager
+def dropped(host: Host, *match: str) -> Iterator[None]:
+    """What a node gets over the wire and iptables matches is dropped, before any NAT."""
+    rule = ("PREROUTING", "-i", "eth0", *match, "-j", "DROP")
+    done(host, ["iptables", "-t", "raw", "-A", *rule])
+    try:
+        yield
+    finally:
+        done(host, ["iptables", "-t", "raw", "-D", *rule])

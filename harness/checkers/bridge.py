@@ -18,7 +18,7 @@ from harness.model.verdict import Failure, Verdict
 
 DEFAULT = "default"
 NO_NAMES = "Docker: Bridge network driver: on the default bridge containers know each other by address only"
-RENAMES = "moby#22466 and PR 22716 meant it so; engine 26.1 goes on with the old name, whatever inspect says"
+RENAMES = "moby PR 22716 meant it so; in a swarm engine 26.1 goes on with the old name, outside of one it follows"
 RENAMED = "renamed"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from harness.checkers._answers import judge_open
 from harness.checkers._expected import asked, missing, open_probes
 from harness.checkers._promises import measured, with_promises
-from harness.checkers._rates import gbits, micros, pairs_by_network
+from harness.checkers._rates import Floats, Pair, gbits, micros, pairs_by_network
 from harness.checkers._scene import ProbeKey, Scene, scene_at
 from harness.checkers._tally import Tally, last_of_each
 from harness.model.history import History, Op
@@ -82,20 +82,28 @@ def _told(row: Op) -> str:
 
 
 def _figures(tally: Tally, history: History) -> dict[str, float]:
-    """Medians of each way, and ratios to the host's own: `bridge_rtt_p50_us`, `bridge_to_host_rtt_ratio`."""
+    """Ratios to the host's own (`bridge_to_host_rtt_ratio`), then each way's median (`bridge_rtt_p50_us`)."""
+    ratios: dict[str, float] = {}
     figures: dict[str, float] = {}
     for f, unit, values in (("rtt", "rtt_p50_us", micros), ("stream", "median_gbit_s", gbits)):
-        medians = {}
-        for way, pairs in pairs_by_network(history, f).items():
-            measurements = np.concatenate([values(pair) for pair in pairs])
-            if len(measurements):
-                medians[way] = float(np.median(measurements))
-                tally.right()
-            else:
-                tally.doubts.append(f"no measurement of {f} by way of {way}")
+        medians = _medians(tally, history, f, values)
         figures |= {f"{way}_{unit}": round(median, 2) for way, median in medians.items()}
-        others = {way: median for way, median in medians.items() if way != HOST and HOST in medians}
-        figures |= {f"{way}_to_host_{f}_ratio": round(m / medians[HOST], 2) for way, m in others.items()}
+        if HOST in medians:
+            others = {way: median / medians[HOST] for way, median in medians.items() if way != HOST}
+            ratios |= {f"{way}_to_host_{f}_ratio": round(ratio, 2) for way, ratio in others.items()}
     if HOST not in pairs_by_network(history, "rtt"):
         tally.doubts.append("the host's own network was not measured, so nothing can be compared with it")
-    return figures
+    return ratios | figures
+
+
+def _medians(tally: Tally, history: History, f: str, values: Callable[[Pair], Floats]) -> dict[str, float]:
+    """Each way's median; a way without a measurement is a doubt."""
+    medians: dict[str, float] = {}
+    for way, pairs in pairs_by_network(history, f).items():
+        measurements = np.concatenate([values(pair) for pair in pairs])
+        if len(measurements):
+            medians[way] = float(np.median(measurements))
+            tally.right()
+        else:
+            tally.doubts.append(f"no measurement of {f} by way of {way}")
+    return medians

@@ -20,6 +20,7 @@ from harness.workloads._places import (
     key,
     listen,
     members,
+    node_place,
     on_hosts,
     place,
 )
@@ -28,7 +29,7 @@ from harness.workloads._probes import Prober
 COMMAND_TIMEOUT_S = 15.0
 INTERVALS = 10
 #: Ways from one node's container to another's, as probe keys name them in place of a network.
-HOST, BRIDGE, OVERLAY = "host", "bridge", "overlay"
+WIRE, HOST, BRIDGE, OVERLAY = "wire", "host", "bridge", "overlay"
 _SECOND = "import socket, sys; socket.create_server(('', int(sys.argv[1])))"
 
 
@@ -70,11 +71,12 @@ def _looks(hosted: Sequence[Container], scene: Scene) -> Iterator[Command]:
 
 
 def _ways(hosted: Sequence[Container], plan: Plan, scene: Scene) -> Iterator[tuple[Peer, int]]:
-    """One pair of nodes by each way that the topology has: (peer, port)."""
+    """One pair of nodes by each way that the topology has, and by none (the nodes themselves): (peer, port)."""
     first = hosted[0]
     other = next((node for node in scene.nodes if node != first.node), None)
     if other is not None:
         address = scene.nodes[other]
+        yield Peer(node_place(first.node), key("ip", WIRE, other, address), address), scene.port
         yield Peer(place(first), key("ip", HOST, other, address), address), scene.port
     yield from _published(scene, plan)
     yield from _overlay(scene, plan)
