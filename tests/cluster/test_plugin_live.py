@@ -47,8 +47,8 @@ def test_needs(run):
 CONFTEST = """
 from harness import features
 
-features.FEATURES["no-such-thing"] = features.Feature("no-such-thing", "false", "nothing")
-features.FEATURES["nft-bridge"] = features.Feature("nft-bridge", "false", "nothing")
+features.FEATURES["no-such-thing"] = features.Feature("no-such-thing", "networks", "false", (), "nothing")
+features.FEATURES["nft-bridge"] = features.Feature("nft-bridge", "faults", "false", (), "nothing")
 """
 SKIPPED = """
 name: skipped
