@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -50,7 +50,10 @@ class Volume:
 
 def run(params: ConcurrentAppendParams, check: Check, plan: Plan, rng: random.Random) -> Stages:
     volume = _volume(params, check, plan)
-    ends = _ends(_users((yield Look("start")), volume), volume, check, rng)
+    scene = yield Look("start")
+    # a cluster that is used again may still have the files of another check of this name
+    volume = replace(volume, stem=f"{volume.stem}-{scene.token}")
+    ends = _ends(_users(scene, volume), volume, check, rng)
     yield _mounts("before", volume, ends)
     yield _put_nonces(volume, ends)
     yield _get_nonces(volume, ends)

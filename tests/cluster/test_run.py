@@ -131,3 +131,11 @@ def test_judging_it_again_says_the_same(good: Good) -> None:
     assert [(c["id"], c["verdict"], c["correct"]) for c in again] == [
         (c["id"], c["verdict"], c["correct"]) for c in before
     ]
+
+
+def test_a_cluster_that_is_used_again_brings_no_records_of_before(engine: None, tmp_path: Path) -> None:
+    """Two topologies with one check of one name on one shared directory."""
+    file = data_dir("topologies") / "local-volumes.yaml"
+    ended = harness("run", file, file, "--runs-dir", tmp_path, "--only", "concurrent-append")
+    assert ended.code == 0, ended.told
+    assert ended.stderr.count("starting 3 nodes") == 1

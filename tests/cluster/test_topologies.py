@@ -14,7 +14,15 @@ from tests.cluster_traces import Traces, assert_nothing_left
 
 pytestmark = pytest.mark.cluster
 #: overlay.yaml has tests of its own (test_run.py).
-NAMES = ["overlay-isolation", "macvlan", "macvlan-swarm", "bridge", "host", "bind-mounts", "local-volumes"]
+NAMES = [
+    "overlay-isolation",
+    "macvlan",
+    "macvlan-swarm",
+    "bridge",
+    "host",
+    "bind-mounts",
+    "local-volumes",
+]
 ALL_TIMEOUT_S = 400.0
 
 

@@ -270,7 +270,7 @@ def test_append_puts_writers_on_every_node_and_one_file() -> None:
     writers = entries(stages, "append", "writers")
     assert Counter(host for host, _ in writers) == dict.fromkeys(NODES, 2)
     assert sorted(e["writer"] for _, e in writers) == [1, 2, 3, 4, 5, 6]
-    assert {e["path"] for _, e in writers} == {"/data/.harness-r1-concurrent-append.log"}
+    assert {e["path"] for _, e in writers} == {"/data/.harness-r1-concurrent-append-secret.log"}
     assert {e["path"] for _, e in entries(stages, "read_log", "readers")} == {e["path"] for _, e in writers}
     load = next(load for load in loads(stages) if load.faults)
     assert load.hold_s == 5
