@@ -52,3 +52,17 @@ def dropped(host: Host, *match: str) -> Iterator[None]:
         yield
     finally:
         done(host, ["iptables", "-t", "raw", "-D", *rule])
+
+
+@contextmanager
+def listening(host: Host, argv: Sequence[str]) -> Iterator[None]:
+    """A process on a node that says `listening` once it does, and ends with the block."""
+    channel = host.channel(["sh", "-c", 'echo $$; exec "$@"', "sh", *argv])
+    pid = channel.receive(TIMEOUT_S)
+    assert pid is not None
+    try:
+        assert channel.receive(TIMEOUT_S) == b"listening\n"
+        yield
+    finally:
+        done(host, ["kill", pid.decode().strip()])
+        channel.close()

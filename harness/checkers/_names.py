@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.checkers._scene import Scene, carriers, scene_at
+from harness.checkers._tally import Tally
 from harness.model.history import History, Op
 from harness.model.plan import Plan
+from harness.model.verdict import Failure
 
 #: What a resolver says of a name that means nothing. SERVFAIL: it asked further up and nobody answered there.
 NOTHING = ("nxdomain", "servfail")
@@ -109,3 +111,36 @@ def repeats(history: History, kinds: tuple[str, ...]) -> list[list[Op]]:
     for row in history.only(f=kinds).ops():
         groups.setdefault((row.f, row.at, row.key), []).append(row)
     return [sorted(group, key=lambda row: row.start_ns) for group in groups.values()]
+
+
+def judge_names(tally: Tally, history: History, plan: Plan) -> dict[str, float]:
+    """Of repeated lookups the last counts: a name must be right at the end of its phase. Returns how long the
+    slowest name of each phase took to settle, in seconds.
+    """
+    truth, slowest = Truth(history, plan), dict[str, float]()
+    for rows in repeats(history, ("dns",)):
+        key = NameKey.parse(rows[0].key)
+        expected = truth.of(key)
+        if expected is None:
+            tally.doubts.append(f"{rows[0].at}: nobody knows what {key.name} means on {key.network} ({key.phase})")
+            continue
+        asked = settled(rows, [expected.says(str(row.value)) for row in rows])
+        slowest[key.phase] = max(slowest.get(key.phase, 0.0), asked.took_s)
+        _judge(tally, key, asked, str(expected))
+    tally.doubts += [f"no name was looked up in phase {phase}" for phase in truth.phases if phase not in slowest]
+    return slowest
+
+
+def _judge(tally: Tally, key: NameKey, asked: Settled, expected: str) -> None:
+    if asked.since:
+        tally.right()
+        return
+    value = str(asked.last.value)
+    got = "timeout" if value == "timeout" else "dns" if value in NOTHING else "ok"
+    detail = f": {value} instead of {expected} on {key.network} in phase {key.phase}, asked on {asked.last.host}"
+    tally.fail(Failure(asked.last.at, key.name, "name", "dns", 4, expected, got), detail)
+
+
+def settling(slowest: dict[str, float]) -> dict[str, float]:
+    """Figures: how long each phase took to settle, in seconds."""
+    return {f"settle_{phase.replace('-', '_')}_s": round(took_s, 3) for phase, took_s in slowest.items()}

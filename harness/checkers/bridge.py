@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from harness.checkers._answers import judge_open
 from harness.checkers._names import NOTHING, NameKey
@@ -32,7 +31,8 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     for row in claims:
         _judge_claim(tally, row)
     lookups = last_of_each(history.only(f="dns").ops())
-    renamed, changed = _judge_names(tally, lookups, history, plan), _changed(history, plan)
+    changed = _changed(history, plan)
+    renamed = _judge_names(tally, lookups, history, plan, changed)
     default = [row for row in lookups if NameKey.parse(row.key).network == DEFAULT]
     tally.doubts += list(_unasked(lookups, history, plan))
     tally.figures = {"second_claim": _reason(str(claims[0].value))} if claims else {}
@@ -45,7 +45,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
         ),
     ]  # fmt: skip
     made = [promise for promise in promises if promise.observed != "unmeasured"]
-    return replace(with_promises(verdict, made), figures=tally.figures)
+    return with_promises(verdict, made)
 
 
 def _resolves(row: Op) -> bool:
@@ -93,7 +93,9 @@ def _reason(text: str) -> str:
     return last[last.find("Bind for") :] if "Bind for" in last else last
 
 
-def _judge_names(tally: Tally, lookups: Sequence[Op], history: History, plan: Plan) -> list[Op]:
+def _judge_names(
+    tally: Tally, lookups: Sequence[Op], history: History, plan: Plan, changed: dict[str, bool]
+) -> list[Op]:
     """Aliases and container names while nothing is renamed. Returns the rows that a rename is about."""
     scenes = {phase: scene_at(history, phase) for phase in phases(history)}
     heard = {(row.at, NameKey.parse(row.key).phase) for row in lookups if _resolves(row)}
@@ -102,7 +104,7 @@ def _judge_names(tally: Tally, lookups: Sequence[Op], history: History, plan: Pl
         key = NameKey.parse(row.key)
         if key.network == DEFAULT:
             continue
-        if key.phase == RENAMED and key.name in _changed(history, plan):
+        if key.phase == RENAMED and key.name in changed:
             renamed.append(row)
         else:
             meant = _meaning(scenes[key.phase], plan, key, row.at)

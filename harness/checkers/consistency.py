@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
-from harness.checkers._names import NameKey, Truth, repeats, settled
+from harness.checkers._names import judge_names, settling
 from harness.checkers._scene import phases, scene_at
 from harness.checkers._tally import Tally
 from harness.model.history import History, Op
 from harness.model.plan import Plan
 from harness.model.tables import Endpoint, Tables, differences
 from harness.model.topology import Check
-from harness.model.verdict import Failure, Verdict
+from harness.model.verdict import Verdict
 
 
 def check(history: History, plan: Plan, check: Check) -> Verdict:
@@ -20,7 +19,9 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     PR 50551 look at the same tables by hand).
     """
     tally, took = Tally(), dict[str, float]()
-    _judge_names(tally, history, plan)
+    judge_names(tally, history, plan)
+    if not len(history.only(f="dns")):
+        tally.doubts.append("no name was looked up")
     groups = _by_phase(history)
     for phase in phases(history):
         networks = groups.get(phase, {})
@@ -28,27 +29,9 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
             tally.doubts.append(f"no node's tables were read in phase {phase}")
         for network, rows in networks.items():
             took[phase] = max(took.get(phase, 0.0), _judge_tables(tally, history, phase, network, rows))
-    tally.figures = {f"settle_{phase.replace('-', '_')}_s": round(s, 3) for phase, s in took.items()}
+    tally.figures = settling(took)
     good = f"tasks, names and tables agree on every node in {len(took)} phases"
-    return replace(tally.verdict(check, good), figures=tally.figures)
-
-
-def _judge_names(tally: Tally, history: History, plan: Plan) -> None:
-    truth = Truth(history, plan)
-    for rows in repeats(history, ("dns",)):
-        key = NameKey.parse(rows[0].key)
-        expected = truth.of(key)
-        if expected is None:
-            tally.doubts.append(f"nobody knows what {key.name} means in phase {key.phase}")
-            continue
-        asked = settled(rows, [expected.says(str(row.value)) for row in rows])
-        if asked.since:
-            tally.right()
-        else:
-            failed = Failure(rows[0].at, key.name, "name", "dns", 4, str(expected), "dns")
-            tally.fail(failed, f": {asked.last.value} on {rows[0].host} in phase {key.phase}")
-    if not len(history.only(f="dns")):
-        tally.doubts.append("no name was looked up")
+    return tally.verdict(check, good)
 
 
 def _by_phase(history: History) -> dict[str, dict[str, list[Op]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -44,7 +43,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     )  # fmt: skip
     tally.figures = _figures(tally, history)
     verdict = tally.verdict(check, f"{len(hosted)} containers have the network of their nodes")
-    return replace(with_promises(verdict, [isolated]), figures=tally.figures)
+    return with_promises(verdict, [isolated])
 
 
 def _unprobed(scene: Scene, plan: Plan, probes: Sequence[Op]) -> list[str]:

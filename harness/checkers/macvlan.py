@@ -12,7 +12,7 @@ from harness.checkers._names import NameKey
 from harness.checkers._promises import measured, with_promises
 from harness.checkers._scene import Container, ProbeKey, Scene, scene_at
 from harness.checkers._tally import Tally, last_of_each
-from harness.model.history import History, Op
+from harness.model.history import NO_WIRE, History, Op
 from harness.model.plan import NetworkPlan, Plan
 from harness.model.topology import Check
 from harness.model.verdict import Expected, Promise, Skip, Verdict
@@ -23,7 +23,6 @@ SHIM = "kernel, drivers/net/macvlan.c: children of one parent reach each other i
 NO_NAMES = "Docker's own resolver knows the containers of its engine; a node-local network has no other"
 OWN_NAMES = "Docker, embedded DNS of user-defined networks: containers of one engine resolve each other"
 SWARM_NAMES = "Docker: names of a network with scope swarm are known on every node"
-NO_WIRE = "right wire"
 
 
 def check(history: History, plan: Plan, check: Check) -> Verdict:

@@ -78,7 +78,7 @@ class Progress:
 
     def __call__(self, line: str) -> None:
         with self._lock:
-            self._console.print(f"{time.monotonic() - self._start:7.1f}s  {escape(line)}")
+            self._console.print(f"{time.monotonic() - self._start:7.1f}s  {escape(line)}", emoji=False)
             if self._status:
                 self._status.update(escape(line.splitlines()[0] if line else ""))
 
@@ -87,15 +87,15 @@ def show_error(error: HarnessError) -> None:
     """What failed, the command and its output, and what to do: one screen, no stack trace."""
     if isinstance(error, TopologyError):
         for problem in error.problems:
-            errors.print(escape(str(problem)))
+            errors.print(str(problem), markup=False, emoji=False)
         count = len(error.problems)
         errors.print(
             f"[bold red]error:[/] {count} problem{'s' if count > 1 else ''} in the topology; nothing was made"
         )
     else:
-        errors.print(f"[bold red]error:[/] {escape(error.message)}")
+        errors.print(f"[bold red]error:[/] {escape(error.message)}", emoji=False)
     if error.hint:
-        errors.print(f"[bold]what to do:[/] {escape(error.hint)}")
+        errors.print(f"[bold]what to do:[/] {escape(error.hint)}", emoji=False)
 
 
 def show_defect(trace: str) -> None:

@@ -17,7 +17,6 @@ from harness.model.topology import Network
 from harness.ports import Declared, NetworkDriver
 
 PARENT = "parent"
-DEFAULT_PARENT = "eth0"
 #: An interface, or a VLAN of one: `eth0.20`. The kernel takes names of 15 characters.
 _PARENT = re.compile(r"^[a-zA-Z][a-zA-Z0-9_-]{0,14}(\.(?P<vlan>\d{1,4}))?$")
 VLANS = range(1, 4095)
@@ -41,7 +40,7 @@ class Link:
         and the containers fail.
         """
         wanted_by = f"network {name}"
-        vlan = [Demand("8021q", wanted_by)] if "." in parent_of(network) else []
+        vlan = [Demand("8021q", wanted_by)] if "." in network.parent else []
         return [Demand(self.driver, wanted_by), *vlan]
 
     def problems(self, name: str, network: Network) -> list[tuple[str, str]]:
@@ -124,10 +123,6 @@ class Macvlan(Link):
     }
 
 
-def parent_of(network: Network) -> str:
-    return network.driver_opts.get(PARENT, DEFAULT_PARENT)
-
-
 def _flags(network: Network, plan: Plan, node: str) -> Iterator[str]:
     """Addresses and options as `node` has them."""
     index = [entry.name for entry in plan.nodes].index(node)
@@ -135,11 +130,11 @@ def _flags(network: Network, plan: Plan, node: str) -> Iterator[str]:
     first, *others = network.ipam.config
     yield from ("--internal",) if network.internal else ()
     yield from _networks.ipam_flags([first.model_copy(update={"ip_range": str(own)}), *others])
-    yield from _networks.option_flags({PARENT: parent_of(network), **network.driver_opts})
+    yield from _networks.option_flags({PARENT: network.parent, **network.driver_opts})
 
 
 def _parent_checks(name: str, network: Network, nodes: list[str]) -> Iterator[Step]:
-    parent = parent_of(network).partition(".")[0]
+    parent = network.parent.partition(".")[0]
     script = (
         '[ -e "/sys/class/net/$1" ] && exit; '
         'echo "has no interface $1; it has $(ls /sys/class/net | grep -vE "$2" | tr "\\n" " ")" >&2; exit 1'
@@ -150,7 +145,7 @@ def _parent_checks(name: str, network: Network, nodes: list[str]) -> Iterator[St
 
 
 def _parent_problems(network: Network) -> Iterator[tuple[str, str]]:
-    parent = parent_of(network)
+    parent = network.parent
     match = _PARENT.match(parent)
     if not match:
         yield "driver_opts.parent", f"{parent!r} is no interface's name, such as eth0, or eth0.20 for VLAN 20"

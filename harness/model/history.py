@@ -19,6 +19,8 @@ Outcome = Literal["ok", "fail", "info"]
 NEVER = np.iinfo(np.int64).max
 #: `offset`, `fd` where the kind of row has none.
 ABSENT = -1
+#: What a command's row says where the command needs the wire and we have no right to it.
+NO_WIRE = "right wire"
 
 TEXT_COLUMNS = ("process", "host", "at", "check", "f", "key", "outcome")
 INT_COLUMNS = ("offset", "length", "fd", "errno", "start_ns", "end_ns", "err_ns")

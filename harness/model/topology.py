@@ -100,6 +100,11 @@ class Network(Part):
         return value
 
     @property
+    def parent(self) -> str:
+        """The nodes' interface that macvlan and ipvlan stand on, or a VLAN of one (`eth0.20`)."""
+        return self.driver_opts.get("parent", "eth0")
+
+    @property
     def subnets(self) -> list[str]:
         return [config.subnet for config in self.ipam.config if config.subnet]
 

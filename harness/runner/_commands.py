@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from harness.model.errors import ChannelLost, DeadlineExceeded, EnvironmentBroken
+from harness.model.history import NO_WIRE
 from harness.ports import Cluster, Command, Host
 from harness.runner._journal import CONTROLLER, Journal
 from harness.runner._seams import Batch, Clock
@@ -14,7 +15,6 @@ from harness.transport.parallel import at_once
 
 #: A row holds a command's whole output: what reads it must not read half a table.
 MAX_OUTPUT = 1 << 20
-NO_WIRE = "right wire"
 
 
 @dataclass

@@ -197,19 +197,22 @@ class _Execution:
             self.ending = "down"
         if self.live is None and self.reuse and self.ending == "down":
             provider(self.plan.provider).down(self.plan.cluster)  # handed on to us, and it could not be set up
-        if self.live is None or self.ending == "keep":
+        if self.live is None or self.ending == "keep" or (self.ending != "down" and self._emptied(self.live)):
             return
-        if self.ending != "down":
-            try:
-                self.live.orchestrator.delete(self.live.cluster, self.plan)
-                return
-            except HarnessError as error:
-                if self.ending == "give back":
-                    raise
-                self.progress(f"{self.live.cluster.name} cannot be emptied: {error.message}")
-                self.ending = "down"
+        self.ending = "down"
         self.progress(f"taking {self.live.cluster.name} down")
         self.live.provider.down(self.live.cluster.name)
+
+    def _emptied(self, live: Live) -> bool:
+        """Whether the cluster holds nothing of this run any more. Raises where it was somebody else's before."""
+        try:
+            live.orchestrator.delete(live.cluster, self.plan)
+        except HarnessError as error:
+            if self.ending == "give back":
+                raise
+            self.progress(f"{live.cluster.name} cannot be emptied: {error.message}")
+            return False
+        return True
 
     def _require_cluster(self) -> None:
         """What a check left dirty may be more than it: an engine that died took every node along."""

@@ -30,6 +30,8 @@ COMMAND_TIMEOUT_S = 15.0
 INTERVALS = 10
 #: Ways from one node's container to another's, as probe keys name them in place of a network.
 WIRE, HOST, BRIDGE, OVERLAY = "wire", "host", "bridge", "overlay"
+#: What a container and its node are compared by: kind of row, and the file.
+_FILES = (("interfaces", "/proc/net/dev"), ("hostname", "/proc/sys/kernel/hostname"))
 _SECOND = "import socket, sys; socket.create_server(('', int(sys.argv[1])))"
 
 
@@ -58,7 +60,7 @@ def _looks(hosted: Sequence[Container], scene: Scene) -> Iterator[Command]:
     """What the container sees of its network, beside what its node sees, and a second claim to a port in use."""
     for container in hosted:
         inside = ("docker", "exec", container.id)
-        for f, file in (("interfaces", "/proc/net/dev"), ("hostname", "/proc/sys/kernel/hostname")):
+        for f, file in _FILES:
             argv = (*inside, "cat", file)
             yield Command(container.node, container.name, argv, COMMAND_TIMEOUT_S, at=container.name, f=f)
         second = (*inside, "python3", "-c", _SECOND, str(scene.port))
@@ -66,7 +68,7 @@ def _looks(hosted: Sequence[Container], scene: Scene) -> Iterator[Command]:
             container.node, f"{scene.port}/tcp", second, COMMAND_TIMEOUT_S, at=container.name, f="second-bind"
         )
     for node in {container.node for container in hosted}:
-        for f, file in (("interfaces", "/proc/net/dev"), ("hostname", "/proc/sys/kernel/hostname")):
+        for f, file in _FILES:
             yield Command(node, node, ("cat", file), COMMAND_TIMEOUT_S, at=node, f=f)
 
 

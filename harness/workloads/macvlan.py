@@ -80,7 +80,7 @@ def _link(params: MacvlanParams, check: Check, plan: Plan) -> _Link:
     spare = node_slices(network, len(plan.nodes))[-1]
     if spare.num_addresses < 2 * len(plan.nodes) + 2:
         raise UsageError(f"check {check.id}: {spare} leaves no addresses to reach the containers from")
-    return _Link(fitting[0], network.driver_opts.get("parent", "eth0"), spare)
+    return _Link(fitting[0], network.parent, spare)
 
 
 def _macs(scene: Scene, link: _Link) -> Iterator[Command]:

@@ -9,7 +9,7 @@ import pytest
 
 from harness.model.places import data_dir
 from harness.session import Bench
-from tests.cluster_bench import done, dropped, live_bench
+from tests.cluster_bench import done, dropped, listening, live_bench
 from tests.cluster_cli import harness
 
 pytestmark = pytest.mark.cluster
@@ -43,9 +43,9 @@ def test_a_published_port_that_leads_nowhere_is_named(bridges: Bench) -> None:
 def test_a_port_that_a_node_uses_already_breaks_the_run_in_the_engines_words(
     bridges: Bench, tmp_path: Path
 ) -> None:
-    listener = "import socket, time; s = socket.create_server(('', 8001)); time.sleep(60)"
-    done(bridges.live.cluster.hosts["n1"], ["sh", "-c", f'python3 -c "{listener}" >/dev/null 2>&1 &'])
+    text = "import socket; s = socket.create_server(('', 8001)); print('listening', flush=True); s.accept()"
     other = ("--set", 'services.web.ports=["8001:5000"]')
-    ended = harness("run", data_dir("topologies") / "bridge.yaml", *other, "--reuse", "--runs-dir", tmp_path)
+    with listening(bridges.live.cluster.hosts["n1"], ["python3", "-c", text]):
+        ended = harness("run", data_dir("topologies") / "bridge.yaml", *other, "--reuse", "--runs-dir", tmp_path)
     assert ended.code == 70, ended.told
     assert "address already in use" in ended.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import permutations
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from harness.model.verdict import Verdict
 from harness.ports import Act, Cluster, Host
 from harness.session import Bench
-from tests.cluster_bench import container, done
+from tests.cluster_bench import container, done, listening
 
 TIMEOUT_S = 20.0
 AGENT_PORT = 7799
@@ -72,17 +72,10 @@ def redirected(bench: Bench, source: str, wrong: str, instead_of: str) -> Iterat
         done(host, in_network_of(bench, source, "iptables", "-t", "nat", "-D", *rule))
 
 
-@contextmanager
-def foreign_listener(bench: Bench, name: str) -> Iterator[None]:
+def foreign_listener(bench: Bench, name: str) -> AbstractContextManager[None]:
     """Somebody else has the agents' port in a container's network, before the agent comes."""
     host = bench.live.cluster.hosts[container(bench, name).node]
-    channel = host.channel(in_network_of(bench, name, "python3", "-c", FOREIGN))
-    try:
-        assert channel.receive(TIMEOUT_S) == b"listening\n"
-        yield
-    finally:
-        done(host, ["pkill", "-f", f'create_server\\(\\("", {AGENT_PORT}'])
-        channel.close()
+    return listening(host, in_network_of(bench, name, "python3", "-c", FOREIGN))
 
 
 @contextmanager

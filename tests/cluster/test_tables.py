@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from harness.model.topology import Fault
 from harness.session import Bench
+from harness.transport.recorder import read_history
 from tests.cluster_bench import container, done, live_bench
 
 pytestmark = pytest.mark.cluster
@@ -54,3 +56,21 @@ def test_a_missing_row_is_named_and_after_it_all_agree_again(overlays: Bench) ->
     assert "front on n3: its FDB lacks edge.n1" in verdict.reason
     assert overlays.check("consistency", service="web").verdict == "pass"
     assert overlays.problems() == []
+
+
+def test_an_update_replaces_every_container_and_names_follow(overlays: Bench) -> None:
+    before = {name: container(overlays, name).id for name in ("web.1", "web.2", "web.3")}
+    verdict = overlays.check("recovery", update="web", hold_s=1, stable_s=0.5)
+    assert verdict.verdict == "pass", verdict.reason
+    assert all(container(overlays, name).id != id for name, id in before.items())
+
+
+def test_a_drained_node_is_emptied_felt_and_given_back(overlays: Bench) -> None:
+    drain = Fault(fault="drain", target="n3", at_s=0.2, hold_s=5)
+    verdict = overlays.check("recovery", inject=[drain], hold_s=1, stable_s=0.5)
+    assert verdict.verdict == "pass", verdict.reason
+    live = overlays.live
+    nodes = done(live.cluster.hosts["n1"], ("docker", "node", "ls", "--format", "{{.Availability}}")).split()
+    assert nodes == ["Active"] * 3
+    felt = read_history(overlays.folder).only(f="felt")
+    assert {(row.key, row.outcome) for row in felt.ops()} == {("drain", "ok")}

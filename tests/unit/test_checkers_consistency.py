@@ -122,7 +122,7 @@ def test_names_that_lag_behind_fail() -> None:
     late = row("dns", KIND, at="db", host="n3", key="scaled-up|app|web", value="10.1.0.1")
     verdict = verdict_on([*rows, late])
     assert verdict.verdict == "fail"
-    assert "10.1.0.1 on n3 in phase scaled-up" in verdict.reason
+    assert "on app in phase scaled-up, asked on n3" in verdict.reason
 
 
 def test_the_last_tables_count() -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from harness.model.errors import ChannelLost, DeadlineExceeded, EnvironmentBroken
-from harness.model.history import Op
+from harness.model.history import NO_WIRE, Op
 from harness.ports import Channel, Cluster, Command, Result, Right
-from harness.runner._commands import MAX_OUTPUT, NO_WIRE, Commands
+from harness.runner._commands import MAX_OUTPUT, Commands
 from harness.runner._journal import Journal
 from tests.runner_fakes import FakeTime, MemoryRecorder, make_cluster
 

@@ -160,7 +160,7 @@ def _parents(topology: Topology) -> Iterator[Problem]:
     first: dict[str, str] = {}
     for name, network in topology.networks.items():
         if network.driver in ("macvlan", "ipvlan"):
-            parent = network.driver_opts.get("parent", "eth0")
+            parent = network.parent
             other = first.setdefault(parent, name)
             if other != name:
                 message = f"network {other} has the parent {parent} already; Docker gives it to one network only"
