@@ -18,6 +18,7 @@ from .nursery import Nursery
 from .probes import bulk, lookup, probe
 from .protocol import Call, Session
 from .streams import beat, rtt, stream
+from .works import work
 
 
 def main() -> None:
@@ -30,7 +31,7 @@ def main() -> None:
     handlers = {
         "hello": hello, "ping": ping, "listen": listeners.listen, "unlisten": listeners.unlisten,
         "probe": probe, "lookup": lookup, "bulk": bulk, "stream": stream, "rtt": rtt, "beat": beat,
-        "append": append(nursery), "read_log": read_log, "mount": mount, "nonce": nonce,
+        "append": append(nursery), "work": work(nursery), "read_log": read_log, "mount": mount, "nonce": nonce,
     }  # fmt: skip
     try:
         Session(read_fd, write_fd, handlers).serve()

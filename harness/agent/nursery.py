@@ -1,4 +1,4 @@
-"""Where writers are born: a process that was forked before the agent had threads, and forks for it.
+"""Where workers are born: a process that was forked before the agent had threads, and forks for it.
 
 A fork of a process with threads may hang on a lock that one of them held; this one has none.
 """
@@ -13,7 +13,10 @@ import threading
 import traceback
 from collections.abc import Iterable
 
-from .writer import Spec, Writer
+from .hand import Hand
+from .programs import PROGRAMS
+from .worker import Spec, Worker
+from .writer import Writer
 
 _MAX_SPEC_BYTES = 1 << 16
 
@@ -27,7 +30,7 @@ class Nursery:
 
     @classmethod
     def start(cls, foreign_fds: Iterable[int]) -> Nursery:
-        """`foreign_fds` are the agent's streams, which must end with the agent and not with a writer."""
+        """`foreign_fds` are the agent's streams, which must end with the agent and not with a worker."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if os.fork() == 0:
             try:
@@ -40,8 +43,8 @@ class Nursery:
         theirs.close()
         return cls(ours)
 
-    def writer(self, spec: Spec) -> socket.socket:
-        """Start a writer; the agent's end of its control socket. Raises OSError where the nursery is gone."""
+    def worker(self, spec: Spec) -> socket.socket:
+        """Start a worker; the agent's end of its control socket. Raises OSError where the nursery is gone."""
         ours, theirs = socket.socketpair()
         with theirs, self._asking:
             socket.send_fds(self._sock, [json.dumps(spec).encode()], [theirs.fileno()])
@@ -55,17 +58,23 @@ def _serve(sock: socket.socket) -> None:
         if not data:
             return
         if os.fork() == 0:
-            _become_writer(sock, data, fds[0])
+            _become_worker(sock, data, fds[0])
         os.close(fds[0])
 
 
-def _become_writer(sock: socket.socket, data: bytes, fd: int) -> None:
-    """Does not return: what a writer raises is for standard error, and must not run on as a second nursery."""
+def _become_worker(sock: socket.socket, data: bytes, fd: int) -> None:
+    """Does not return: what a worker raises is for standard error, and must not run on as a second nursery."""
     try:
         sock.close()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        Writer(json.loads(data), socket.socket(fileno=fd)).run()
+        _worker(json.loads(data), socket.socket(fileno=fd)).run()
     except BaseException:  # noqa: BLE001 (said, and then the process ends)
         traceback.print_exc()
     finally:
         os._exit(1)
+
+
+def _worker(spec: Spec, control: socket.socket) -> Worker:
+    """One that runs a program, where its spec names one; else a writer of the append log."""
+    name = spec.get("program")
+    return Hand(spec, control, PROGRAMS[name]) if name else Writer(spec, control)

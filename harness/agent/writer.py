@@ -1,75 +1,30 @@
-"""One writer of the append log: a process of its own, so that nothing of the agent stands in its way.
-
-Two threads: the first writes and only writes; the clerk reports what was written, four times a second and also
-while a write hangs, and talks with the agent over a socket. Frames on it: kind (one byte), length (u32), body.
-    to the agent: `W` wants numbers, `R` rows, `E` the end       to the writer: `G` a grant, `S` stop
-"""
+"""One writer of the append log: a worker whose loop is short, since it is measured."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import queue
-import select
 import socket
 import struct
-import threading
 import time
 from array import array
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from .frames import builder
 from .namespaces import inside
-from .rows import FLUSH_S
 from .shims import Write, shimmed
+from .worker import Spec, Worker
 
-#: How long a write that hangs may go on after a stop; then its record is indeterminate and the writer ends.
-STOP_GRACE_S = 5.0
 #: Records between two looks at the stop flag: a look costs about as much as a time stamp.
 _CHUNK_RECORDS = 64
 #: With a rate, as many records as fall into this time are written in one go.
 _PACE_S = 0.01
-_LONGEST_NAP_S = 0.05
 #: A writer that did something else for longer than this has paused: what it writes next does not begin before.
 _PAUSE_NS = 100_000
 
-FRAME = struct.Struct("<cI")
 _FIRST = struct.Struct("<Q")
 
-Spec = dict[str, Any]
 Build = Callable[[int], bytes]
-
-
-def send_frame(sock: socket.socket, kind: bytes, body: bytes = b"") -> None:
-    sock.sendall(FRAME.pack(kind, len(body)) + body)
-
-
-class Frames:
-    """Frames as they come in on a socket. `read` takes what is there; raises ConnectionError at the end."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._data = bytearray()
-
-    def read(self) -> list[tuple[bytes, bytes]]:
-        chunk = self._sock.recv(1 << 20)
-        if not chunk:
-            raise ConnectionError("the other side is gone")
-        self._data += chunk
-        return list(iter(self._next, None))
-
-    def _next(self) -> tuple[bytes, bytes] | None:
-        if len(self._data) < FRAME.size:
-            return None
-        kind, length = FRAME.unpack_from(self._data)
-        if len(self._data) < FRAME.size + length:
-            return None
-        body = bytes(self._data[FRAME.size : FRAME.size + length])
-        del self._data[: FRAME.size + length]
-        return kind, body
 
 
 def pack_rows(first: int, starts: array[int], ends: array[int]) -> bytes:
@@ -154,31 +109,20 @@ class Stamps:
         return self._taken, begins.get(self._taken, self._last_ns)
 
 
-class Writer:
-    """Runs one `spec`: a writer of the call's params, with the call's record_bytes, rate_per_s, block, fsync
-    and shim.
-    """
+class Writer(Worker):
+    """A worker of the call `append`, with the call's record_bytes, rate_per_s, block, fsync and shim."""
 
     def __init__(self, spec: Spec, control: socket.socket) -> None:
-        self._spec = spec
-        self._control = control
-        self._frames = Frames(control)
-        self._grants: queue.Queue[range | None] = queue.Queue()
-        self._stopping = threading.Event()
-        self._reporting = threading.RLock()
+        super().__init__(spec, control)
         self._stamps = Stamps()
-        self._asked = 0
 
-    def run(self) -> None:
-        """To the end; its last frame says how it was. Opening may hang as well as writing: the clerk is first."""
-        threading.Thread(target=self._clerk, daemon=True).start()
+    def _work(self) -> Spec:
         try:
             build = builder(self._spec["writer"], self._spec["record_bytes"])
             write, close = shimmed(self._spec.get("shim") or "", self._open())
         except (OSError, ValueError) as error:
-            self._end({"refused": str(error), "errno": getattr(error, "errno", None) or 0})
-        else:
-            self._end(self._append_all(build, write, close))
+            return {"refused": str(error), "errno": getattr(error, "errno", None) or 0}
+        return self._append_all(build, write, close)
 
     def _open(self) -> Write:
         """What writes a record to the file. Raises OSError."""
@@ -214,63 +158,18 @@ class Writer:
             if rate:
                 self._nap(begin + (at + step) / rate)
 
-    def _nap(self, until: float) -> None:
-        """Wait for the time at which a rate lets the writer go on, or for a stop."""
-        while not self._stopping.is_set():
-            rest_s = until - time.monotonic()
-            if rest_s <= 0:
-                return
-            time.sleep(min(rest_s, _LONGEST_NAP_S))
-
-    def _ask(self) -> None:
-        count = self._spec["block"]
-        wanted = {"writer": self._spec["writer"], "first": self._asked, "count": count}
-        self._asked += count
-        with self._reporting:
-            send_frame(self._control, b"W", json.dumps(wanted).encode())
-
-    def _clerk(self) -> None:
-        deadline: float | None = None
-        while True:
-            readable, _, _ = select.select([self._control], [], [], FLUSH_S)
-            if readable:
-                self._hear()
-            self._report()
-            if self._stopping.is_set():
-                deadline = deadline or time.monotonic() + STOP_GRACE_S
-                if time.monotonic() >= deadline:
-                    self._end({"errno": 0, "length": self._spec["record_bytes"], "why": "it did not come back"})
-
-    def _hear(self) -> None:
-        """Without the agent there is nobody to report to: what was granted stays indeterminate."""
-        try:
-            frames = self._frames.read()
-        except OSError:
-            os._exit(1)
-        for kind, body in frames:
-            if kind == b"G":
-                grant = json.loads(body)
-                self._grants.put(range(grant["first"], grant["first"] + grant["count"]))
-            elif kind == b"S":
-                self._stopping.set()
-                self._grants.put(None)
-
     def _report(self) -> None:
-        """Send the rows that are complete. The other thread only adds at the end meanwhile."""
         with self._reporting:
             first, starts, ends = self._stamps.take()
             if ends:
-                send_frame(self._control, b"R", pack_rows(first, starts, ends))
+                self._send(b"R", pack_rows(first, starts, ends))
 
-    def _end(self, how: Spec) -> None:
-        """Report what is left, with the record that is under way if there is one, and end the process."""
-        with self._reporting, contextlib.suppress(OSError):
-            self._report()
-            if (left := self._stamps.under_way()) is not None:
-                how = {**how, "sequence": left[0], "start_ns": left[1]}
-            send_frame(self._control, b"E", json.dumps(how).encode())
-            os._exit(0)
-        os._exit(1)
+    def _left(self) -> Spec:
+        left = self._stamps.under_way()
+        return {} if left is None else {"sequence": left[0], "start_ns": left[1]}
+
+    def _late(self) -> Spec:
+        return {"errno": 0, "length": self._spec["record_bytes"], **super()._late()}
 
 
 def _write_synced(fd: int, record: bytes) -> int:

@@ -12,8 +12,9 @@ import numpy as np
 
 from harness.checkers._append_log import WRITER_SHIFT, Findings, Ints, Mask, examine, islands, same_content
 from harness.checkers._append_views import Log, View
+from harness.checkers._volumes import Measured, promise_of
 from harness.model.plan import VolumePlan
-from harness.model.verdict import Observed, Promise
+from harness.model.verdict import Promise
 
 
 @dataclass(frozen=True)
@@ -67,24 +68,6 @@ def _joined(log: Log, busy: set[int], seen: set[tuple[int, int]]) -> list[list[i
     return [sorted(main), *apart]
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A count of breaches among `of` chances; `witness` names one."""
-
-    count: int = 0
-    of: int = 0
-    witness: str = ""
-
-    def __add__(self, other: Measured) -> Measured:
-        return Measured(self.count + other.count, self.of + other.of, self.witness or other.witness)
-
-    @property
-    def observed(self) -> Observed:
-        if self.count:
-            return "broken"
-        return "kept" if self.of else "unmeasured"
-
-
 Content = tuple[View, Findings]
 
 
@@ -101,21 +84,8 @@ def promises_of(
         "append-not-torn": _sum(_torn, log, parts, judged),
         "append-real-time-order": _sum(_order, log, parts, judged),
     }
-    return tuple(_promise(name, found, volume) for name, found in measured.items()), _figures(
+    return tuple(promise_of(name, found, volume) for name, found in measured.items()), _figures(
         log, measured, judged
-    )
-
-
-def _promise(name: str, found: Measured, volume: VolumePlan) -> Promise:
-    expected, source = volume.promises.get(name, ("unproven", ""))
-    return Promise(
-        name=name,
-        expected=expected,  # type: ignore[arg-type]
-        observed=found.observed,
-        count=found.count,
-        of=found.of,
-        source=source,
-        witness=f"{found.witness} (volume {volume.name})" if found.count else "",
     )
 
 

@@ -50,7 +50,7 @@ RESTORED_EVERY_S = 0.5
 TAIL_S = 0.5
 
 #: Lists among a program's parameters whose length says how much is asked.
-COUNTED = ("probes", "lookups", "transfers", "pairs", "connections", "writers", "readers")
+COUNTED = ("probes", "lookups", "transfers", "pairs", "connections", "writers", "workers", "readers")
 
 
 class CheckRunner:

@@ -33,9 +33,10 @@ class Journal:
         self._put({**batch, "host": host}, now=False)
 
     def reserve(self, host: str, params: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-        """Put a writer's reservation on disk; when this returns, it may be granted. Raises EnvironmentBroken."""
+        """Put a worker's reservation on disk; when this returns, it may be granted. Raises EnvironmentBroken."""
         number = int(wanted["writer"])
-        writer = next(entry for entry in params["writers"] if entry["writer"] == number)
+        workers = params.get("writers") or params["workers"]
+        writer = next(entry for entry in workers if entry["writer"] == number)
         first = number << 32 | int(wanted["first"])
         row = {"process": writer["process"], "host": host, "at": writer["at"], "key": params["key"]}
         self._write({**row, "f": "reserve", "value": first, "length": int(wanted["count"])}, now=True)

@@ -1,0 +1,13 @@
+"""Programs that a worker can run: a name, and a function of a Hand in a module of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from . import file_register, file_sessions
+from .hand import Hand
+
+PROGRAMS: Mapping[str, Callable[[Hand], None]] = {
+    "register": file_register.run,
+    "sessions": file_sessions.run,
+}

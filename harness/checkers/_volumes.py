@@ -1,0 +1,161 @@
+"""What holds for every check of a volume: when a run says nothing about it (`void`), when it says too little
+(`doubts`), and what a verdict becomes of the promises that were measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.model.history import History, Op
+from harness.model.plan import Plan, VolumePlan
+from harness.model.verdict import Observed, Outcome, Promise, Verdict, merge
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A count of breaches among `of` chances; `witness` names one."""
+
+    count: int = 0
+    of: int = 0
+    witness: str = ""
+
+    def __add__(self, other: Measured) -> Measured:
+        return Measured(self.count + other.count, self.of + other.of, self.witness or other.witness)
+
+    @property
+    def observed(self) -> Observed:
+        if self.count:
+            return "broken"
+        return "kept" if self.of else "unmeasured"
+
+
+def promise_of(name: str, found: Measured, volume: VolumePlan) -> Promise:
+    """What was measured, beside what the plan says of the volume; what it is silent on is unproven."""
+    expected, source = volume.promises.get(name, ("unproven", ""))
+    return Promise(
+        name=name,
+        expected=expected,  # type: ignore[arg-type]
+        observed=found.observed,
+        count=found.count,
+        of=found.of,
+        source=source,
+        witness=f"{found.witness} (volume {volume.name})" if found.count else "",
+    )
+
+
+def decided(
+    verdict: Verdict, volume: VolumePlan, *, unshared: bool, doubts: Sequence[str], void: Sequence[str]
+) -> Verdict:
+    """The verdict with the outcome that its promises, `doubts` and `void` make, and a reason for people."""
+    if void:
+        return replace(verdict, verdict="unknown", reason="; ".join(void))
+    broken = [p for p in verdict.promises if p.observed == "broken"]
+    outcomes: list[Outcome] = [p.outcome for p in verdict.promises]
+    outcomes += ["unknown"] if doubts else []
+    reasons = [f"{p.name} is broken: {p.witness}" for p in broken if p.outcome == "fail"] + [*doubts]
+    reasons += [f"{p.name} was not measured" for p in verdict.promises if p.outcome == "unknown"]
+    reason = "; ".join(reasons) or _good(volume, broken, unshared=unshared)
+    return replace(verdict, verdict=merge(outcomes), reason=reason)
+
+
+def _good(volume: VolumePlan, broken: Sequence[Promise], *, unshared: bool) -> str:
+    others = [f"{p.name} is broken and not promised: {p.witness}" for p in broken if p.name != "shared"]
+    if unshared:
+        promised = ", as a local volume promises" if volume.driver == "local" else ", and it is not promised"
+        return "; ".join([f"not shared{promised}: every host sees only its own records", *others])
+    if broken:
+        return "; ".join(f"{p.name} is broken and not promised: {p.witness}" for p in broken)
+    return f"every promise that was measured is kept on {volume.name}"
+
+
+def void_of(history: History, volume: VolumePlan, *, unshared: bool) -> list[str]:
+    """Why this run says nothing about the volume: it was not the volume that was planned, or not all the time."""
+    return [*mount_changes(history), *_unshared(volume, unshared=unshared)]
+
+
+def _unshared(volume: VolumePlan, *, unshared: bool) -> list[str]:
+    """A volume that must be shared and is not was not mounted as planned."""
+    if not (volume.shared and unshared):
+        return []
+    return [f"{volume.name} is not shared: no host sees a record of another, so nothing was measured"]
+
+
+def mount_changes(history: History) -> list[str]:
+    """Each reader's mount must be the same before and after: another device is another volume."""
+    seen: dict[tuple[str, str], str] = {}
+    changes = []
+    for row in history.only(f="mount").ops():
+        place, look = (row.host, row.process), str(row.value)
+        if seen.setdefault(place, look) != look:
+            changes.append(f"mount changed under {row.at} on {row.host}: {seen[place]} became {look}")
+    return changes
+
+
+def mounts(history: History) -> dict[str, str]:
+    """By host, what its container had mounted: `fstype source`."""
+    return {
+        row.host: str(row.value).partition(" ")[2] for row in history.only(f="mount", outcome="ok").ops()
+    }  # fmt: skip
+
+
+def too_few_workers(
+    history: History, plan: Plan, volume: str, *, per_node: int, found: int, what: str
+) -> list[str]:
+    """`found` workers did something, of as many as the plan and the looks at mounts let expect."""
+    looked_at = len(set(history.only(f="mount")["host"].tolist()))
+    wanted = max(looked_at, _planned_hosts(plan, volume)) * per_node
+    return [f"{found} of {wanted} {what}"] if found < wanted else []
+
+
+def too_few(counts: Mapping[str, int], least: int) -> list[str]:
+    """Kinds of operations, in the plural, of which too few were acknowledged to say anything."""
+    return [f"only {count} {what} were acknowledged" for what, count in counts.items() if count < least]
+
+
+def _planned_hosts(plan: Plan, volume: str) -> int:
+    """On how many nodes at least a container mounts the volume; replicas may share a node."""
+    users = [target for target in plan.targets if volume in target.mounts]
+    fixed = len({target.node for target in users if target.kind == "plain"})
+    spread = [target.containers for target in users if target.kind == "global"]
+    return max([fixed, *spread, 1])
+
+
+def absent_nonces(history: History, volume: str) -> list[str]:
+    """What one host left in the volume and another did not find."""
+    return [
+        f"{row.at} on {row.host} does not see the file that {writer} left"
+        for row, writer in _nonces(history, volume, "ok")
+        if row.value == "absent"
+    ]
+
+
+def failed_looks(history: History, volume: str) -> list[str]:
+    return [
+        f"{row.at} on {row.host} could not look for the file that {writer} left (errno {row.errno})"
+        for row, writer in _nonces(history, volume, "fail")
+    ]
+
+
+def seen_nonces(history: History, volume: str) -> set[tuple[str, str]]:
+    """(host that looked, host that it sees): whose nonce was found, a host's own looks left out."""
+    home = _homes(history)
+    return {
+        (row.host, home[row.key.partition("|")[2]])
+        for row, _ in _nonces(history, volume, "ok")
+        if row.value == "seen" and row.key.partition("|")[2] in home
+    }
+
+
+def _homes(history: History) -> dict[str, str]:
+    return {row.at: row.host for row in history.only(f="nonce").ops()}
+
+
+def _nonces(history: History, volume: str, outcome: str) -> Iterator[tuple[Op, str]]:
+    """Looks of one host for what a container of another host left, with who left it and where."""
+    rows = list(history.only(f="nonce").ops())
+    home = {row.at: row.host for row in rows}
+    for row in rows:
+        name, _, writer = row.key.partition("|")
+        if name == volume and row.outcome == outcome and home.get(writer, row.host) != row.host:
+            yield row, f"{writer} on {home[writer]}"
