@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 
@@ -27,7 +28,9 @@ from harness.workloads._places import (
 from harness.workloads._probes import Prober
 
 COMMAND_TIMEOUT_S = 15.0
-INTERVALS = 10
+INTERVALS = 8
+#: Ways take turns, each round in another order: what warms up or goes on beside it strikes all of them alike.
+ROUNDS = 8
 #: Ways from one node's container to another's, as probe keys name them in place of a network.
 WIRE, HOST, BRIDGE, OVERLAY = "wire", "host", "bridge", "overlay"
 #: What a container and its node are compared by: kind of row, and the file.
@@ -42,7 +45,7 @@ class HostParams(Params):
     duration_s: float = Field(0.5, ge=0.1, le=600, description="How long each way is measured for its rate")
 
 
-def run(params: HostParams, check: Check, plan: Plan, rng: random.Random) -> Stages:  # noqa: ARG001
+def run(params: HostParams, check: Check, plan: Plan, rng: random.Random) -> Stages:
     scene = yield Look("start")
     hosted = [c for c in scene.containers if c.host and params.service in (None, c.service)]
     if not hosted:
@@ -52,8 +55,10 @@ def run(params: HostParams, check: Check, plan: Plan, rng: random.Random) -> Sta
     yield prober.load(list(prober.nodes()))
     yield Commands(tuple(_looks(hosted, scene)))
     ways = list(_ways(hosted, plan, scene))
-    for load in _measurements(ways, scene, params):
-        yield from host_by_host(load)
+    for _ in range(ROUNDS):
+        rng.shuffle(ways)
+        for load in _measurements(ways, scene, params):
+            yield from host_by_host(load)
 
 
 def _looks(hosted: Sequence[Container], scene: Scene) -> Iterator[Command]:
@@ -111,11 +116,13 @@ def _has(container: Container, plan: Plan, driver: str) -> bool:
 
 
 def _measurements(ways: Sequence[tuple[Peer, int]], scene: Scene, params: HostParams) -> Iterator[Load]:
-    trips = [_item(peer, port, scene, count=params.count, timeout_s=params.timeout_s) for peer, port in ways]
-    yield on_hosts("rtt", "pairs", trips, timeout_s=30.0 + len(ways) * (params.count * 0.05 + params.timeout_s))
+    """One round: its part of the round trips, then of the transfers, of every way."""
+    count, duration_s = math.ceil(params.count / ROUNDS), params.duration_s / ROUNDS
+    trips = [_item(peer, port, scene, count=count, timeout_s=params.timeout_s) for peer, port in ways]
+    yield on_hosts("rtt", "pairs", trips, timeout_s=30.0 + len(ways) * (count * 0.05 + params.timeout_s))
     interval_s = params.duration_s / INTERVALS
-    rates = [_item(peer, port, scene, duration_s=params.duration_s, interval_s=interval_s) for peer, port in ways]
-    yield on_hosts("stream", "transfers", rates, timeout_s=30.0 + len(ways) * (params.duration_s + 10))
+    rates = [_item(peer, port, scene, duration_s=duration_s, interval_s=interval_s) for peer, port in ways]
+    yield on_hosts("stream", "transfers", rates, timeout_s=30.0 + len(ways) * (duration_s + 10))
 
 
 def _item(peer: Peer, port: int, scene: Scene, **settings: float) -> Item:
