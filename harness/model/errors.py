@@ -72,6 +72,16 @@ class EnvironmentBroken(HarnessError):
     """The machine, the engine or the cluster failed; this says nothing about a driver."""
 
 
+class FeatureMissing(EnvironmentBroken):
+    """The hosts lack what a network, a volume or a store cannot do without. `needs` are the features' names, each
+    with the host that lacks it: `ipvlan (n1: not supported)`.
+    """
+
+    def __init__(self, message: str, needs: Sequence[str], *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.needs = tuple(needs)
+
+
 class CommandFailed(EnvironmentBroken):
     """A command ended with a code other than 0. Carries what a person needs to run it again.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from harness import faults, features
-from harness.model.errors import EnvironmentBroken, HarnessError, UsageError
+from harness.model.errors import EnvironmentBroken, FeatureMissing, HarnessError, UsageError
 from harness.model.plan import PREFIX, Demand, Plan, cluster_name
 from harness.ports import Cluster, ClusterInfo, Fault, Host, Orchestrator, Progress, Provider
 from harness.providers.nodes import ContainerHost
@@ -19,6 +19,8 @@ from harness.transport.parallel import at_once
 
 AGENT_TIMEOUT_S = 20.0
 HEAL_TIMEOUT_S = 30.0
+#: Who may want a feature that is not there, so that a run skips its checks and does not break.
+_SKIPPED = ("network ", "volume ", "store ")
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,23 @@ def deploy(plan: Plan, cluster: Cluster, chosen: Provider, progress: Progress) -
 
 
 def _refuse_unusable(unmet: tuple[tuple[Demand, str], ...]) -> None:
-    """A network or provider that cannot work at all; parts, and checks, are skipped instead."""
+    """What the topology is about and cannot work at all; parts, and checks, are skipped instead.
+
+    Raises FeatureMissing for networks and volumes, EnvironmentBroken for what stands below them.
+    """
     for demand, what in unmet:
-        if not demand.part and not demand.wanted_by.startswith("check "):
-            raise EnvironmentBroken(
-                f"{demand.wanted_by} cannot work here: the hosts lack {what}",
-                hint=features.FEATURES[demand.feature].mend,
-            )
+        if demand.part or demand.wanted_by.startswith("check "):
+            continue
+        message = f"{demand.wanted_by} cannot work here: the hosts lack {what}"
+        mend = features.FEATURES[demand.feature].mend
+        if demand.wanted_by.startswith(_SKIPPED):
+            raise FeatureMissing(message, _needs(unmet), hint=mend)
+        raise EnvironmentBroken(message, hint=mend)
+
+
+def _needs(unmet: tuple[tuple[Demand, str], ...]) -> list[str]:
+    named = (what for demand, what in unmet if not demand.part and demand.wanted_by.startswith(_SKIPPED))
+    return list(dict.fromkeys(named))
 
 
 @contextmanager

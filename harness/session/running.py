@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness import __version__, faults, features
-from harness.model.errors import EnvironmentBroken, HarnessError, Interrupted
+from harness.model.errors import EnvironmentBroken, FeatureMissing, HarnessError, Interrupted
 from harness.model.history import History
 from harness.model.plan import Plan, cluster_key
 from harness.model.run import Run, overall
@@ -129,6 +129,8 @@ class _Execution:
                 self._bring_up()
                 with self._recording() as recorder:
                     self._run_all(recorder)
+            except FeatureMissing as missing:
+                self._skip_all(missing)
             except HarnessError as error:
                 self.error = error
             except KeyboardInterrupt:
@@ -156,6 +158,13 @@ class _Execution:
     def _bring_up(self) -> None:
         self.live = self._find_and_deploy() if self.reuse else clusters.up(self.plan, self.progress)
         self._take_note()
+
+    def _skip_all(self, missing: FeatureMissing) -> None:
+        """Nothing was deployed, since the hosts cannot carry it: no check can say anything."""
+        self.progress(f"{missing.message}: every check is skipped")
+        if missing.hint:
+            self.progress(f"what to do: {missing.hint}")
+        self.skipped = [Skip(check.id, "", need) for check in self.plan.checks for need in missing.needs]
 
     def _leave(self) -> HarnessError | None:
         self._save_logs()

@@ -308,13 +308,20 @@ def test_a_cluster_that_does_not_come_up_again_breaks_the_run_with_what_was_show
 # --- features and rights that are missing
 
 
-def test_what_a_network_cannot_do_without_is_refused_with_what_mends_it(lab: Lab) -> None:
+def test_without_what_a_network_cannot_do_without_every_check_is_skipped_by_its_name(lab: Lab) -> None:
     lab.lacks["vxlan"] = "Operation not supported"
-    result = run(lab)
-    assert (
-        str(result.run.error) == "network app cannot work here: the hosts lack vxlan (n1: Operation not supported)"
+    said: list[str] = []
+    result = session.run(
+        write_topology(lab.folder, checks=[{"mtu": None}, {"dns": None}]), lab.options(), said.append
     )
-    assert "modprobe vxlan" in str(result.error and result.error.hint)
+    needs = "vxlan (n1: Operation not supported)"
+    assert [(skip["check"], skip["needs"]) for skip in results(result)["skipped"]] == [
+        ("mtu", needs),
+        ("dns", needs),
+    ]
+    assert (result.run.verdict, result.error, result.run.checks) == ("unknown", None, ())
+    assert f"network app cannot work here: the hosts lack {needs}: every check is skipped" in said
+    assert any("modprobe vxlan" in line for line in said)
     assert "apply" not in lab.events
     assert nothing_is_left(lab)
 
