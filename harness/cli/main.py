@@ -47,6 +47,7 @@ from harness.model.errors import (
 from harness.model.plan import plan_to_json
 from harness.model.run import Run
 from harness.model.verdict import EXIT
+from harness.promises import render as promise_matrix
 from harness.report import markdown, terminal
 
 app = typer.Typer(
@@ -219,6 +220,13 @@ def report(
 def schema() -> int:
     """Print the JSON schema of the topology format, for editors."""
     print(loader.render_schema(session.CATALOG), end="")
+    return EXIT_PASS
+
+
+@app.command()
+def promises() -> int:
+    """Print what each volume driver promises across hosts, with its sources, as Markdown."""
+    print(promise_matrix(), end="")
     return EXIT_PASS
 
 

@@ -7,19 +7,9 @@ from collections.abc import Iterator
 from harness.model.plan import LABEL, Demand, Plan, Step, VolumePlan
 from harness.model.topology import Volume
 from harness.ports import Declared, VolumeDriver
+from harness.promises import promises_of
 
 OPTIONS = frozenset({"type", "o", "device"})
-#: What every volume is asked about, across hosts.
-PROMISES = (
-    "shared",
-    "append-loses-nothing",
-    "append-no-duplicates",
-    "append-not-torn",
-    "append-real-time-order",
-)
-SAME_DIRECTORY = "mount(8), bind mounts: the same directory is reachable in both places"
-APPEND = "open(2), O_APPEND: offset and write are one atomic step, on a local file system"
-ONE_HOST = "Docker documentation, docker volume create: the local driver keeps a volume on its own host"
 
 COMMAND_TIMEOUT_S = 30.0
 
@@ -41,7 +31,7 @@ class Local:
             name=name,
             driver="local",
             shared=shared,
-            promises=dict(_promises(shared)),
+            promises=promises_of("local", "one-directory" if shared else "own", volume.driver_opts),
             device=volume.driver_opts.get("device", ""),
             options=dict(volume.driver_opts),
         )
@@ -62,14 +52,6 @@ class Local:
 
 def is_bind(volume: Volume) -> bool:
     return volume.driver_opts.get("type") == "none" and "bind" in volume.driver_opts.get("o", "").split(",")
-
-
-def _promises(shared: bool) -> Iterator[tuple[str, tuple[str, str]]]:
-    for name in PROMISES:
-        if not shared:
-            yield name, ("may", ONE_HOST)
-        else:
-            yield name, ("holds", SAME_DIRECTORY if name == "shared" else APPEND)
 
 
 def _make_directory(name: str, node: str, volume: Volume) -> Step:

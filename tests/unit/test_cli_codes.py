@@ -134,7 +134,9 @@ def test_what_the_command_line_does_not_understand_is_64_and_says_why(
     assert lab.events == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["version"], ["schema"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["version"], ["schema"], ["promises"]], ids=" ".join
+)
 def test_help_and_version_are_0(arguments: list[str], capsys: Capture) -> None:
     assert harness(*arguments) == 0
     assert capsys.readouterr().out.strip()

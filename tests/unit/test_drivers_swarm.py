@@ -8,11 +8,13 @@ import pytest
 
 from harness import drivers
 from harness.model.topology import Network, Volume
+from harness.promises import promises_of
 from tests.planner_topologies import planned
 
 OVERLAY = drivers.REGISTRY["swarm", "overlay"]
 LOCAL = drivers.VOLUMES["swarm", "local"]
 MTU = "com.docker.network.driver.mtu"
+ACROSS_HOSTS = ("shared", "append-loses-nothing", "append-real-time-order", "close-to-open", "exclusive-create")
 BIND = {"type": "none", "o": "bind", "device": "/srv/shared"}
 
 
@@ -100,8 +102,8 @@ def test_a_bound_directory_keeps_every_promise_and_is_made_on_every_node() -> No
     plan = made.volume("data")
     assert plan.shared
     assert plan.device == "/srv/shared"
-    assert {expected for expected, _ in plan.promises.values()} == {"holds"}
-    assert all(source for _, source in plan.promises.values())
+    assert plan.promises == promises_of("local", "one-directory", {})
+    assert {plan.promises[name][0] for name in ACROSS_HOSTS} == {"holds"}
     makes = [step for step in made.steps if step.phase == "volumes"]
     assert [(step.node, step.argv[-1]) for step in makes] == [(f"n{i}", "/srv/shared") for i in (1, 2, 3)]
 
@@ -109,8 +111,8 @@ def test_a_bound_directory_keeps_every_promise_and_is_made_on_every_node() -> No
 def test_a_plain_local_volume_promises_nothing_across_hosts() -> None:
     plan = LOCAL.plan("data", Volume())
     assert not plan.shared
-    assert "append-loses-nothing" in plan.promises
-    assert {expected for expected, _ in plan.promises.values()} == {"may"}
+    assert plan.promises == promises_of("local", "own", {})
+    assert {plan.promises[name][0] for name in ACROSS_HOSTS} == {"may"}
 
 
 @pytest.mark.parametrize(
