@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.model.errors import ChannelLost, DeadlineExceeded, UsageError
-from harness.model.plan import PREFIX, Demand, Plan, cluster_key
+from harness.model.plan import PREFIX, Demand, Plan, Step, StorePlan, cluster_key
 from harness.model.topology import Topology
 from harness.ports import Channel, Cluster, ClusterInfo, Host, NodeState, Progress, Result, Right
+from harness.stores._scripted import Options, Scripted, Scripts, each_node
 
 Answer = Callable[[Sequence[str], bytes], Result]
 #: Lines that a fake program answers to one line of input.
@@ -206,3 +207,21 @@ class FakeProvider:
         error = self.raises.pop(verb, None)
         if error is not None:
             raise error
+
+
+class FakeStore(Scripted):
+    """A store of nothing: directories that say that they are there. `word` is its only option."""
+
+    kind = "fake"
+
+    class options(Options):  # noqa: N801 - the seam's name
+        word: str = "fine"
+
+    def demands(self, topology: Topology, store: str) -> list[Demand]:
+        return [Demand("loop", f"store {store}"), Demand("package:mount", f"store {store}")]
+
+    def scripts(self, plan: Plan, store: StorePlan) -> Scripts:
+        return Scripts(servers=":", mount=f"mkdir -p {store.mount}", down=":", daemons={"one": "echo"})
+
+    def make(self, plan: Plan, store: StorePlan) -> Iterator[Step]:
+        yield from each_node(plan, "store, words", "say a word", ["sh", "-c", f"echo {store.options['word']}"])

@@ -7,13 +7,13 @@ from typing import Any
 
 import yaml
 
-from harness import drivers
+from harness import drivers, stores
 from harness.model.plan import Demand, Plan
 from harness.model.topology import Topology
 from harness.orchestrators.swarm import SwarmRendering
 from harness.planner import Choice, plan, problems
 
-CHOICE = Choice(SwarmRendering(), drivers.REGISTRY, drivers.VOLUMES)
+CHOICE = Choice(SwarmRendering(), drivers.REGISTRY, drivers.VOLUMES, stores.REGISTRY)
 IMAGE = "harness/workload:test"
 RUN = "r1"
 

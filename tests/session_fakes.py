@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.features import FEATURES
 from harness.model.plan import Plan
 from harness.ports import Cluster, Container, Host, Progress, Result, Sight
 from harness.session import Options, registries
 from harness.transport.agent import Agent
-from tests.fakes import FakeHost, FakeProvider
+from tests.fakes import Answer, FakeHost, FakeProvider
 from tests.runner_fakes import FakeAgent, FakeOrchestrator, container
 
 LAB: dict[str, Any] = {
@@ -127,6 +127,7 @@ class Lab:
     agents: list[LabAgent] = field(default_factory=list)
     agent_error: BaseException | None = None
     lines: list[str] = field(default_factory=list)
+    hosts: list[FakeHost] = field(default_factory=list)
 
     @property
     def events(self) -> list[str]:
@@ -136,12 +137,14 @@ class Lab:
         return Options(**{"seed": 3, "runs_dir": self.folder / "runs", **chosen})
 
     def make_host(self, name: str, address: str) -> Host:
-        return FakeHost(name, address=address, answers={("sh", "-c"): self._shell})
+        scripts: dict[tuple[str, ...], Result | Answer] = {("sh",): Result(0, "", ""), ("sh", "-c"): self._shell}
+        self.hosts.append(FakeHost(name, address=address, answers=scripts))
+        return self.hosts[-1]
 
     def _shell(self, argv: Any, _stdin: bytes) -> Result:
         if "uname" in argv[2]:
             return Result(0, "6.1.0\n26.1.5\n", "")
-        asked = [name for name in FEATURES if f"echo {name} ok" in argv[2]]
+        asked = re.findall(r"\becho (\S+) ok\b", argv[2])
         answers = [f"{name} no {self.lacks[name]}" if name in self.lacks else f"{name} ok" for name in asked]
         return Result(0, "\n".join(answers), "")
 

@@ -1,11 +1,12 @@
-"""The engine's own volumes: a directory on the node, or a bind of a directory that all nodes share."""
+"""The engine's own volumes: a directory on the node, a bind of one that all nodes share, or of a store's mount."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.drivers._stored import declare_bound, remove_steps, store_device
 from harness.model.plan import LABEL, Demand, Plan, Step, VolumePlan
-from harness.model.topology import Volume
+from harness.model.topology import Store, Volume
 from harness.ports import Declared, VolumeDriver
 from harness.promises import promises_of
 
@@ -16,7 +17,8 @@ COMMAND_TIMEOUT_S = 30.0
 
 class Local:
     """`driver: local` on Swarm. With `type: none, o: bind, device: /dir` it is the control: nodes that are
-    containers of one machine share the directory, and every promise of a local file system holds.
+    containers of one machine share the directory, and every promise of a local file system holds. With a store of
+    kind local it is a directory of the file system that each node has for itself.
     """
 
     def demands(self, name: str, volume: Volume) -> list[Demand]:  # noqa: ARG002
@@ -25,7 +27,9 @@ class Local:
     def problems(self, name: str, volume: Volume) -> list[tuple[str, str]]:  # noqa: ARG002
         return [*_option_problems(volume), *_key_problems(volume)]
 
-    def plan(self, name: str, volume: Volume) -> VolumePlan:
+    def plan(self, name: str, volume: Volume, store: Store | None) -> VolumePlan:
+        if store is not None:
+            return _on_store(name, volume, store)
         shared = is_bind(volume)
         return VolumePlan(
             name=name,
@@ -38,6 +42,8 @@ class Local:
 
     def declare(self, name: str, volume: Volume, plan: Plan) -> Declared:
         """The stack makes the volume where a task needs it; a bound directory is made on every node first."""
+        if volume.store:
+            return declare_bound(name, plan)
         made = plan.engine_name(name)
         nodes = [node.name for node in plan.nodes]
         stack = {"name": made, "driver": "local", "labels": {LABEL: plan.run}}
@@ -45,7 +51,7 @@ class Local:
             stack["driver_opts"] = dict(volume.driver_opts)
         return Declared(
             steps=tuple(_make_directory(name, node, volume) for node in nodes if is_bind(volume)),
-            undo=tuple(_remove(name, made, node) for node in nodes),
+            undo=tuple(remove_steps(name, plan)),
             stack=stack,
         )
 
@@ -59,9 +65,19 @@ def _make_directory(name: str, node: str, volume: Volume) -> Step:
     return Step("volumes", f"make the directory behind volume {name}", node, argv, COMMAND_TIMEOUT_S)
 
 
-def _remove(name: str, made: str, node: str) -> Step:
-    argv = ("docker", "volume", "rm", "--force", made)
-    return Step("remove volumes", f"remove volume {name}", node, argv, COMMAND_TIMEOUT_S)
+def _on_store(name: str, volume: Volume, store: Store) -> VolumePlan:
+    fstype = str(store.options.get("fstype", "xfs"))
+    return VolumePlan(
+        name=name,
+        driver="local",
+        shared=False,
+        promises=promises_of("local", "own", {"fs": fstype}),
+        device=store_device(name, volume),
+        options={"fstype": fstype},
+        store=volume.store or "",
+        fstype=fstype,
+        source="/dev/loop",
+    )
 
 
 def _option_problems(volume: Volume) -> Iterator[tuple[str, str]]:
@@ -69,15 +85,15 @@ def _option_problems(volume: Volume) -> Iterator[tuple[str, str]]:
     for key in options:
         if key not in OPTIONS:
             yield f"driver_opts.{key}", f"the local driver knows {', '.join(sorted(OPTIONS))}, not {key!r}"
-    if options and not is_bind(volume):
+    if volume.store and options:
+        yield "driver_opts", f"a volume of a store has no options of its own: {volume.store} says what it is"
+    elif options and not is_bind(volume):
         yield "driver_opts", "only type none with o: bind is supported yet for driver local"
-    if is_bind(volume) and not options.get("device", "").startswith("/"):
+    if is_bind(volume) and not volume.store and not options.get("device", "").startswith("/"):
         yield "driver_opts", "a bind needs a device: the absolute path of the shared directory"
 
 
 def _key_problems(volume: Volume) -> Iterator[tuple[str, str]]:
-    if volume.store:
-        yield "store", "a local volume has no store"
     if volume.access_mode:
         yield "access_mode", "Swarm has no access modes; read_only in a mount says who may write"
     if volume.storage_class:

@@ -179,3 +179,17 @@ _ALL = [
     ),
 ]
 FEATURES: Mapping[str, Feature] = {feature.name: feature for feature in _ALL}
+
+#: A demand `package:NAME` asks whether Debian's package is installed: no catalogue can list them all.
+PACKAGE = "package:"
+
+
+def package(name: str) -> Feature:
+    """The feature behind a demand `package:NAME`."""
+    debian = name.removeprefix(PACKAGE)
+    script = (
+        f"[ \"$(dpkg-query --show --showformat='${{db:Status-Status}}' {debian} 2>/dev/null)\" = installed ] || "
+        f"{{ echo the package {debian} is not installed; exit 1; }}"
+    )
+    blocks = (f"stores that need {debian}",)
+    return Feature(name, "volumes", script, blocks, f"apt-get install {debian}", ("dpkg-query",))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from harness.features.catalog import FEATURES, Feature
+from harness.features.catalog import FEATURES, PACKAGE, Feature, package
 from harness.model.errors import EnvironmentBroken
 from harness.model.plan import Demand
 from harness.model.verdict import Skip
@@ -30,33 +30,38 @@ class Answer:
     why: str = ""
 
 
+def feature(name: str) -> Feature:
+    """What a demand names: an entry of the catalogue, or `package:NAME`. Raises KeyError."""
+    return package(name) if name.startswith(PACKAGE) else FEATURES[name]
+
+
 def attempt(host: Host, names: Iterable[str]) -> dict[str, Answer]:
     """Whether `host` can do each of `names`. One call for all of them.
 
     Raises EnvironmentBroken where the probes themselves cannot run.
     """
-    wanted = [FEATURES[name] for name in dict.fromkeys(names)]
+    wanted = [feature(name) for name in dict.fromkeys(names)]
     if not wanted:
         return {}
-    script = "\n".join([_PRELUDE, *(_try(feature) for feature in wanted), "wait"])
+    script = "\n".join([_PRELUDE, *(_try(each) for each in wanted), "wait"])
     result = host.run(["sh", "-c", script], timeout_s=PROBE_TIMEOUT_S)
     lines = (line.partition(" ") for line in result.stdout.splitlines())
     answers = {name: _answer(rest) for name, _, rest in lines}
-    silent = [feature.name for feature in wanted if feature.name not in answers]
+    silent = [each.name for each in wanted if each.name not in answers]
     if silent:
         raise EnvironmentBroken(f"{host.name}: the probe of {', '.join(silent)} gave no answer: {result.output}")
-    return {feature.name: answers[feature.name] for feature in wanted}
+    return {each.name: answers[each.name] for each in wanted}
 
 
-def _try(feature: Feature) -> str:
+def _try(wanted: Feature) -> str:
     """Prints `NAME ok`, `NAME no WORDS` or `NAME untried WORDS`, beside all others."""
-    name, words = feature.name, '"$(echo $out | tail -c 200)"'
+    name, words = wanted.name, '"$(echo $out | tail -c 200)"'
     tried = (
-        f"out=$(timeout {FEATURE_TIMEOUT_S} $u sh -c {_quoted(feature.script)} 2>&1); code=$?; "
+        f"out=$(timeout {FEATURE_TIMEOUT_S} $u sh -c {_quoted(wanted.script)} 2>&1); code=$?; "
         f"case $code in 0) echo {name} ok ;; 124) echo {name} no no answer in {FEATURE_TIMEOUT_S} s ;; "
         f"*) echo {name} $no {words} ;; esac"
     )
-    for program in feature.needs:
+    for program in wanted.needs:
         absent = f"echo {name} untried there is no program {program}"
         tried = f"if command -v {program} >/dev/null; then {tried}; else {absent}; fi"
     return f"{{ {tried}; }} &"

@@ -12,6 +12,14 @@ from harness.model.errors import UsageError
 STATE_VARIABLE = "HARNESS_STATE"
 #: The one directory that all container nodes of a cluster share, as seen on each node.
 SHARED_DIR = "/harness/shared"
+#: On a node, what is known of its stores: a folder each, with the hooks `up` and `down`, and `daemons/NAME` (see
+#: harness/transport/daemons.py). It outlives a kill of the node.
+STORES_DIR = "/var/lib/harness/stores"
+#: Where a node mounts its stores: STORE_MOUNTS/STORE. Volumes are directories inside, so that a mount that is gone
+#: is a directory that is missing, never a local one that takes the writes.
+STORE_MOUNTS = "/harness/stores"
+#: Where a node keeps what backs loop devices: on the engine's own volume, which no overlay lies over.
+STORE_DATA = "/var/lib/docker/harness"
 
 
 def cache_dir() -> Path:

@@ -18,8 +18,11 @@ PREFIX = "harness-"
 
 
 def cluster_key(topology: Topology) -> str:
-    """Clusters with one key can be used for one another's topologies (`--reuse`)."""
-    return json.dumps(topology.cluster.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    """Clusters with one key can be used for one another's topologies (`--reuse`). Stores want nodes with more on
+    them.
+    """
+    shape = {**topology.cluster.model_dump(mode="json"), **({"stores": True} if topology.stores else {})}
+    return json.dumps(shape, sort_keys=True, separators=(",", ":"))
 
 
 def cluster_name(run: str) -> str:
@@ -120,7 +123,12 @@ class NetworkPlan:
 
 @dataclass(frozen=True)
 class VolumePlan:
-    """`shared`: all nodes must see one content. `promises` maps a promise to (expected, source)."""
+    """`shared`: all nodes must see one content. `promises` maps a promise to (expected, source).
+
+    `device` is the directory on each node that containers are given, if it is one of the node's. `fstype` and
+    `source` are what the mount under it must be: a file system's name, and the beginning of its source as
+    /proc/self/mountinfo has them; empty: anything. A volume that is seen on another one voids its checks.
+    """
 
     name: str
     driver: str
@@ -128,6 +136,23 @@ class VolumePlan:
     promises: Mapping[str, tuple[str, str]]
     device: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
+    store: str = ""
+    fstype: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class StorePlan:
+    """A store on this run's nodes. `nodes` have its servers; every node of the cluster mounts it at `mount`, with
+    a directory for each of `volumes`. `options` are whole: defaults stand for what the topology leaves out.
+    """
+
+    name: str
+    kind: str
+    nodes: tuple[str, ...]
+    mount: str
+    volumes: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -146,6 +171,7 @@ class Plan:
     targets: tuple[Target, ...] = ()
     networks: tuple[NetworkPlan, ...] = ()
     volumes: tuple[VolumePlan, ...] = ()
+    stores: tuple[StorePlan, ...] = ()
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
     #: What the services run in; the nodes need all of them.
@@ -193,6 +219,9 @@ class Plan:
     def volume(self, name: str) -> VolumePlan:
         return next(volume for volume in self.volumes if volume.name == name)
 
+    def store(self, name: str) -> StorePlan:
+        return next(store for store in self.stores if store.name == name)
+
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
     data = asdict(plan)
@@ -221,6 +250,7 @@ def plan_from_json(data: Mapping[str, Any]) -> Plan:
             targets=tuple(_target(row) for row in data["targets"]),
             networks=tuple(NetworkPlan(**{**row, "subnets": tuple(row["subnets"])}) for row in data["networks"]),
             volumes=tuple(_volume(row) for row in data["volumes"]),
+            stores=tuple(_store(row) for row in data.get("stores", ())),
             checks=tuple(Check.model_validate(row) for row in data["checks"]),
             notes=tuple(data["notes"]),
             images=tuple(data["images"]),
@@ -241,6 +271,10 @@ def _step(row: Mapping[str, Any]) -> Step:
 def _target(row: Mapping[str, Any]) -> Target:
     networks = {name: tuple(names) for name, names in row["networks"].items()}
     return Target(**{**row, "networks": networks, "ports": tuple(row["ports"])})
+
+
+def _store(row: Mapping[str, Any]) -> StorePlan:
+    return StorePlan(**{**row, "nodes": tuple(row["nodes"]), "volumes": tuple(row["volumes"])})
 
 
 def _volume(row: Mapping[str, Any]) -> VolumePlan:

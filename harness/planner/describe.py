@@ -25,6 +25,10 @@ def _head(plan: Plan) -> Iterator[str]:
         (f"{net.name}: {net.driver}, packets of {net.packet_bytes} bytes" for net in plan.networks),
     )
     yield from _section(
+        "Stores",
+        (f"{s.name}: {s.kind} on {', '.join(s.nodes)}, mounted at {s.mount}" for s in plan.stores),
+    )
+    yield from _section(
         "Volumes",
         (f"{v.name}: {v.driver}, {'shared' if v.shared else 'not shared'}" for v in plan.volumes),
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 
 from harness.model.errors import UsageError
-from harness.model.plan import Demand, NetworkPlan, NodePlan, Plan, Target, VolumePlan
+from harness.model.plan import Demand, NetworkPlan, NodePlan, Plan, StorePlan, Target, VolumePlan
 from harness.model.topology import Topology
 from harness.planner.nodes import node_plans
 from harness.planner.problems import problems
@@ -48,6 +48,7 @@ def plan(
         targets=expected,
         networks=tuple(_node_by_node(networks, nodes, expected)),
         volumes=tuple(_volume_plans(topology, choice)),
+        stores=tuple(_store_plans(topology, choice)),
         checks=tuple(topology.checks),
         notes=tuple(choice.rendering.notes(topology)),
         images=tuple(sorted({service.image or workload_image for service in topology.services.values()})),
@@ -76,6 +77,9 @@ def _demands(topology: Topology, choice: Choice) -> Iterator[Demand]:
     for name, network in topology.networks.items():
         driver = choice.network(topology, name)
         yield from driver.demands(name, network) if driver else ()
+    for name in topology.stores:
+        store = choice.store(topology, name)
+        yield from store.demands(topology, name) if store else ()
     for name, volume in topology.volumes.items():
         storage = choice.volume(topology, name)
         yield from storage.demands(name, volume) if storage else ()
@@ -104,20 +108,28 @@ def _node_by_node(
 def _volume_plans(topology: Topology, choice: Choice) -> Iterator[VolumePlan]:
     for name, volume in topology.volumes.items():
         if driver := choice.volume(topology, name):
-            yield driver.plan(name, volume)
+            yield driver.plan(name, volume, topology.stores.get(volume.store or ""))
+
+
+def _store_plans(topology: Topology, choice: Choice) -> Iterator[StorePlan]:
+    for name in topology.stores:
+        if store := choice.store(topology, name):
+            yield store.plan(topology, name)
 
 
 def _with_steps(bare: Plan, choice: Choice, image: str) -> Plan:
     networks = dict(_declared_networks(bare, choice))
     volumes = dict(_declared_volumes(bare, choice))
     services = choice.rendering.declare(bare, networks, volumes, image)
+    stores = list(_declared_stores(bare, choice))
     made = [*networks.values(), *volumes.values(), services]
     undone = [services, *reversed(volumes.values()), *reversed(networks.values())]
     return replace(
         bare,
+        prepare=tuple(step for part in stores for step in part.steps),
         steps=tuple(step for part in made for step in part.steps),
         undo=tuple(step for part in undone for step in part.undo),
-        documents=tuple(document for part in made for document in part.documents),
+        documents=tuple(document for part in [*stores, *made] for document in part.documents),
     )
 
 
@@ -125,6 +137,12 @@ def _declared_networks(bare: Plan, choice: Choice) -> Iterator[tuple[str, Declar
     for name, network in bare.topology.networks.items():
         if driver := choice.network(bare.topology, name):
             yield name, driver.declare(name, network, bare)
+
+
+def _declared_stores(bare: Plan, choice: Choice) -> Iterator[Declared]:
+    for name in bare.topology.stores:
+        if store := choice.store(bare.topology, name):
+            yield store.declare(bare, name)
 
 
 def _declared_volumes(bare: Plan, choice: Choice) -> Iterator[tuple[str, Declared]]:

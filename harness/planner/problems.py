@@ -21,6 +21,7 @@ def problems(topology: Topology, choice: Choice, *, wire_mtu: int) -> list[Probl
         *_networks(topology, choice),
         *_wire(topology, wire_mtu),
         *_overlaps(topology),
+        *_stores(topology, choice),
         *_volumes(topology, choice),
         *choice.rendering.problems(topology, node_plans(topology)),
     ]
@@ -33,6 +34,15 @@ def _networks(topology: Topology, choice: Choice) -> Iterator[Problem]:
             yield f"networks.{name}.driver", _unsupported(topology, network.driver)
             continue
         yield from ((f"networks.{name}.{key}", message) for key, message in driver.problems(name, network))
+
+
+def _stores(topology: Topology, choice: Choice) -> Iterator[Problem]:
+    for name, spec in topology.stores.items():
+        store = choice.store(topology, name)
+        if store is None:
+            yield f"stores.{name}.kind", f"a store of kind {spec.kind!r} is not supported yet"
+            continue
+        yield from ((f"stores.{name}.{key}", message) for key, message in store.problems(topology, name))
 
 
 def _volumes(topology: Topology, choice: Choice) -> Iterator[Problem]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from harness.model.plan import Demand, NodePlan, Plan
 from harness.model.topology import Service, Topology
-from harness.ports import Declared, NetworkDriver, VolumeDriver
+from harness.ports import Declared, NetworkDriver, Store, VolumeDriver
 
 
 class Rendering(Protocol):
@@ -33,11 +33,12 @@ class Rendering(Protocol):
 
 @dataclass(frozen=True)
 class Choice:
-    """One orchestrator: its rendering, and the drivers by (orchestrator, driver)."""
+    """One orchestrator: its rendering, the drivers by (orchestrator, driver), and stores by kind."""
 
     rendering: Rendering
     networks: Mapping[tuple[str, str], NetworkDriver]
     volumes: Mapping[tuple[str, str], VolumeDriver]
+    stores: Mapping[str, Store] = field(default_factory=dict)
 
     def network(self, topology: Topology, name: str) -> NetworkDriver | None:
         key = (topology.cluster.orchestrator, topology.networks[name].driver)
@@ -46,3 +47,6 @@ class Choice:
     def volume(self, topology: Topology, name: str) -> VolumeDriver | None:
         key = (topology.cluster.orchestrator, topology.volumes[name].driver)
         return self.volumes.get(key)
+
+    def store(self, topology: Topology, name: str) -> Store | None:
+        return self.stores.get(topology.stores[name].kind)

@@ -128,7 +128,7 @@ class DockerProvider:
     # --- making
 
     def up(self, plan: Plan, progress: Progress) -> Cluster:
-        engine, image = self._engine_and_image(progress)
+        engine, image = self._engine_and_image(node_role(plan), progress)
         try:
             # in a thread of its own: an interrupt waits for its end; an engine goes on with what a client that was
             # cut short has asked for, and that would come to be after the cleaning-up
@@ -140,12 +140,12 @@ class DockerProvider:
                 self.down(plan.cluster)
             raise
 
-    def _engine_and_image(self, progress: Progress) -> tuple[Engine, str]:
+    def _engine_and_image(self, role: images.Role, progress: Progress) -> tuple[Engine, str]:
         """When it is cut short, an engine that it started is gone again."""
         was_there = self.own.left
         try:
             engine = engines.choose(lambda: self.own.start(progress))
-            return engine, images.ensure_image(engine, "node", progress)
+            return engine, images.ensure_image(engine, role, progress)
         except BaseException:
             if not was_there:
                 self.own.stop_if_unused(is_used)
@@ -225,6 +225,11 @@ class DockerProvider:
 
 
 # --- parts of making
+
+
+def node_role(plan: Plan) -> images.Role:
+    """Nodes that have stores need their servers and clients."""
+    return "node-stores" if plan.stores else "node"
 
 
 def _first_rights(maker: _Maker, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What labels alone tell, and what is removed by them."""
+"""What labels alone tell, and what is removed by them. Loop devices have no labels: their files' names tell."""
 
 from __future__ import annotations
 
@@ -119,11 +119,18 @@ def is_used(engine: Engine) -> bool:
 
 
 def remove(engine: Engine, run: str) -> list[str]:
-    """Remove what carries the run: faults on the wire, containers, volumes, networks. Returns what was removed."""
+    """Remove what carries the run: faults on the wire, containers, loop devices, volumes, networks. Returns what
+    was removed.
+    """
     containers = labelled(engine, run)
     removed = _remove_tables(engine, run, containers)
-    if containers:
-        _remove_containers(engine, run, [container.name for container in containers])
+    nodes = [container.name for container in containers if container.role != WIRE]
+    others = [container.name for container in containers if container.role == WIRE]
+    if nodes:
+        _remove_containers(engine, run, nodes)
+    removed += _free_loops(engine, run, containers)  # the helper still runs: nodes' mounts have ended
+    if others:
+        _remove_containers(engine, run, others)
     removed += [f"container {container.name}" for container in containers]
     return removed + _remove_kind(engine, run, "volume") + _remove_kind(engine, run, "network")
 
@@ -134,8 +141,36 @@ def _remove_containers(engine: Engine, run: str, names: list[str]) -> None:
         with docker_errors(f"removing the nodes of {cluster_name(run)}"):
             engine.client(REMOVE_TIMEOUT_S).container.remove(names, force=True, volumes=True)
     except CommandFailed:
-        if labelled(engine, run):
+        if {container.name for container in labelled(engine, run)} & set(names):
             raise
+
+
+#: Prints the devices that it frees. A device whose mount has just ended frees itself, and may be gone by then.
+_FREE_LOOPS = """
+for file in /sys/block/loop*/loop/backing_file; do
+  [ -e "$file" ] || continue
+  case "$(cat "$file" 2>/dev/null)" in */"$1"-*) ;; *) continue ;; esac
+  device=${file#/sys/block/}; device=${device%%/*}
+  [ -e "/dev/$device" ] || mknod "/dev/$device" b 7 "${device#loop}"
+  ! losetup --detach "/dev/$device" 2>/dev/null || echo "$device"
+done
+"""
+
+
+def _free_loops(engine: Engine, run: str, containers: Iterable[Labelled]) -> list[str]:
+    """Detach loop devices whose files bear the run's name: they belong to the kernel, and outlive their nodes.
+
+    Asked of the helper on the wire; of this machine where there is none and the engine is ours, on this kernel.
+    """
+    argv = ["sh", "-c", _FREE_LOOPS, "sh", cluster_name(run)]
+    if any(container.role == WIRE and container.state == "running" for container in containers):
+        helper = ContainerHost(WIRE, "", engine, f"{cluster_name(run)}-{WIRE}")
+        freed = helper.run(argv, timeout_s=CALL_TIMEOUT_S)
+    elif engine.own:
+        freed = run_process(argv, timeout_s=CALL_TIMEOUT_S, stdin=b"", where="this machine")
+    else:
+        return []
+    return [f"loop device {name}" for name in freed.stdout.split()]
 
 
 def _remove_kind(engine: Engine, run: str, kind: str) -> list[str]:

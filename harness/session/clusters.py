@@ -13,6 +13,7 @@ from harness.model.errors import EnvironmentBroken, FeatureMissing, HarnessError
 from harness.model.plan import PREFIX, Demand, Plan, cluster_name
 from harness.ports import Cluster, ClusterInfo, Fault, Host, Orchestrator, Progress, Provider
 from harness.providers.nodes import ContainerHost
+from harness.session import storage
 from harness.session.registries import PROVIDERS, orchestrator, provider
 from harness.transport.agent import Agent
 from harness.transport.parallel import at_once
@@ -50,18 +51,26 @@ def up(plan: Plan, progress: Progress) -> Live:
 
 
 def deploy(plan: Plan, cluster: Cluster, chosen: Provider, progress: Progress) -> Live:
-    """Everything of `plan` on a cluster whose nodes are there."""
+    """Everything of `plan` on a cluster whose nodes are there. Images are handed out beside stores and joining."""
     engine = orchestrator(plan.orchestrator)
     with ThreadPoolExecutor(max_workers=1) as pool:
         supplied = pool.submit(chosen.supply, cluster, plan, progress)
+        unmet = _missing(cluster, plan.demands, progress) if plan.stores else ()
+        storage.up(plan, cluster, progress)
         engine.join(cluster, plan, progress)
     supplied.result()
-    unmet = tuple(features.missing(cluster, plan.demands))
+    unmet = unmet if plan.stores else _missing(cluster, plan.demands, progress)
+    engine.apply(cluster, plan, progress)
+    return Live(plan, cluster, chosen, engine, unmet)
+
+
+def _missing(cluster: Cluster, demands: Sequence[Demand], progress: Progress) -> tuple[tuple[Demand, str], ...]:
+    """What the hosts lack, each with who lacks it. Raises EnvironmentBroken where nothing can work without it."""
+    unmet = tuple(features.missing(cluster, demands))
     for demand, what in unmet:
         progress(f"missing: {what}, wanted by {demand.wanted_by}{f' ({demand.part})' if demand.part else ''}")
     _refuse_unusable(unmet)
-    engine.apply(cluster, plan, progress)
-    return Live(plan, cluster, chosen, engine, unmet)
+    return unmet
 
 
 def _refuse_unusable(unmet: tuple[tuple[Demand, str], ...]) -> None:
@@ -73,7 +82,7 @@ def _refuse_unusable(unmet: tuple[tuple[Demand, str], ...]) -> None:
         if demand.part or demand.wanted_by.startswith("check "):
             continue
         message = f"{demand.wanted_by} cannot work here: the hosts lack {what}"
-        mend = features.FEATURES[demand.feature].mend
+        mend = features.feature(demand.feature).mend
         if demand.wanted_by.startswith(_SKIPPED):
             raise FeatureMissing(message, _needs(unmet), hint=mend)
         raise EnvironmentBroken(message, hint=mend)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from harness import drivers, faults, workloads
+from harness import drivers, faults, stores, workloads
 from harness.model.catalog import Catalog, Names
 from harness.model.errors import UsageError
 from harness.model.topology import Topology
@@ -15,7 +15,9 @@ from harness.providers.docker import DockerProvider
 
 PROVIDERS: Mapping[str, type[DockerProvider]] = {"docker": DockerProvider}
 ORCHESTRATORS: Mapping[str, type[Swarm]] = {"swarm": Swarm}
-CHOICES: Mapping[str, Choice] = {"swarm": Choice(SwarmRendering(), drivers.REGISTRY, drivers.VOLUMES)}
+CHOICES: Mapping[str, Choice] = {
+    "swarm": Choice(SwarmRendering(), drivers.REGISTRY, drivers.VOLUMES, stores.REGISTRY)
+}
 
 #: Of the wire between container nodes: a bridge's default.
 WIRE_MTU = 1500
@@ -65,7 +67,7 @@ CATALOG = Catalog(
     orchestrators=_names(set(ORCHESTRATORS), "orchestrators"),
     network_drivers=_names({driver for _, driver in drivers.REGISTRY}, "networks"),
     volume_drivers=_names({driver for _, driver in drivers.VOLUMES}, "volumes"),
-    store_kinds=_names(set(), "stores"),
+    store_kinds=_names(set(stores.REGISTRY), "stores"),
     faults=_names(set(faults.REGISTRY), "faults"),
     checks={name: workload.params for name, workload in workloads.REGISTRY.items()},
     checks_later=frozenset(_LATER["checks"] - set(workloads.REGISTRY)),

@@ -24,7 +24,7 @@ from harness.model.verdict import Skip
 from harness.ports import Host, Progress
 from harness.report import RunView
 from harness.runner import CheckRun, run_checks
-from harness.session import clusters
+from harness.session import clusters, storage
 from harness.session.clusters import Live, agents_of
 from harness.session.folder import RunFolder
 from harness.session.judging import fault_records, judge, write_report
@@ -180,6 +180,7 @@ class _Execution:
         self.progress(f"using {cluster.name} again")
         if self.options.reuse:  # whoever kept it did not empty it
             orchestrator(self.plan.orchestrator).delete(cluster, self.plan)
+            storage.clear(cluster)
         return clusters.deploy(self.plan, cluster, chosen, self.progress)
 
     def _take_note(self) -> None:
@@ -216,6 +217,7 @@ class _Execution:
         """Whether the cluster holds nothing of this run any more. Raises where it was somebody else's before."""
         try:
             live.orchestrator.delete(live.cluster, self.plan)
+            storage.down(self.plan, live.cluster)
         except HarnessError as error:
             if self.ending == "give back":
                 raise

@@ -75,8 +75,8 @@ def test_a_volume_is_planned_the_same_way_twice_with_sourced_promises(
     key: tuple[str, str], settings: dict[str, object]
 ) -> None:
     driver, volume = drivers.VOLUMES[key], Volume.model_validate({"driver": key[1], **settings})
-    planned_volume = driver.plan("shared", volume)
-    assert planned_volume == driver.plan("shared", volume)
+    planned_volume = driver.plan("shared", volume, None)
+    assert planned_volume == driver.plan("shared", volume, None)
     assert {expected for expected, _ in planned_volume.promises.values()} <= {"holds", "may", "opt", "unproven"}
     assert all(source for _, source in planned_volume.promises.values())
     assert planned_volume.shared == (planned_volume.promises["shared"][0] == "holds")

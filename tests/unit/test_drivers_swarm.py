@@ -109,7 +109,7 @@ def test_a_bound_directory_keeps_every_promise_and_is_made_on_every_node() -> No
 
 
 def test_a_plain_local_volume_promises_nothing_across_hosts() -> None:
-    plan = LOCAL.plan("data", Volume())
+    plan = LOCAL.plan("data", Volume(), None)
     assert not plan.shared
     assert plan.promises == promises_of("local", "own", {})
     assert {plan.promises[name][0] for name in ACROSS_HOSTS} == {"may"}
@@ -122,7 +122,7 @@ def test_a_plain_local_volume_promises_nothing_across_hosts() -> None:
         ({"driver_opts": {"type": "none", "o": "bind"}}, "driver_opts"),
         ({"driver_opts": {**BIND, "device": "relative"}}, "driver_opts"),
         ({"driver_opts": {**BIND, "bricks": 3}}, "driver_opts.bricks"),
-        ({"store": "pool"}, "store"),
+        ({"store": "disk", "driver_opts": {"type": "none", "o": "bind", "device": "/x"}}, "driver_opts"),
         ({"access_mode": "ReadWriteMany"}, "access_mode"),
         ({"storage_class": "fast"}, "storage_class"),
     ],

@@ -226,6 +226,12 @@ def test_clusters_of_one_shape_have_one_key() -> None:
     assert cluster_key(topology()) == cluster_key(same) != cluster_key(other)
 
 
+def test_nodes_with_stores_have_more_on_them_so_their_clusters_are_of_another_shape() -> None:
+    stored = topology(f"{EXAMPLE}stores: {{disk: {{kind: local}}}}")
+    assert cluster_key(stored) != cluster_key(topology())
+    assert cluster_key(stored) == cluster_key(topology(f"{EXAMPLE}stores: {{other: {{kind: local}}}}"))
+
+
 def test_packed_columns_are_integers_again() -> None:
     stamps = base64.b64encode(b"".join(n.to_bytes(8, "little", signed=True) for n in (5, -1, NEVER))).decode()
     batch = {"n": 3, "f": "append", "value": {"from": 7 << 32}, "start_ns": {"i8": stamps}}

@@ -16,7 +16,7 @@ from harness.providers import images
 from harness.providers.images import Role
 from tests.providers_engine import FakeDocker, script
 
-ROLES: list[Role] = ["node", "workload"]
+ROLES: list[Role] = ["node", "node-stores", "workload"]
 INPUTS = ["Dockerfile", "setup.sh", "entrypoint.sh"]
 
 #: A root with one file, at the path that is given for the tar. `$log` holds the arguments, one a line.

@@ -1,4 +1,4 @@
-"""Four later guests walk through the seams: kind, a Gluster store, a VM by SSH, a cluster that gives little.
+"""Three later guests walk through the seams: kind, a VM by SSH, a cluster that gives little.
 
 Small fakes, real planner, real ports: what a guest needs and a seam does not carry would not type-check here.
 """
@@ -16,8 +16,8 @@ import yaml
 
 from harness import faults
 from harness.model.errors import EnvironmentBroken, HarnessError
-from harness.model.plan import Demand, Document, NetworkPlan, NodePlan, Plan, Step, VolumePlan
-from harness.model.topology import Network, Service, Topology, Volume
+from harness.model.plan import Demand, Document, NetworkPlan, NodePlan, Plan, Step
+from harness.model.topology import Network, Service, Topology
 from harness.orchestrators.swarm import Swarm
 from harness.planner import Choice, Rendering, plan, problems
 from harness.ports import (
@@ -35,12 +35,10 @@ from harness.ports import (
     Result,
     Sight,
     State,
-    Store,
-    VolumeDriver,
 )
 from tests.fake_swarm import FakeSwarm
 from tests.fakes import Answer, FakeHost
-from tests.planner_topologies import CHOICE, EXAMPLE, IMAGE, RUN, planned
+from tests.planner_topologies import EXAMPLE, IMAGE, RUN, planned
 
 #: What a fake host answers, by the beginning of a command.
 Answers = dict[tuple[str, ...], Result | Answer]
@@ -220,106 +218,6 @@ def test_the_planner_speaks_no_swarm() -> None:
     attachable["networks"]["app"]["attachable"] = True
     found = problems(Topology.model_validate(attachable), KIND_CHOICE, wire_mtu=1500)
     assert [key for key, _ in found] == ["networks.app.attachable"]
-
-
-# --- a Gluster store: packages, loop devices and mounts on nodes before the orchestrator
-
-
-class GlusterVolume:
-    """A volume of a store: the store mounts it on every node, the stack binds the mount."""
-
-    def demands(self, name: str, volume: Volume) -> list[Demand]:
-        return [Demand("fuse", f"volume {name}")]
-
-    def problems(self, name: str, volume: Volume) -> list[tuple[str, str]]:
-        return [] if volume.store else [("store", "glusterfs needs a store")]
-
-    def plan(self, name: str, volume: Volume) -> VolumePlan:
-        promises = {"shared": ("holds", "Gluster documentation")}
-        return VolumePlan(name, "glusterfs", True, promises, device=f"/mnt/{name}")
-
-    def declare(self, name: str, volume: Volume, plan: Plan) -> Declared:
-        options = {"type": "none", "o": "bind", "device": plan.volume(name).device}
-        made = {"name": f"{plan.cluster}-{name}", "driver": "local", "driver_opts": options}
-        return Declared(stack=made)
-
-
-class Gluster:
-    """Bricks on loop devices, peers by the CLI, mounts by FUSE."""
-
-    def demands(self, topology: Topology, store: str) -> list[Demand]:
-        nodes = tuple(topology.stores[store].nodes)
-        wanted_by = f"store {store}"
-        return [Demand("package:glusterfs-server", wanted_by, nodes=nodes), Demand("loop", wanted_by, nodes=nodes)]
-
-    def up(self, cluster: Cluster, plan: Plan, store: str, progress: Progress) -> None:
-        nodes = plan.topology.stores[store].nodes
-        for node in nodes:
-            cluster.hosts[node].run(["losetup", "-f", f"/bricks/{plan.cluster}"], timeout_s=10)
-        for node in nodes[1:]:
-            peer = cluster.hosts[node].address
-            cluster.hosts[nodes[0]].run(["gluster", "peer", "probe", peer], timeout_s=10)
-
-    def mount(self, host: Host, plan: Plan, volume: str, *, timeout_s: float) -> None:
-        device = plan.volume(volume).device
-        host.run(["mount", "-t", "glusterfs", f"{host.address}:/{volume}", device], timeout_s=timeout_s)
-
-    def daemons(self, cluster: Cluster, store: str) -> Mapping[str, Sequence[str]]:
-        return {name: ["glusterd", "glusterfsd"] for name in cluster.hosts}
-
-    def down(self, cluster: Cluster, store: str) -> None: ...
-
-
-GLUSTER_TOPOLOGY = """
-name: pooled
-stores: {pool: {kind: glusterfs, nodes: [n1, n3]}}
-volumes: {data: {driver: glusterfs, store: pool}}
-services: {web: {deploy: {mode: global}, volumes: ["data:/data"]}, one: {node: n2, volumes: ["data:/data"]}}
-"""
-
-
-def gluster_plan(store: Store) -> Plan:
-    driver: VolumeDriver = GlusterVolume()
-    choice = Choice(CHOICE.rendering, CHOICE.networks, {("swarm", "glusterfs"): driver})
-    topology = Topology.model_validate(yaml.safe_load(GLUSTER_TOPOLOGY))
-    demands = store.demands(topology, "pool")
-    return plan(topology, choice, run=RUN, seed=1, workload_image=IMAGE, demands=demands)
-
-
-def test_a_stores_packages_and_loop_devices_are_demanded_where_its_nodes_are() -> None:
-    made = gluster_plan(Gluster())
-    assert [(demand.feature, demand.nodes) for demand in made.demands] == [
-        ("package:glusterfs-server", ("n1", "n3")),
-        ("loop", ("n1", "n3")),
-        ("fuse", ()),
-    ]
-
-
-def test_a_store_is_up_and_mounted_before_the_orchestrator_joins() -> None:
-    store: Store = Gluster()
-    made = gluster_plan(store)
-    answers: Answers = {
-        ("losetup",): Result(0, "", ""),
-        ("gluster",): Result(0, "", ""),
-        ("mount",): Result(0, "", ""),
-    }
-    hosts = {node.name: FakeHost(node.name, address=f"192.0.2.{i}", answers=answers)
-             for i, node in enumerate(made.nodes)}  # fmt: skip
-    cluster = Cluster("lab", RUN, "docker", dict(hosts))
-    store.up(cluster, made, "pool", quiet)
-    for host in cluster.hosts.values():
-        store.mount(host, made, "data", timeout_s=10)
-    with pytest.raises(HarnessError, match="docker info"):
-        Swarm().join(cluster, made, quiet)
-    assert [argv[0] for argv in hosts["n1"].ran] == ["losetup", "gluster", "mount", "docker"]
-    assert hosts["n1"].ran[1] == ("gluster", "peer", "probe", "192.0.2.2")
-
-
-def test_both_kinds_of_containers_bind_the_stores_mount() -> None:
-    made = gluster_plan(Gluster())
-    assert yaml.safe_load(made.documents[0].text)["volumes"]["data"]["driver_opts"]["device"] == "/mnt/data"
-    run = next(step.argv for step in made.steps if step.title == "start one")
-    assert "volume-opt=device=/mnt/data" in run[run.index("--mount") + 1]
 
 
 # --- a VM by SSH only: a shell, and nothing outside it

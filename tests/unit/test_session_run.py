@@ -432,3 +432,35 @@ def test_an_earlier_run_can_be_looked_at(lab: Lab) -> None:
     assert view.run.to_json() == result.run.to_json()
     assert view.env["nodes"]["n1"]["address"] == "192.0.2.1"
     assert len(view.history) == len(result.view.history)
+
+
+# --- stores
+
+
+STORED: dict[str, Any] = {
+    "stores": {"disk": {"kind": "local"}},
+    "volumes": {"data": {"driver": "local", "store": "disk"}},
+}
+
+
+def _touched(lab: Lab, words: str) -> list[str]:
+    """Which nodes ran something with these words."""
+    return [host.name for host in lab.hosts for argv in host.ran if words in " ".join(argv)]
+
+
+def test_stores_are_mounted_on_all_nodes_before_the_orchestrator_comes(lab: Lab) -> None:
+    lab.orchestrator.raises["join"] = EnvironmentBroken("no swarm today")
+    result = run(lab, changes=STORED)
+    assert "no swarm today" in str(result.error)
+    assert sorted(_touched(lab, "stores/disk/mount")) == ["n1", "n2", "n3"]
+    assert nothing_is_left(lab)
+
+
+def test_a_store_that_the_nodes_cannot_have_is_named_before_it_is_made(lab: Lab) -> None:
+    lab.lacks["fs-xfs"] = "the kernel has no file system xfs"
+    result = run(lab, changes=STORED)
+    assert any("store disk cannot work here" in line for line in lab.lines)
+    needs = {skip["needs"] for skip in results(result)["skipped"]}
+    assert needs == {"fs-xfs (n1: the kernel has no file system xfs)"}
+    assert not _touched(lab, "stores/disk/mount")
+    assert nothing_is_left(lab)

@@ -1,0 +1,36 @@
+"""Volumes that are a directory of a store's mount, which every node has before the orchestrator comes.
+
+The engine's local driver binds the directory. It exists inside the mount only: where the mount is gone, a
+container does not start, instead of writing to the node's own disk. A mount that is remade under a running
+container does not reach it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.model.places import STORE_MOUNTS
+from harness.model.plan import LABEL, Plan, Step
+from harness.model.topology import Volume
+from harness.ports import Declared
+
+COMMAND_TIMEOUT_S = 30.0
+
+
+def store_device(name: str, volume: Volume) -> str:
+    """The directory of a volume on every node."""
+    return f"{STORE_MOUNTS}/{volume.store}/{name}"
+
+
+def declare_bound(name: str, plan: Plan) -> Declared:
+    """The engine's volume that binds the planned device on whichever node needs it."""
+    options = {"type": "none", "o": "bind", "device": plan.volume(name).device}
+    labels = {LABEL: plan.run}
+    stack = {"name": plan.engine_name(name), "driver": "local", "labels": labels, "driver_opts": options}
+    return Declared(undo=tuple(remove_steps(name, plan)), stack=stack)
+
+
+def remove_steps(name: str, plan: Plan) -> Iterator[Step]:
+    for node in plan.nodes:
+        argv = ("docker", "volume", "rm", "--force", plan.engine_name(name))
+        yield Step("remove volumes", f"remove volume {name}", node.name, argv, COMMAND_TIMEOUT_S)

@@ -1,0 +1,32 @@
+"""Stores in a cluster's life: up before the orchestrator, gone with it or before the next topology."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from harness import stores
+from harness.model.plan import Plan
+from harness.ports import Cluster, Progress
+from harness.transport.parallel import at_once
+
+
+def up(plan: Plan, cluster: Cluster, progress: Progress) -> None:
+    """All stores of `plan` at once, mounted on all nodes."""
+    at_once([partial(_up, plan, cluster, store.name, progress) for store in plan.stores])
+
+
+def _up(plan: Plan, cluster: Cluster, store: str, progress: Progress) -> None:
+    kind = plan.store(store).kind
+    progress(f"store {store}: {kind} on {', '.join(plan.store(store).nodes)}")
+    stores.REGISTRY[kind].up(cluster, plan, store, progress)
+
+
+def down(plan: Plan, cluster: Cluster) -> None:
+    """Remove the stores of `plan`, with their data; the cluster stays."""
+    for store in plan.stores:
+        stores.REGISTRY[store.kind].down(cluster, store.name)
+
+
+def clear(cluster: Cluster) -> list[str]:
+    """Remove whatever stores the nodes have, whoever left them. Returns their names."""
+    return stores.clear(cluster)

@@ -1,0 +1,194 @@
+"""Stores whose every act on a node is a script that the node keeps.
+
+`servers` starts what serves, `mount` mounts the store and makes its volumes' directories, `down` ends and removes;
+`daemons/NAME` is called with `pid` or `start`. All are idempotent: after a restart of the node its entrypoint
+calls `up`, which is `servers`, then `mount`. Scripts are the same on all nodes; `hostname` tells which one it is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.model.errors import CommandFailed
+from harness.model.places import STORE_DATA, STORE_MOUNTS, STORES_DIR
+from harness.model.plan import Document, Plan, Step, StorePlan
+from harness.model.topology import Topology
+from harness.ports import Cluster, Daemon, Declared, Host, Progress
+from harness.stores._removal import clear
+from harness.transport import daemons
+from harness.transport.parallel import at_once
+
+FILES_TIMEOUT_S = 15.0
+MOUNT_TIMEOUT_S = 60.0
+LOOK_TIMEOUT_S = 15.0
+
+#: A shell function for scripts: `waits SECONDS COMMAND...` tries until it works; what it said last is told.
+WAITS = """
+waits() {
+  end=$(($(date +%s) + $1)); shift
+  until out=$("$@" 2>&1); do
+    [ "$(date +%s)" -lt "$end" ] || { echo "$* did not work in time: $out" >&2; return 1; }
+    sleep 0.2
+  done
+}
+"""
+
+
+class Options(BaseModel):
+    """Base of a store's options: what it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Scripts:
+    """What a node keeps of a store. `down` need not unmount the store: that is done before, on all nodes."""
+
+    servers: str
+    mount: str
+    down: str
+    daemons: Mapping[str, str] = field(default_factory=dict)
+
+
+class Scripted:
+    """A ports.Store. A kind says its options, its demands, its scripts, and the steps that make it."""
+
+    kind: ClassVar[str]
+    options: ClassVar[type[Options]]
+
+    # --- what a kind says
+
+    def scripts(self, plan: Plan, store: StorePlan) -> Scripts:
+        raise NotImplementedError
+
+    def make(self, plan: Plan, store: StorePlan) -> Iterator[Step]:
+        """The steps between the nodes' having the scripts and their mounting the store."""
+        raise NotImplementedError
+
+    def misfits(self, topology: Topology, store: str, options: Any) -> Iterator[tuple[str, str]]:
+        """Problems of options that are right by themselves; `options` is of the kind's model."""
+        del topology, store, options
+        yield from ()
+
+    # --- the seam
+
+    def problems(self, topology: Topology, store: str) -> list[tuple[str, str]]:
+        spec = topology.stores[store]
+        found = list(self._unmanaged(spec.managed, spec.address))
+        try:
+            options = self.options.model_validate(spec.options)
+        except ValidationError as error:
+            return found + [self._option_problem(each) for each in error.errors(include_url=False)]
+        return [*found, *self.misfits(topology, store, options)]
+
+    def _unmanaged(self, managed: bool, address: str | None) -> Iterator[tuple[str, str]]:
+        if not managed:
+            yield "managed", f"a store of kind {self.kind} that exists already is not supported yet"
+        elif address:
+            yield "address", "an address is that of a store that exists (managed: false)"
+
+    def _option_problem(self, error: Any) -> tuple[str, str]:
+        key = ".".join(["options", *(str(part) for part in error["loc"])])
+        if error["type"] == "extra_forbidden":
+            known = ", ".join(sorted(self.options.model_fields))
+            return key, f"the store {self.kind} knows the options {known}, not {error['loc'][-1]!r}"
+        return key, str(error["msg"]).removeprefix("Value error, ")
+
+    def plan(self, topology: Topology, store: str) -> StorePlan:
+        spec = topology.stores[store]
+        return StorePlan(
+            name=store,
+            kind=spec.kind,
+            nodes=tuple(spec.nodes or topology.cluster.nodes.names),
+            mount=f"{STORE_MOUNTS}/{store}",
+            volumes=tuple(name for name, volume in topology.volumes.items() if volume.store == store),
+            options=self.options.model_validate(spec.options).model_dump(mode="json"),
+        )
+
+    def declare(self, plan: Plan, store: str) -> Declared:
+        mine = plan.store(store)
+        document = Document(f"store-{store}.sh", _installing(store, self.scripts(plan, mine)))
+        steps = [
+            *each_node(plan, f"store {store}, scripts", "keep the scripts", ["sh", "-s"], document=document.name),
+            *self.make(plan, mine),
+            *each_node(plan, f"store {store}, mounts", "mount it", ["sh", hook(store, "mount")]),
+        ]
+        return Declared(steps=tuple(steps), documents=(document,))
+
+    def up(self, cluster: Cluster, plan: Plan, store: str, progress: Progress) -> None:
+        declared = self.declare(plan, store)
+        execute(cluster, declared.steps, {document.name: document.text for document in declared.documents})
+        progress(f"store {store} ({self.kind}) is mounted on {', '.join(cluster.hosts)}")
+
+    def mount(self, host: Host, plan: Plan, store: str, *, timeout_s: float) -> None:
+        del plan  # the node knows how
+        argv = ["sh", hook(store, "mount")]
+        result = host.run(argv, timeout_s=timeout_s)
+        if not result.ok:
+            raise CommandFailed(argv, result.code, result.output, where=host.name)
+
+    def daemons(self, cluster: Cluster, store: str) -> Mapping[str, Sequence[Daemon]]:
+        return daemons.by_node(daemons.daemons(cluster, store, timeout_s=LOOK_TIMEOUT_S))
+
+    def down(self, cluster: Cluster, store: str) -> None:
+        clear(cluster, store)
+
+
+def hook(store: str, name: str) -> str:
+    """Where a node keeps a script of a store."""
+    return f"{STORES_DIR}/{store}/{name}"
+
+
+def image(plan: Plan, store: str) -> str:
+    """A node's file behind a loop device: loop devices belong to the kernel, so its name carries the run."""
+    return f"{STORE_DATA}/{plan.engine_name(store)}.img"
+
+
+def each_node(
+    plan: Plan,
+    phase: str,
+    title: str,
+    argv: Sequence[str],
+    *,
+    nodes: Sequence[str] = (),
+    document: str = "",
+    timeout_s: float = 0.0,
+) -> Iterator[Step]:
+    """One step on each of `nodes`, or on all."""
+    limit = timeout_s or (FILES_TIMEOUT_S if document else MOUNT_TIMEOUT_S)
+    for node in nodes or [node.name for node in plan.nodes]:
+        yield Step(phase, title, node, tuple(argv), limit, document=document)
+
+
+def _installing(store: str, scripts: Scripts) -> str:
+    """A script that writes all scripts of a store on the node where it runs."""
+    up = f"sh {hook(store, 'servers')} && sh {hook(store, 'mount')}\n"
+    files = {"servers": scripts.servers, "mount": scripts.mount, "up": up, "down": scripts.down}
+    files |= {f"daemons/{name}": text for name, text in scripts.daemons.items()}
+    lines = [f"mkdir -p {shlex.quote(hook(store, 'daemons'))} {STORE_DATA}", f"cd {shlex.quote(hook(store, ''))}"]
+    for name, text in files.items():
+        lines += [f"cat >{shlex.quote(name)} <<'END OF SCRIPT'", text.strip("\n"), "END OF SCRIPT"]
+    return "\n".join(["set -eu", *lines, ""])
+
+
+def execute(cluster: Cluster, steps: Sequence[Step], documents: Mapping[str, str]) -> None:
+    """All steps of a phase, on all nodes at once, end before the next phase begins. Raises CommandFailed."""
+    for _, group in itertools.groupby(steps, key=lambda step: step.phase):
+        mine = list(group)
+        by_node = [[step for step in mine if step.node == node] for node in cluster.hosts]
+        at_once([partial(_in_turn, cluster, own, documents) for own in by_node if own])
+
+
+def _in_turn(cluster: Cluster, steps: Sequence[Step], documents: Mapping[str, str]) -> None:
+    for step in steps:
+        stdin = documents[step.document].encode() if step.document else b""
+        result = cluster.hosts[step.node].run(step.argv, timeout_s=step.timeout_s, stdin=stdin)
+        if not result.ok:
+            raise CommandFailed(step.argv, result.code, result.output, where=f"{step.node} ({step.title})")
