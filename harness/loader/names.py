@@ -14,6 +14,7 @@ from harness.loader.problems import Problems
 from harness.loader.tree import Tree
 from harness.model.catalog import Catalog, Names
 from harness.model.topology import Cluster, Nodes, Volume
+from harness.promises import NAMES as PROMISES
 
 #: What a fault may be aimed at, beside a node's name.
 TARGETS = ("one", "minority", "majority", "all", "manager", "worker")
@@ -35,6 +36,7 @@ def check_names(root: Tree, checks: Sequence[Entry], catalog: Catalog, problems:
     names.networks()
     names.stores()
     names.volumes()
+    names.promises()
     names.services()
     names.checks(checks)
 
@@ -86,6 +88,18 @@ class _Names:
             self._built(store, ["kind"], "", "store kind", self._catalog.store_kinds)
             for node in store.find("nodes").items():
                 self._node(node)
+
+    def promises(self) -> None:
+        """Every override is of a volume and a promise that there are, and only one is of both."""
+        first: dict[tuple[str, str], Tree] = {}
+        for override in self._root.find("promises").items():
+            volume, promise = override.get("volume"), override.get("promise")
+            self._refers(volume, "volume", self._section("volumes"))
+            self._refers(promise, "promise", PROMISES)
+            other = first.setdefault((_text(volume), _text(promise)), override)
+            if other is not override and _text(volume) and promise:
+                message = f"{_text(promise)} of {_text(volume)} is stated twice, also in line {other.place.line}"
+                self._problems.at(promise, message)
 
     def volumes(self) -> None:
         for volume in self._section("volumes").values():

@@ -15,6 +15,7 @@ from harness.loader.checks import ID, MAX_CHECKS
 from harness.loader.names import TARGETS
 from harness.model.catalog import Catalog
 from harness.model.topology import NAME, Topology
+from harness.promises import NAMES as PROMISES
 
 Schema = dict[str, Any]
 
@@ -67,6 +68,7 @@ def _name_catalog(definitions: Schema, catalog: Catalog) -> None:
     ):
         definitions[model]["properties"][key]["enum"] = sorted(names.built)
         definitions[model]["properties"][key].pop("description", None)
+    definitions["PromiseOverride"]["properties"]["promise"]["enum"] = list(PROMISES)
     target = definitions["Fault"]["properties"]["target"]
     target["anyOf"] = [{"enum": list(TARGETS)}, {"pattern": "^n[1-9][0-9]?$"}]
 

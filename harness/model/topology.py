@@ -276,6 +276,22 @@ class Check(Part):
     faults: list[Fault] = Field(default_factory=list)
 
 
+class PromiseOverride(Part):
+    """What one volume promises other than the promise matrix says, and why."""
+
+    volume: Name
+    promise: str = Field(..., description="A promise of the matrix: `harness promises` lists them")
+    expected: Literal["holds", "may", "unproven"]
+    reason: str = Field(..., description="Who says so; it stands in the report")
+
+    @field_validator("reason")
+    @classmethod
+    def _says_something(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("an override says why")
+        return value.strip()
+
+
 class Topology(Part):
     name: Name
     description: str | None = None
@@ -285,8 +301,8 @@ class Topology(Part):
     volumes: dict[Name, Volume] = Field(default_factory=dict)
     services: dict[Name, Service] = Field(default_factory=dict, max_length=200)
     policies: list[dict[str, Any]] = Field(default_factory=list, description="NetworkPolicy objects")
-    promises: list[dict[str, Any]] = Field(
-        default_factory=list, description="Overrides of the promise matrix, each with its reason"
+    promises: list[PromiseOverride] = Field(
+        default_factory=list, max_length=200, description="Overrides of the promise matrix, each with its reason"
     )
     allow_sensitive: bool = False
     checks: list[Check] = Field(default_factory=list, max_length=100)

@@ -15,6 +15,7 @@ from harness.planner.scopes import on_node, scoped
 from harness.planner.seams import Choice
 from harness.planner.targets import targets
 from harness.ports import Declared
+from harness.promises import overridden
 
 
 def plan(
@@ -108,13 +109,23 @@ def _node_by_node(
 def _volume_plans(topology: Topology, choice: Choice) -> Iterator[VolumePlan]:
     for name, volume in topology.volumes.items():
         if driver := choice.volume(topology, name):
-            yield driver.plan(name, volume, topology.stores.get(volume.store or ""))
+            planned = driver.plan(name, volume, topology.stores.get(volume.store or ""))
+            yield _with_overrides(planned, topology)
 
 
 def _store_plans(topology: Topology, choice: Choice) -> Iterator[StorePlan]:
     for name in topology.stores:
         if store := choice.store(topology, name):
             yield store.plan(topology, name)
+
+
+def _with_overrides(volume: VolumePlan, topology: Topology) -> VolumePlan:
+    """What the topology states otherwise than the promise matrix, with its reason as the source."""
+    for override in topology.promises:
+        if override.volume == volume.name:
+            stated = overridden(volume.promises, override.promise, override.expected, override.reason)
+            volume = replace(volume, promises=stated)
+    return volume
 
 
 def _with_steps(bare: Plan, choice: Choice, image: str) -> Plan:

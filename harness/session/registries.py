@@ -57,7 +57,6 @@ def _unbuilt(topology: Topology) -> Iterator[tuple[str, str]]:
     named = {
         "cluster.engine": topology.cluster.engine,
         "cluster.inventory": topology.cluster.inventory,
-        "promises": topology.promises,
     }
     return ((key, f"not supported yet: {key}") for key, value in named.items() if value)
 

@@ -103,7 +103,6 @@ def test_every_topology_that_travels_along_tells_editors_where_the_schema_is(pat
     [
         ("cluster.engine", 'cluster: {engine: "28.5"}'),
         ("cluster.inventory", "cluster: {inventory: hosts.yaml}"),
-        ("promises", "promises: [{name: shared, expected: may, reason: measured}]"),
     ],
 )
 def test_what_nothing_acts_on_yet_is_refused_and_not_dropped(key: str, text: str) -> None:
