@@ -18,7 +18,12 @@ from harness.ports import Commands, Load, Look, Repeat, Stage
 from harness.session import CATALOG
 from tests.runner_fakes import APP, make_check, make_plan, make_scene, walk
 
-NEEDED: dict[str, dict[str, Any]] = {"concurrent-append": {"volume": "shared", "duration_s": 1}}
+#: Parameters without a default: the volume that a check is about.
+NEEDED: dict[str, dict[str, Any]] = {
+    kind: {"volume": "shared"}
+    for kind, workload in workloads.REGISTRY.items()
+    if "volume" in workload.params.model_fields
+}
 kinds = pytest.mark.parametrize("kind", sorted(workloads.REGISTRY))
 
 
@@ -150,6 +155,10 @@ def some_rows(kind: str) -> History:
         ("beat", "web.1", probe, "ok web.2"),
         ("append", "web.1", "shared", (1 << 32) | 1),
         ("read", "web.2", "shared", "0" * 64),
+        ("put", "web.1", "shared|0", (1 << 32) | 1),
+        ("get", "web.2", "shared|0", (1 << 32) | 1),
+        ("save", "web.1", "shared|0", (1 << 32) | 2),
+        ("load", "web.2", "shared|0", 0),
         ("mount", "web.2", "start|shared", "1 ext4 /dev/x"),
         ("nonce", "web.2", "shared|web.1", "seen"),
         ("endpoint", "web.1", f"start|{APP}", "10.0.0.1"),

@@ -30,6 +30,8 @@ from tests.runner_fakes import (
 )
 
 KINDS = sorted(REGISTRY)
+#: They work on files, and ask nobody over a network.
+ON_VOLUMES = {kind for kind, workload in REGISTRY.items() if "volume" in workload.params.model_fields}
 ON_APP = 7  # web.1-3, edge.n1-3, probe
 ON_BACK = 2  # lone, mate
 BOTH = {"lone", "mate"}
@@ -42,7 +44,7 @@ def stages_of(kind: str, **params: Any) -> list[Stage]:
 
 
 def required(kind: str) -> dict[str, Any]:
-    return {"volume": "shared"} if kind == "concurrent-append" else {}
+    return {"volume": "shared"} if kind in ON_VOLUMES else {}
 
 
 def keys(stages: list[Stage]) -> list[list[str]]:
@@ -69,7 +71,7 @@ def test_looks_before_anything_else(kind: str) -> None:
     assert stages_of(kind, **required(kind))[0] == Look("start")
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"dns", "concurrent-append", "bind-mount", "consistency"}))
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - ON_VOLUMES - {"dns", "bind-mount", "consistency"}))
 def test_every_endpoint_listens_before_it_is_probed(kind: str) -> None:
     stages = stages_of(kind)
     first = loads(stages)[0]
