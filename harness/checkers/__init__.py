@@ -7,6 +7,8 @@ A checker is a module here with an attribute `check`; its file's name is the kin
 from __future__ import annotations
 
 from harness.checkers._judge import judge_with
+from harness.checkers._linearizable import Linearity, linearizable
+from harness.checkers._models import MODELS, make_model, model_for
 from harness.model.history import History
 from harness.model.plan import Plan
 from harness.model.registry import collect
@@ -14,7 +16,7 @@ from harness.model.topology import Check
 from harness.model.verdict import Verdict
 from harness.ports import Checker
 
-__all__ = ["REGISTRY", "judge"]
+__all__ = ["MODELS", "REGISTRY", "Linearity", "judge", "linearizable", "make_model", "model_for"]
 
 REGISTRY: dict[str, Checker] = collect("harness.checkers", "check")
 

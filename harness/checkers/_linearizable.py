@@ -67,7 +67,7 @@ def _broken(model: Model, key: str, calls: Sequence[Call], found: Found) -> str:
     before = sum(call.end < stuck.end for call in calls)
     states = _one_of([model.tell_state(state) for state in found.states], len(found.states) == STATES)
     if before:
-        lines += [f"The {before} calls that were answered before it can be put in order; then {states}."]
+        lines += [f"{_calls(before)} answered before it can be put in order; then {states}."]
         lines += _listed("The last ones of such an order:", model, found.last)
     else:
         lines += [f"No call was answered before it; at first {states}."]
@@ -100,6 +100,10 @@ def _told(model: Model, call: Call) -> str:
 
 def _one_of(states: list[str], more: bool) -> str:
     return " or ".join(states) + (" or others" if more else "")
+
+
+def _calls(count: int) -> str:
+    return f"The {count} calls that were" if count > 1 else "The one call that was"
 
 
 def _listed(title: str, model: Model, calls: Sequence[Call]) -> list[str]:

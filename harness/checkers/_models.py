@@ -5,7 +5,7 @@
 | register | write: value -> nothing; read: None -> value |
 | cas-register | the same, and cas: (old, new) -> True or False |
 | mutex | acquire, release: None -> nothing; it does not know who holds it |
-| multi-register | txn: (("w", key, value) or ("r", key, value), ..), the values that were read included |
+| multi-register | txn: (("w", key, value) or ("r", key, None), ..) -> the same with what was read |
 | key-value | get: None -> text; put, append: text -> nothing; a key begins empty |
 
 A crashed call has no result: what it would have answered is free. A model is deterministic, and its states are
@@ -48,6 +48,9 @@ class Model(Protocol):
     def observes(self, call: Call) -> bool:
         """Whether no state is changed by an answered `call`, wherever it stands; but for a first value."""
 
+    def overwrites(self, call: Call) -> bool:
+        """Whether `call` is legal everywhere and the state after it does not depend on the one before it."""
+
     def lacks(self, calls: Sequence[Call]) -> str:
         """What acknowledged calls must be there before a pass means anything; empty where they are."""
 
@@ -75,6 +78,9 @@ class Register:
 
     def observes(self, call: Call) -> bool:
         return call.f == "read"
+
+    def overwrites(self, call: Call) -> bool:
+        return call.f == "write"
 
     def lacks(self, calls: Sequence[Call]) -> str:
         if not _answered(calls, "read", "cas"):
@@ -133,6 +139,9 @@ class Mutex:
     def observes(self, call: Call) -> bool:
         return call.f not in self.kinds
 
+    def overwrites(self, call: Call) -> bool:
+        return call.f not in self.kinds
+
     def lacks(self, calls: Sequence[Call]) -> str:
         return "" if _answered(calls, "acquire") else "no acknowledged acquire"
 
@@ -156,7 +165,7 @@ class MultiRegister:
     initial: State = ()
 
     def step(self, state: State, call: Call) -> State:
-        held: dict[str, State] = dict(state)  # type: ignore[arg-type]
+        held: dict[str, State] = dict(state)  # type: ignore[call-overload]
         for kind, key, value in _txn(call):
             if kind == "w":
                 held[key] = value
@@ -166,6 +175,9 @@ class MultiRegister:
 
     def observes(self, call: Call) -> bool:
         return all(kind == "r" for kind, _key, _value in _txn(call))
+
+    def overwrites(self, call: Call) -> bool:
+        return call.f not in self.kinds
 
     def lacks(self, calls: Sequence[Call]) -> str:
         done = {kind for call in calls if not call.crashed for kind, _key, _value in _txn(call)}
@@ -185,7 +197,7 @@ def _by_key(item: tuple[str, State]) -> str:
 
 
 def _txn(call: Call) -> Txn:
-    return call.argument  # type: ignore[return-value]
+    return call.argument if call.result is None else call.result  # type: ignore[return-value]
 
 
 class KeyValue:
@@ -202,6 +214,9 @@ class KeyValue:
 
     def observes(self, call: Call) -> bool:
         return call.f == "get"
+
+    def overwrites(self, call: Call) -> bool:
+        return call.f == "put"
 
     def lacks(self, calls: Sequence[Call]) -> str:
         if not _answered(calls, "get"):
@@ -223,6 +238,13 @@ MODELS: dict[str, Callable[[], Model]] = {
     "multi-register": MultiRegister,
     "key-value": KeyValue,
 }
+
+
+def make_model(name: str, initial: State = None) -> Model:
+    """The model of that name; registers hold `initial` at first."""
+    if name in ("register", "cas-register"):
+        return Register(initial) if name == "register" else CasRegister(initial)
+    return MODELS[name]()
 
 
 def model_for(kinds: frozenset[str]) -> str:

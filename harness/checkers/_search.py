@@ -1,15 +1,17 @@
 """The general search for a linearization: any model, any history, and NP-complete.
 
 Wing and Gong's search with Lowe's memo ("Testing for linearizability", 2017): from a configuration (what is
-placed, and the state) each call that nothing unplaced precedes is tried next; a configuration that was seen is not
-entered again. Its wall is the number of calls that are concurrent, not the length of a history. What keeps it small:
+placed, and the state) each call that nothing unplaced precedes is tried next; a configuration that was seen is
+not entered again. Its wall is the number of calls that are concurrent, not the length of a history. What keeps it
+small:
 
 - A configuration is the first call that is not placed, a mask of those placed after it, a mask of the crashed ones
   that took effect, and the state: as large as the concurrency, not as the history.
 - A call that may be next, is legal, and changes no state wherever it stands, is placed at once, and nothing else
   is tried instead: in any order it can be moved to the front. So reads never branch. (A write of what is there
   already is no such call: in another place it does change the state.)
-- Of crashed calls that do the same, the earliest is used first; one that changes nothing never took effect.
+- Of crashed calls that do the same, the earliest is used first; one that changes nothing never took effect, nor
+  did one whose effect is overwritten before any call depended on it.
 """
 
 from __future__ import annotations
@@ -128,7 +130,8 @@ class _Search:
             return False
         at = self._keep(at)
         steps = [by, *settled] if by else settled
-        self.frames.append(_Frame(steps, self._following(at, ahead)))
+        unseen = by is not None and by.crashed and not settled
+        self.frames.append(_Frame(steps, self._following(at, ahead, unseen)))
         self._remember(at, min((self.calls[i] for i in ahead), key=_end))
         return False
 
@@ -159,10 +162,17 @@ class _Search:
                 earliest_end = min(earliest_end, call.end)
         return _normal(first, placed, crashed, state), settled, ahead
 
-    def _following(self, at: _Configuration, ahead: list[int]) -> Iterator[tuple[_Configuration, Call]]:
-        """Each call that may be next and is legal, the first to be answered first; crashed ones last."""
+    def _following(
+        self, at: _Configuration, ahead: list[int], unseen: bool
+    ) -> Iterator[tuple[_Configuration, Call]]:
+        """Each call that may be next and is legal, the first to be answered first; crashed ones last.
+
+        `unseen` says that a crashed call came last: what overwrites it is tried without it, one level above.
+        """
         first, placed, crashed, state = at
         for number in sorted(ahead, key=lambda number: self.calls[number].end):
+            if unseen and self.model.overwrites(self.calls[number]):
+                continue
             after = self.model.step(state, self.calls[number])
             if after is not ILLEGAL:
                 yield _normal(first, placed | 1 << (number - first), crashed, after), self.calls[number]
@@ -171,6 +181,8 @@ class _Search:
             if call.start > earliest_end:
                 return
             if crashed >> number & 1 or not (self.twins[number] < 0 or crashed >> self.twins[number] & 1):
+                continue
+            if unseen and self.model.overwrites(call):
                 continue
             after = self.model.step(state, call)
             if after is not ILLEGAL and after != state:

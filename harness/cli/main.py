@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from harness import __version__, loader, planner, session
-from harness.cli import clusters, doctor, init
+from harness.cli import clusters, doctor, histories, init
 from harness.cli.choices import (
     Json,
     Keep,
@@ -43,6 +43,7 @@ from harness.model.errors import (
     HarnessError,
     Problem,
     TopologyError,
+    UsageError,
 )
 from harness.model.plan import plan_to_json
 from harness.model.run import Run
@@ -64,6 +65,7 @@ app.command()(init.init)
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A topology in YAML.")]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Topologies in YAML.")]
+RunToJudge = Annotated[Path | None, typer.Argument(metavar="RUN", help="A folder below runs/.")]
 RunFolderName = Annotated[Path, typer.Argument(metavar="RUN", help="A folder below runs/, such as runs/latest.")]
 
 
@@ -180,8 +182,29 @@ def _badness(code: int) -> int:
 
 
 @app.command()
-def check(run: RunFolderName, only: Only = None, as_json: Json = False) -> int:
-    """Judge an earlier run again, with the checkers of this version, and write its report anew."""
+def check(
+    run: RunToJudge = None,
+    only: Only = None,
+    history: histories.HistoryFile = None,
+    model: histories.Model = None,
+    format_: histories.Format = None,
+    failed_cas: histories.FailedCas = None,
+    timeout_s: histories.Timeout = 60.0,
+    as_json: Json = False,
+) -> int:
+    """Judge an earlier run again, with the checkers of this version, and write its report anew; or judge a history
+    by itself, also one that another program recorded.
+    """
+    if history:
+        if run or only:
+            raise UsageError("--history judges a history by itself", hint="leave out the run and --only")
+        return histories.check_history(
+            history, format_=format_, model=model, failed_cas=failed_cas, timeout_s=timeout_s, as_json=as_json
+        )
+    if run is None:
+        raise UsageError("a run is missing, or --history FILE", hint="`ls runs/` shows the runs that are there")
+    if model or format_ or failed_cas:
+        raise UsageError("--model, --format and --failed-cas go with --history FILE")
     judged, folder = session.judge_run(run, only=only or ())
     return _show_judged(judged, folder, as_json)
 

@@ -37,13 +37,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Calls:
-    """The calls of one file. `model` is the one that their kinds suggest, empty where there are none; `dropped`
-    counts what did not happen, `notes` say what else was left out.
+    """The calls of one file. `model` is the one that their kinds suggest, empty where there are none; `initial`
+    is what registers hold at first; `dropped` counts what did not happen, `notes` say what else was left out.
     """
 
     file: str
     format: str
     model: str
     calls: tuple[Call, ...]
+    initial: Hashable = None
     dropped: int = 0
     notes: tuple[str, ...] = ()

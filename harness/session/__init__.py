@@ -2,6 +2,7 @@
 
 from harness.session.bench import Bench
 from harness.session.clusters import Live, cluster_infos, down, down_all, find, heal, host_of, shell_argv, up
+from harness.session.histories import Judged, judge_history
 from harness.session.judging import judge_run, view_of
 from harness.session.options import Options
 from harness.session.planning import make_plan, new_run, topology_of
@@ -12,6 +13,7 @@ from harness.session.series import Series
 __all__ = [
     "CATALOG",
     "Bench",
+    "Judged",
     "Live",
     "Options",
     "RunResult",
@@ -22,6 +24,7 @@ __all__ = [
     "find",
     "heal",
     "host_of",
+    "judge_history",
     "judge_run",
     "make_plan",
     "new_run",

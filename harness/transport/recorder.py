@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +157,11 @@ def read_history(run_folder: Path, note: Note = lambda _text: None) -> History:
     files = sorted((run_folder / LINES).glob("*.jsonl"), key=lambda path: (len(path.stem), path.stem))
     if not files:
         raise UsageError(f"{run_folder} holds no history: neither {PARQUET} nor {LINES}/*.jsonl")
+    return from_lines(files, note)
+
+
+def from_lines(files: Sequence[Path], note: Note = lambda _text: None) -> History:
+    """The history in JSON lines. A cut last line of a file is dropped and told; other damage is a UsageError."""
     return History.of_batches(batch for path in files for batch in _batches(path, note))
 
 
@@ -218,9 +223,18 @@ def from_parquet(path: Path) -> History:
     try:
         with duckdb.connect() as connection:
             connection.execute(f"CREATE VIEW rows AS SELECT * FROM read_parquet({_quoted(path)})")
+            _refuse_unknown(connection, path)
             return History({**_texts(connection), **_numbers(connection), "value": _values(connection)})
     except duckdb.Error as error:
         raise UsageError(f"{path} is not a readable history: {str(error).splitlines()[0]}") from error
+
+
+def _refuse_unknown(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """A column that we do not know is of a later version, in which rows may mean something else."""
+    found = [str(row[0]) for row in connection.execute("DESCRIBE rows").fetchall()]
+    unknown = sorted(set(found) - set(COLUMNS))
+    if unknown:
+        raise UsageError(f"{path} has columns that this version does not know: {', '.join(unknown)}")
 
 
 def _texts(connection: duckdb.DuckDBPyConnection) -> dict[str, Coded]:

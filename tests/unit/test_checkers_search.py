@@ -83,6 +83,14 @@ EXAMPLES = {
         (write(1, 1), write(1, 1), write(2, 2, 3), read(1, 4, 5), write(2, 6, 7), read(1, 8, 9)),
         "pass",
     ),
+    "many crashed writes": Example(
+        "register", (*(write(n, 1) for n in range(2, 60)), write(1, 2, 3), read(0, 4, 5)), "fail"
+    ),
+    "many crashed writes, two of them seen": Example(
+        "register",
+        (*(write(n, 1) for n in range(2, 60)), write(1, 2, 3), read(9, 4, 5), read(7, 6, 7), read(9, 8, 9)),
+        "fail",
+    ),
     "nothing at all": Example("register", (), "unknown"),
     "no read": Example("register", (write(1, 1, 2),), "unknown"),
     "no write": Example("register", (read(None, 1, 2),), "unknown"),
@@ -168,6 +176,7 @@ def random_calls(model: str, rng: random.Random) -> list[Call]:
     object_, calls = MODELS[model](), []
     state = object_.initial
     free_at = [0] * rng.randint(1, 4)
+    crashes = rng.choice([0, 0.2, 0.5])
     for _ in range(rng.randint(0, 8)):
         process = rng.randrange(len(free_at))
         start = free_at[process] + rng.randint(1, 6)
@@ -175,7 +184,7 @@ def random_calls(model: str, rng: random.Random) -> list[Call]:
         made = random_call(model, state, rng, start, end)
         after = object_.step(state, made)
         state = state if after is ILLEGAL else after
-        crashed = rng.random() < 0.2
+        crashed = rng.random() < crashes
         calls.append(call(made.f, made.argument, None, start) if crashed else made)
         free_at[process] = NEVER // 2 if crashed else end
     return [c for c in calls if c.start < NEVER // 4]
