@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from . import file_register, file_sessions
+from . import file_blocks, file_counter, file_register, file_sessions
 from .hand import Hand
 
 PROGRAMS: Mapping[str, Callable[[Hand], None]] = {
+    "blocks": file_blocks.run,
+    "counter": file_counter.run,
     "register": file_register.run,
     "sessions": file_sessions.run,
 }

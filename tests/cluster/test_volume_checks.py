@@ -1,0 +1,69 @@
+"""Checks of shared volumes on a directory that all nodes have: right as it is, a bug on purpose caught by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from harness.model.verdict import Verdict
+from harness.session import Bench
+from harness.transport.recorder import read_history
+from tests.cluster_bench import live_bench
+
+
+@pytest.fixture(scope="module")
+def volume(own_engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with live_bench("volume-shared", tmp_path_factory.mktemp("bench")) as bench:
+        yield bench
+
+
+def broken(verdict: Verdict) -> list[str]:
+    return [promise.name for promise in verdict.promises if promise.observed == "broken"]
+
+
+CONTROLS: list[tuple[str, dict[str, Any]]] = [
+    ("counter", {"lock": "fcntl"}),
+    ("counter", {"lock": "flock"}),
+    ("blocks", {"block_bytes": 65536, "direct": True}),
+]
+
+
+@pytest.mark.parametrize(("kind", "params"), CONTROLS)
+def test_one_directory_of_all_nodes_keeps_every_promise(volume: Bench, kind: str, params: dict[str, Any]) -> None:
+    verdict = volume.check(kind, volume="shared", duration_s=1, **params)
+    assert verdict.verdict == "pass", verdict.reason
+    assert {promise.observed for promise in verdict.promises} == {"kept"}
+    assert set(verdict.operations) == {"n1", "n2", "n3"}
+
+
+BUGS = [
+    ("counter", "no-lock", "lock-exclusion"),
+    ("counter", "stale-read", "lock-read-write"),
+    ("blocks", "torn-read", "reads-not-torn"),
+    ("blocks", "mixed-write", "writes-not-mixed"),
+]
+
+
+@pytest.mark.parametrize(("kind", "shim", "promise"), BUGS)
+def test_a_bug_on_purpose_is_caught_by_name(volume: Bench, kind: str, shim: str, promise: str) -> None:
+    verdict = volume.check(kind, volume="shared", duration_s=1, shim=shim)
+    found = {each.name: each for each in verdict.promises}
+    assert promise in broken(verdict), verdict
+    assert " on n" in found[promise].witness
+
+
+def test_ext4_tears_reads_of_many_pages_and_not_past_the_page_cache(volume: Bench) -> None:
+    """A read takes pages one by one while a write replaces them: XFS locks the file, ext4 does not (Chinner and
+    Torvalds, 2019-06-13).
+    """
+    verdict, direct = (
+        volume.check("blocks", volume="shared", block_bytes=65536, rate_per_s=0, duration_s=2, direct=direct)
+        for direct in (False, True)
+    )
+    looks = {str(row.value).split(" ")[1] for row in read_history(volume.folder).only(f="mount").ops()}
+    if looks != {"ext4"}:
+        pytest.skip(f"needs ext4 (the shared directory is on {', '.join(sorted(looks))})")
+    assert "reads-not-torn" in broken(verdict), verdict
+    assert "reads-not-torn" not in broken(direct), direct

@@ -1,0 +1,104 @@
+"""Programs on shared files, judged by their checkers: right as they are, and caught by name with a bug on purpose.
+
+Workers of one agent on one directory stand for two hosts: their rows are told to come from n1 and n2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.checkers import judge
+from harness.model.history import History, Op
+from harness.model.verdict import Verdict
+from harness.transport.agent import Agent
+from tests.agent_scene import Recorder, call, finish, started_agent, wait_until
+from tests.checkers_scene import make_check, make_plan
+from tests.volumes_scene import HOSTS, around, broken, shared_volume
+
+WORKERS = 4
+PARAMS: dict[str, dict[str, Any]] = {
+    "counter": {"lock": "fcntl"},
+    "blocks": {"block_bytes": 16384, "blocks": 2, "writes": 0.5, "direct": False},
+}
+
+
+@pytest.fixture(scope="module")
+def agent() -> Iterator[Agent]:
+    with started_agent() as agent:
+        yield agent
+
+
+def entry(folder: Path, number: int, process: str, host: str) -> dict[str, Any]:
+    return {"process": process, "at": f"edge.{host}", "pid": 0, "writer": number, "path": f"{folder}/file"}
+
+
+def recorded(agent: Agent, kind: str, folder: Path, rows: int, **params: Any) -> list[Op]:
+    """What the workers did until there were `rows` rows, and what readers found in the end."""
+    shared = {"program": kind, "key": "data", "seed": 3, "rate_per_s": 0, "block": 64, **PARAMS[kind], **params}
+    workers = [entry(folder, n, f"w{n}", HOSTS[n % 2]) for n in range(1, WORKERS + 1)]
+    readers = [entry(folder, n, f"reader-{host}", host) for n, host in enumerate(HOSTS, start=1)]
+    recorder = Recorder()
+    job = agent.open("work", {**shared, "workers": workers}, recorder.on_batch, recorder.on_reserve)
+    wait_until(lambda: job.ended or enough(recorder.batches, rows))
+    finish(job)
+    final = {**shared, "workers": readers, "final": True, "deadline_s": 20, "shim": "none"}
+    ops = [*recorder.ops(), *call(agent, "work", **final)]
+    return [replace(op, check=kind, host=op.at.partition(".")[2]) for op in ops]
+
+
+def enough(batches: list[dict[str, Any]], rows: int) -> bool:
+    """Every worker has done something: on a busy machine the first can be through before the last has begun."""
+    told = {name for batch in batches for name in listed(batch["process"])}
+    return len(told) >= WORKERS and sum(batch["n"] for batch in batches) >= rows
+
+
+def listed(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+def judged(kind: str, ops: list[Op], **params: Any) -> Verdict:
+    plan = make_plan(volumes=(shared_volume(),), targets=())
+    check = make_check(kind, volume="data", workers_per_node=WORKERS // 2, **{**PARAMS[kind], **params})
+    return judge(History.of([*around(kind), *ops]), plan, check)
+
+
+@pytest.mark.parametrize("lock", ["fcntl", "flock"])
+def test_a_lock_of_this_kernel_excludes(agent: Agent, tmp_path: Path, lock: str) -> None:
+    ops = recorded(agent, "counter", tmp_path, 2000, lock=lock)
+    verdict = judged("counter", ops)
+    assert verdict.verdict == "pass", verdict.reason
+    tokens = sorted(int(str(op.value).split()[0]) for op in ops if op.f == "increment")
+    assert tokens == list(range(1, len(tokens) + 1))
+    assert {int(op.value) for op in ops if op.f == "total"} == {len(tokens)}
+
+
+@pytest.mark.parametrize(("shim", "promise"), [("no-lock", "lock-exclusion"), ("stale-read", "lock-read-write")])
+def test_a_broken_counter_is_caught_by_name(agent: Agent, tmp_path: Path, shim: str, promise: str) -> None:
+    verdict = judged("counter", recorded(agent, "counter", tmp_path, 2000, shim=shim))
+    assert verdict.verdict == "fail"
+    assert broken(verdict) == [promise], verdict.reason
+
+
+def test_a_right_volume_keeps_its_blocks(agent: Agent, tmp_path: Path) -> None:
+    """O_DIRECT, or a single writer and reader a block in turn, would be too weak: this file system may tear."""
+    ops = recorded(agent, "blocks", tmp_path, 600, block_bytes=4096, direct=True)
+    verdict = judged("blocks", ops, block_bytes=4096)
+    assert verdict.verdict == "pass", verdict.reason
+    assert verdict.figures["values_seen"] > 1
+
+
+@pytest.mark.parametrize(
+    ("shim", "promise"), [("torn-read", "reads-not-torn"), ("mixed-write", "writes-not-mixed")]
+)
+def test_a_tearing_and_a_mixing_volume_are_caught_by_name(
+    agent: Agent, tmp_path: Path, shim: str, promise: str
+) -> None:
+    ops = recorded(agent, "blocks", tmp_path, 1200, shim=shim, block_bytes=8192)
+    verdict = judged("blocks", ops)
+    assert verdict.verdict == "fail"
+    assert promise in broken(verdict), verdict.reason
