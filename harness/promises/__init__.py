@@ -5,6 +5,6 @@
 
 from harness.promises.matrix import Matrix, load, read
 from harness.promises.rendering import render
-from harness.promises.resolving import NAMES, overridden, promises_of
+from harness.promises.resolving import NAMES, OVERRIDDEN, overridden, promises_of
 
-__all__ = ["NAMES", "Matrix", "load", "overridden", "promises_of", "read", "render"]
+__all__ = ["NAMES", "OVERRIDDEN", "Matrix", "load", "overridden", "promises_of", "read", "render"]

@@ -11,8 +11,8 @@ import jinja2
 from markupsafe import Markup
 
 from harness.model.history import History
-from harness.model.verdict import Failure, Promise, Verdict
-from harness.report import charts, series, timeline
+from harness.model.verdict import Failure, Verdict
+from harness.report import charts, promises, series, timeline
 from harness.report.mesh import LETTERS, PROTOCOLS, Matrix, crop, matrices, overview
 from harness.report.names import Asked, asked
 from harness.report.scene import scene
@@ -58,7 +58,7 @@ def render(view: RunView, meshes: Sequence[Mesh], folder: Path, limits: Limits) 
         "run": run, "plan": view.plan, "headline": headline(run), "symbol": _SYMBOL, "word": _WORD,
         "tally": _tally(run.checks, len(run.all_skipped)), "scene": scene(view.history, view.plan),
         "checks": [_check(check, limits) for check in run.checks], "meshes": list(_meshes(meshes, limits)),
-        "legend": LETTERS, "promises": _promises(run.checks), "charts": list(_charts(view, limits)),
+        "legend": LETTERS, "promises": _promises(view, limits), "charts": list(_charts(view, limits)),
         "timelines": list(_timelines(view, limits)), "names": list(_names(view, limits)),
         "environment": _environment(view.env, limits), "commands": again(run, folder), "limits": limits,
         "notes": view.plan.notes[: limits.rows],
@@ -169,14 +169,22 @@ def _heat_cell(matrix: Matrix, row: str, column: str) -> tuple[str, str, str]:
 # --- promises ------------------------------------------------------------------------------------------------
 
 
-def _promises(checks: Sequence[Verdict]) -> dict[str, Any]:
-    """Promises in rows, checks in columns."""
-    measured = [check for check in checks if check.promises]
-    names = list(dict.fromkeys(promise.name for check in measured for promise in check.promises))
-    by: dict[tuple[str, str], Promise] = {(check.id, p.name): p for check in measured for p in check.promises}
+def _promises(view: RunView, limits: Limits) -> dict[str, Any]:
+    """Promises in rows, volumes in columns; sources are numbered and stand once, below."""
+    columns = promises.columns(view.run, view.plan)
+    names = promises.rows(columns)[: limits.rows]
+    rows = [(name, [column.cells.get(name) for column in columns]) for name in names]
+    asked = [row for row in rows if any(cell and cell.asked for cell in row[1])]
+    shown = [cell for _, cells in rows for cell in cells if cell]
+    sources = list(dict.fromkeys(cell.source for cell in shown if cell.source))[: limits.rows]
     return {
-        "columns": [(check.id, check.target) for check in measured],
-        "rows": [(name, [by.get((check.id, name)) for check in measured]) for name in names],
+        "columns": columns,
+        "rows": asked,
+        "unasked": [row for row in rows if row not in asked],
+        "sources": sources,
+        "number": {source: place for place, source in enumerate(sources, 1)},
+        "told": list(promises.told(columns))[: limits.rows],
+        "mounted": [each for each in promises.mounted(view) if each.options or each.seen] if columns else [],
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from harness.model.run import Run
+from harness.report import promises
 from harness.report.mesh import Cell, Matrix, crop, matrices, overview
 from harness.report.text import clean, seconds
 from harness.report.view import RunView
@@ -13,6 +14,7 @@ from harness.report.view import RunView
 #: A job's summary holds 1 MiB; a matrix of more than this many rows is read in report.html.
 MOST = 30
 _MARKS = {"pass": "✅ pass", "unknown": "❔ unknown", "fail": "❌ fail"}
+_PROMISED = {"kept": "✅", "broken": "❌", "allowed": "⚠️", "missing": "❔", "unmeasured": "·"}
 _CELLS = {"ok": "✓", "shut": "·", "bad": "✗"}
 
 
@@ -26,7 +28,7 @@ def markdown(view: RunView, folder: Path) -> str:
         "",
         *([f"**The run broke off:** {_cell(run.error)}", ""] if run.error else []),
         *_checks(run),
-        *_promises(run),
+        *_promises(view),
         *_skipped(run),
     ]
     for check in run.checks:
@@ -40,15 +42,31 @@ def _checks(run: Run) -> Iterator[str]:
     yield from _table(("check", "verdict", "why"), rows)
 
 
-def _promises(run: Run) -> Iterator[str]:
-    rows = [
-        (check.id, promise.name, promise.expected, promise.observed, promise.witness)
-        for check in run.checks
-        for promise in check.promises
-        if promise.observed != "kept"
-    ]
-    if rows:
-        yield from _table(("check", "promise", "driver says", "observed", "witness"), rows)
+def _promises(view: RunView) -> Iterator[str]:
+    """The matrix with promises in rows and volumes in columns; then whatever is broken or overridden, in words."""
+    columns = promises.columns(view.run, view.plan)
+    names = [name for name in promises.rows(columns) if any(name in _asked(column) for column in columns)]
+    if not names:
+        return
+    table = [(name, *(_promise(_asked(column).get(name)) for column in columns)) for name in names]
+    yield from _table(("promise", *(_cell(f"{each.subject} ({each.about})") for each in columns)), table)
+    for column, cell in promises.told(columns):
+        words = f"**{column.subject}, {cell.name}**: {cell.words}. {cell.witness}"
+        yield f"- {_cell(words)} *{_cell(cell.source)}*" if cell.source else f"- {_cell(words)}"
+    yield ""
+    yield from (
+        f"- `{each.volume}`: {_cell(', '.join(each.seen))}" for each in promises.mounted(view) if each.seen
+    )
+    yield ""
+
+
+def _asked(column: promises.Column) -> dict[str, promises.Cell]:
+    """What some check of the run measures."""
+    return {cell.name: cell for cell in column.measured}
+
+
+def _promise(cell: promises.Cell | None) -> str:
+    return f"{_PROMISED[cell.state]} {cell.words}" if cell else ""
 
 
 def _skipped(run: Run) -> Iterator[str]:

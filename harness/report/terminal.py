@@ -15,13 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.model.run import FaultRecord, Run
-from harness.model.verdict import Outcome, Promise, Verdict
+from harness.model.verdict import Outcome, Verdict
+from harness.report import promises
 from harness.report.mesh import PROTOCOLS, Cell, Matrix, crop, matrices, overview
 from harness.report.text import again, clean, figure, headline, labelled, plural, seconds
 from harness.report.view import RunView
 
 _STYLE = {"pass": "green", "unknown": "yellow", "fail": "bold red"}
 _WORD: dict[Outcome, str] = {"pass": "pass", "unknown": "UNKNOWN", "fail": "FAIL"}
+_PROMISE_STYLE = {"kept": "green", "broken": "bold red", "unmeasured": "dim"}
+_NOT_PROMISED = {"allowed": "(never promised)", "missing": "(promised)"}
 _MAX_PAIRS = 20
 _MAX_ROWS = 16
 #: Below this the terminal breaks the lines, or tables would lose whole columns.
@@ -41,7 +44,7 @@ def _print_all(view: RunView, console: Console, folder: Path | str) -> None:
     run = view.run
     _matrices(view, console)
     _failures(run, console)
-    _promises(run, console)
+    _promises(view, console)
     _faults(run.faults, console)
     _skipped(run, console)
     _verdicts(run, console)
@@ -135,35 +138,54 @@ def _failures(run: Run, console: Console) -> None:
         _line(console, f"and {len(failures) - _MAX_PAIRS:,} more, all in results.json")
 
 
-def _promises(run: Run, console: Console) -> None:
-    rows = [(check, promise) for check in run.checks for promise in check.promises]
+def _promises(view: RunView, console: Console) -> None:
+    """The matrix, a row a promise of a volume; what is kept is one line a volume where all would fill a screen."""
+    columns = promises.columns(view.run, view.plan)
+    rows = [(column, cell) for column in columns for cell in column.measured]
     if not rows:
         return
     _heading(console, "Promises")
+    folded = len(rows) > _MAX_ROWS
+    shown = [row for row in rows if row[1].observed != "kept"] if folded else rows
     if console.width < _WIDE:
-        for check, promise in rows:
+        for column, cell in shown:
+            _line(console, f"{column.subject}: {cell.name}: {cell.words}", style=_promise_style(cell))
+    elif shown:
+        console.print(_indented(_promise_table(shown)))
+    for column in columns if folded else ():
+        kept = [cell.name for cell in column.measured if cell.observed == "kept"]
+        if kept:
+            _line(console, f"{column.subject}: {len(kept)} kept: {', '.join(kept)}", style="green")
+    _promise_words(columns, console)
+
+
+def _promise_words(columns: Sequence[promises.Column], console: Console) -> None:
+    for column, cell in promises.told(columns):
+        if cell.witness:
+            _line(console, f"{column.subject}, {cell.name}: {cell.witness}")
+        if cell.overridden or cell.state == "broken":
+            _line(console, f"{column.subject}, {cell.name}: says {cell.source}", style="dim")
+    for column in columns:
+        if column.unasked:
             _line(
-                console, f"{check.target or check.id}: {promise.name} ({promise.expected}): {_observed(promise)}"
+                console,
+                f"{column.subject}: no check asks for {plural(len(column.unasked), 'promise')}",
+                style="dim",
             )
-    else:
-        console.print(_indented(_promise_table(rows)))
-    for _, promise in rows:
-        if promise.witness:
-            _line(console, f"{promise.name}: {promise.witness}")
 
 
-def _promise_table(rows: Sequence[tuple[Verdict, Promise]]) -> Table:
-    table = _grid("check", "promise", "driver says", "observed")
-    for check, promise in rows:
-        style = _STYLE[promise.outcome] if promise.observed != "kept" else "green"
-        cells = (check.target or check.id, promise.name, promise.expected)
-        table.add_row(*(Text(clean(cell, 80)) for cell in cells), Text(_observed(promise), style=style))
+def _promise_table(rows: Sequence[tuple[promises.Column, promises.Cell]]) -> Table:
+    table = _grid("volume", "promise", "driver says", "observed")
+    for column, cell in rows:
+        says = f"{cell.expected}, overridden" if cell.overridden else cell.expected
+        texts = (column.subject, cell.name, says)
+        seen = " ".join(filter(None, (cell.observed, cell.counted, _NOT_PROMISED.get(cell.state, ""))))
+        table.add_row(*(Text(clean(text, 80)) for text in texts), Text(seen, style=_promise_style(cell)))
     return table
 
 
-def _observed(promise: Promise) -> str:
-    counted = f" {promise.count:,} of {promise.of:,}" if promise.observed == "broken" and promise.of else ""
-    return f"{promise.observed}{counted}"
+def _promise_style(cell: promises.Cell) -> str:
+    return _PROMISE_STYLE.get(cell.state, "yellow")
 
 
 def _faults(faults: Iterable[FaultRecord], console: Console) -> None:
