@@ -1,0 +1,74 @@
+"""`cephfs`: a Ceph cluster on nodes (monitor, manager, OSDs, MDS), and CephFS mounted on every node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.model.plan import Demand, Plan, Step, StorePlan
+from harness.model.topology import Topology
+from harness.ports import Store
+from harness.stores import _ceph
+from harness.stores._ceph import CephOptions
+from harness.stores._scripted import Scripted, Scripts, each_node, hook
+from harness.stores.local import directories
+
+START_TIMEOUT_S = 60.0
+
+
+class Cephfs(Scripted):
+    """Monitor and manager are on the first of `nodes`; OSDs are dealt to the nodes from the first, MDS from
+    the last. Options: `osds`, `objectstore`, `mds`, `pool_size`, `client`, `page_cache`, `device_mib`.
+    """
+
+    kind = "cephfs"
+    options = CephOptions
+
+    def demands(self, topology: Topology, store: str) -> list[Demand]:
+        spec = topology.stores[store]
+        options = CephOptions.model_validate(spec.options)
+        client = "fuse" if options.client == "fuse" else "fs-ceph"
+        features = [client, *(f"package:{package}" for package in _ceph.packages(options))]
+        return [Demand(feature, f"store {store}") for feature in features]
+
+    def misfits(self, topology: Topology, store: str, options: CephOptions) -> Iterator[tuple[str, str]]:
+        osds = options.osds or len(topology.stores[store].nodes or topology.cluster.nodes.names)
+        if options.pool_size > osds:
+            yield "options.pool_size", f"{options.pool_size} replicas need as many OSDs; there are {osds}"
+        if not options.page_cache and options.client == "kernel":
+            yield "options.page_cache", "only ceph-fuse can do without the page cache"
+        first = next(name for name, each in topology.stores.items() if each.kind == self.kind)
+        if store != first:
+            yield "kind", f"one Ceph cluster a topology: its monitors' ports are those of the store {first}"
+
+    def scripts(self, plan: Plan, store: StorePlan) -> Scripts:
+        daemons = {name: _ceph.daemon_script(plan, store, name) for name in _ceph.layout(store).all}
+        if store.options["client"] == "fuse":
+            daemons["client"] = _ceph.client_script(store)
+        return Scripts(
+            servers=_ceph.servers_script(plan, store),
+            mount=_ceph.mount_script(store, directories(store)),
+            down=_ceph.down_script(plan, store),
+            daemons=daemons,
+        )
+
+    def make(self, plan: Plan, store: StorePlan) -> Iterator[Step]:
+        where, name = _ceph.layout(store), store.name
+        for node in plan.nodes:
+            mine = where.names(node.name)
+            others = [hook(name, f"daemons/{each}") for each in where.all if each not in mine]
+            argv = ["sh", "-c", 'rm -f -- "$@"', "sh", *others]
+            yield from each_node(plan, f"store {name}, places", "its own daemons only", argv, nodes=[node.name])
+        start = ["sh", hook(name, "servers")]
+        yield from self._on(plan, store, "monitor", [*start, "mon mgr"], [where.monitor])
+        create = ["sh", "-c", _ceph.create_script(plan, store)]
+        yield from self._on(plan, store, "numbers of OSDs", create, [where.monitor])
+        yield from self._on(plan, store, "servers", start, [node.name for node in plan.nodes])
+        fs = ["sh", "-c", _ceph.file_system_script(store)]
+        yield from self._on(plan, store, "file system", fs, [where.monitor])
+
+    def _on(self, plan: Plan, store: StorePlan, what: str, argv: list[str], nodes: list[str]) -> Iterator[Step]:
+        phase = f"store {store.name}, {what}"
+        yield from each_node(plan, phase, what, argv, nodes=nodes, timeout_s=START_TIMEOUT_S)
+
+
+STORE: Store = Cephfs()

@@ -1,0 +1,74 @@
+"""CephFS on container nodes: appends by ceph-fuse are measured against what it promises, and when the MDS that
+serves is killed the one that stands by takes over, and the mount goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness import session
+from harness.model.places import data_dir
+from harness.ports import Daemon
+from harness.session import Bench, Options
+from harness.transport import daemons
+from tests.cluster.conftest import say
+
+CALL_TIMEOUT_S = 20.0
+#: A beacon's grace of 4 s, then the stand-by replays the journal: 7 to 11 s where nothing else runs.
+FAILOVER_TIMEOUT_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def ceph(own_engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    options = Options(seed=1)
+    topology = session.topology_of(data_dir("topologies") / "volume-cephfs.yaml", options)
+    live = session.up(session.make_plan(topology, options, run=session.new_run()), say)
+    try:
+        with Bench(live, tmp_path_factory.mktemp("cephfs"), say) as made:
+            yield made
+    finally:
+        session.down(live.cluster.name)
+
+
+def test_appends_by_ceph_fuse_are_shared_measured_and_not_promised(ceph: Bench) -> None:
+    verdict = ceph.check("concurrent-append", volume="shared", duration_s=1)
+
+    assert verdict.verdict == "pass", verdict.reason
+    promises = {promise.name: promise for promise in verdict.promises}
+    assert promises["shared"].observed == "kept"
+    assert promises["append-loses-nothing"].expected == "may"
+    assert promises["append-loses-nothing"].of > 0
+    assert set(verdict.operations) == {"n1", "n2", "n3"}
+
+
+def test_a_stand_by_takes_over_when_the_mds_that_serves_is_killed(ceph: Bench) -> None:
+    cluster = ceph.live.cluster
+    found = daemons.daemons(cluster, "pool", timeout_s=CALL_TIMEOUT_S)
+    mds = {daemon.name: daemon for daemon in found if daemon.name.startswith("mds.")}
+    assert set(mds) == {"mds.a", "mds.b"}
+    serving = mds[f"mds.{_serving(ceph)}"]
+
+    daemons.tell(cluster, serving, "KILL", timeout_s=CALL_TIMEOUT_S)
+    written = "echo taken-over >/harness/stores/pool/shared/failover && sync /harness/stores/pool/shared/failover"
+    result = cluster.hosts["n1"].run(["sh", "-c", written], timeout_s=FAILOVER_TIMEOUT_S)
+
+    assert result.ok, result.output
+    assert daemons.state(cluster, serving, timeout_s=CALL_TIMEOUT_S) == "gone"
+    assert f"mds.{_serving(ceph)}" == _other(mds, serving).name
+    read = cluster.hosts["n2"].run(["cat", "/harness/stores/pool/shared/failover"], timeout_s=CALL_TIMEOUT_S)
+    assert read.stdout == "taken-over\n"
+    daemons.start(cluster, serving, timeout_s=CALL_TIMEOUT_S)
+    assert daemons.state(cluster, serving, timeout_s=CALL_TIMEOUT_S) == "running"
+
+
+def _other(mds: dict[str, Daemon], one: Daemon) -> Daemon:
+    return next(daemon for daemon in mds.values() if daemon != one)
+
+
+def _serving(bench: Bench) -> str:
+    """The MDS of rank 0: `cephfs:1 {0=a=up:active} 1 up:standby`."""
+    argv = ["ceph", "-c", "/var/lib/harness/stores/pool/ceph.conf", "mds", "stat"]
+    told = bench.live.cluster.hosts["n1"].run(argv, timeout_s=CALL_TIMEOUT_S).stdout
+    return told.partition("{0=")[2].partition("=")[0]
