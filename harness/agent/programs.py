@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from . import file_blocks, file_counter, file_register, file_sessions
+from . import (
+    file_blocks,
+    file_counter,
+    file_durable,
+    file_names,
+    file_register,
+    file_sessions,
+    file_visibility,
+)
 from .hand import Hand
 
 PROGRAMS: Mapping[str, Callable[[Hand], None]] = {
     "blocks": file_blocks.run,
     "counter": file_counter.run,
+    "durable": file_durable.run,
+    "names": file_names.run,
     "register": file_register.run,
     "sessions": file_sessions.run,
+    "visibility": file_visibility.run,
 }

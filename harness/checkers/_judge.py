@@ -16,6 +16,7 @@ from harness.ports import Checker
 OPERATIONS = (
     "tcp", "udp", "icmp", "df", "bulk", "dns", "stream", "rtt", "beat", "append", "read", "mount", "nonce",
     "attempts", "put", "get", "save", "load", "increment", "total", "blit", "scan",
+    "claim", "replace", "peek", "names", "owner", "sync", "kept", "appear", "sight", "roll",
 )  # fmt: skip
 
 

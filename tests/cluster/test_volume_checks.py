@@ -27,6 +27,9 @@ CONTROLS: list[tuple[str, dict[str, Any]]] = [
     ("counter", {"lock": "fcntl"}),
     ("counter", {"lock": "flock"}),
     ("blocks", {"block_bytes": 65536, "direct": True}),
+    ("names", {}),
+    ("visibility", {}),
+    ("durability", {"kill_share": 0.05}),
 ]
 
 
@@ -42,6 +45,10 @@ BUGS = [
     ("counter", "no-lock", "lock-exclusion"),
     ("counter", "stale-read", "lock-read-write"),
     ("blocks", "torn-read", "reads-not-torn"),
+    ("names", "two-winners", "exclusive-create"),
+    ("names", "gap-rename", "rename-old-or-new"),
+    ("visibility", "hidden", "new-name-visible"),
+    ("durability", "early-ack", "fsync-survives-client-kill"),
     ("blocks", "mixed-write", "writes-not-mixed"),
 ]
 

@@ -21,8 +21,13 @@ from tests.checkers_scene import make_check, make_plan
 from tests.volumes_scene import HOSTS, around, broken, shared_volume
 
 WORKERS = 4
+#: Programs that are not called as their checks.
+PROGRAMS = {"durability": "durable"}
 PARAMS: dict[str, dict[str, Any]] = {
     "counter": {"lock": "fcntl"},
+    "names": {"peeks": 10, "rate_per_s": 50},
+    "durability": {"record_bytes": 128, "kill_share": 0.05, "rate_per_s": 200, "writers": [1, 2, 3, 4]},
+    "visibility": {"names_per_s": 50, "rate_per_s": 500},
     "blocks": {"block_bytes": 16384, "blocks": 2, "writes": 0.5, "direct": False},
 }
 
@@ -34,19 +39,37 @@ def agent() -> Iterator[Agent]:
 
 
 def entry(folder: Path, number: int, process: str, host: str) -> dict[str, Any]:
-    return {"process": process, "at": f"edge.{host}", "pid": 0, "writer": number, "path": f"{folder}/file"}
+    """Workers with odd numbers are on the one host, those with even ones on the other."""
+    return {
+        "process": process,
+        "at": f"edge.{host}",
+        "pid": 0,
+        "writer": number,
+        "path": f"{folder}/file",
+        "others": [other for other in range(1, WORKERS + 1) if other % 2 != number % 2],
+    }
 
 
 def recorded(agent: Agent, kind: str, folder: Path, rows: int, **params: Any) -> list[Op]:
     """What the workers did until there were `rows` rows, and what readers found in the end."""
-    shared = {"program": kind, "key": "data", "seed": 3, "rate_per_s": 0, "block": 64, **PARAMS[kind], **params}
+    shared = {
+        "program": PROGRAMS.get(kind, kind),
+        "key": "data",
+        "seed": 3,
+        "rate_per_s": 0,
+        "block": 64,
+        **PARAMS[kind],
+        **params,
+    }
     workers = [entry(folder, n, f"w{n}", HOSTS[n % 2]) for n in range(1, WORKERS + 1)]
     readers = [entry(folder, n, f"reader-{host}", host) for n, host in enumerate(HOSTS, start=1)]
     recorder = Recorder()
     job = agent.open("work", {**shared, "workers": workers}, recorder.on_batch, recorder.on_reserve)
     wait_until(lambda: job.ended or enough(recorder.batches, rows))
     finish(job)
-    final = {**shared, "workers": readers, "final": True, "deadline_s": 20, "shim": "none"}
+    # as a check does it: without what is only for work
+    fixed = {name: value for name, value in shared.items() if name not in ("rate_per_s", "shim")}
+    final = {**fixed, "workers": readers, "final": True, "deadline_s": 20}
     ops = [*recorder.ops(), *call(agent, "work", **final)]
     return [replace(op, check=kind, host=op.at.partition(".")[2]) for op in ops]
 
@@ -102,3 +125,49 @@ def test_a_tearing_and_a_mixing_volume_are_caught_by_name(
     verdict = judged("blocks", ops)
     assert verdict.verdict == "fail"
     assert promise in broken(verdict), verdict.reason
+
+
+def test_names_have_one_winner_and_files_are_replaced_whole(agent: Agent, tmp_path: Path) -> None:
+    verdict = judged("names", recorded(agent, "names", tmp_path, 2000))
+    assert verdict.verdict == "pass", verdict.reason
+    assert min(verdict.figures[f"{kind}_contended"] for kind in ("create", "mkdir", "link")) > 0
+    assert verdict.figures["told_otherwise"] == verdict.figures["peek_errors"] == 0
+
+
+RACES = [
+    ("two-winners", "exclusive-create"),
+    ("gap-rename", "rename-old-or-new"),
+    ("slow-rename", "rename-old-or-new"),
+]
+
+
+@pytest.mark.parametrize(("shim", "promise"), RACES)
+def test_wrong_names_are_caught_by_name(agent: Agent, tmp_path: Path, shim: str, promise: str) -> None:
+    verdict = judged("names", recorded(agent, "names", tmp_path, 2000, shim=shim))
+    assert verdict.verdict == "fail"
+    assert broken(verdict) == [promise], verdict.reason
+
+
+def test_what_was_synced_outlives_its_process(agent: Agent, tmp_path: Path) -> None:
+    ops = recorded(agent, "durability", tmp_path, 400)
+    verdict = judged("durability", ops)
+    assert verdict.verdict == "pass", verdict.reason
+    assert verdict.figures["kills"] > WORKERS
+    assert {op.outcome for op in ops if op.f == "sync"} == {"ok", "info"}
+
+
+def test_a_cache_that_dies_with_its_process_is_caught(agent: Agent, tmp_path: Path) -> None:
+    verdict = judged("durability", recorded(agent, "durability", tmp_path, 400, shim="early-ack"))
+    assert verdict.verdict == "fail"
+    assert broken(verdict) == ["fsync-survives-client-kill"], verdict.reason
+
+
+def test_new_names_are_seen_by_the_others(agent: Agent, tmp_path: Path) -> None:
+    verdict = judged("visibility", recorded(agent, "visibility", tmp_path, 400))
+    assert verdict.verdict == "pass", verdict.reason
+    assert verdict.figures["sights"] > 100
+
+
+def test_names_that_do_not_appear_are_caught(agent: Agent, tmp_path: Path) -> None:
+    verdict = judged("visibility", recorded(agent, "visibility", tmp_path, 400, shim="hidden"))
+    assert broken(verdict) == ["new-name-visible"], verdict.reason
