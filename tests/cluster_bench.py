@@ -15,10 +15,11 @@ TIMEOUT_S = 20.0
 
 
 @contextmanager
-def live_bench(topology: str, folder: Path) -> Iterator[Bench]:
-    """A cluster with topologies/<topology>.yaml, taken down at the end."""
+def live_bench(topology: str | Path, folder: Path) -> Iterator[Bench]:
+    """A cluster with topologies/<topology>.yaml, or the one of a path, taken down at the end."""
     options = Options(seed=1)
-    loaded = session.topology_of(data_dir("topologies") / f"{topology}.yaml", options)
+    path = topology if isinstance(topology, Path) else data_dir("topologies") / f"{topology}.yaml"
+    loaded = session.topology_of(path, options)
     live = session.up(session.make_plan(loaded, options, run=session.new_run()), quiet)
     try:
         with Bench(live, folder, quiet) as made:

@@ -14,8 +14,10 @@ PROMISES = (
 )  # fmt: skip
 
 
-def shared_volume(expected: str = "holds") -> VolumePlan:
-    return VolumePlan("data", "local", expected == "holds", dict.fromkeys(PROMISES, (expected, "the manual")))
+def shared_volume(expected: str = "holds", *more: str) -> VolumePlan:
+    """All promises that checks of volumes measure, and `more` of them."""
+    promises = dict.fromkeys((*PROMISES, *more), (expected, "the manual"))
+    return VolumePlan("data", "local", expected == "holds", promises)
 
 
 def around(check: str, nonces: list[Op] | None = None) -> list[Op]:

@@ -9,8 +9,8 @@ from .crew import Crew, Member
 from .frames import record_id
 from .nursery import Nursery
 from .protocol import Call
-from .rows import NEVER, Row, chained, packed
-from .writer import unpack_rows
+from .rows import NEVER, Row, packed
+from .writer import Taken
 
 _SHARED = ("record_bytes", "rate_per_s", "block", "fsync", "shim")
 
@@ -34,7 +34,7 @@ class _Appending(Crew):
     """`next` of a member is the first sequence number that it has not reported."""
 
     def _take(self, member: Member, body: bytes) -> None:
-        self._rows(member, *unpack_rows(body))
+        self._rows(member, Taken.unpacked(body))
 
     def _finished(self, member: Member, how: Row) -> None:
         if "sequence" in how:
@@ -45,12 +45,13 @@ class _Appending(Crew):
         if member.next < member.granted:
             self._indeterminate(member, member.next, member.last_ns, 0, self._params["record_bytes"])
 
-    def _rows(self, member: Member, first: int, starts: array[int], ends: array[int]) -> None:
-        member.next = first + len(ends)
-        member.last_ns = ends[-1]
-        common = self._common(member, len(ends), self._params["record_bytes"])
-        ids = {"from": record_id(member.writer, first)}
-        self._call.batch({**common, "value": ids, "start_ns": chained(starts, ends), "end_ns": packed(ends)})
+    def _rows(self, member: Member, taken: Taken) -> None:
+        count = len(taken.ends)
+        member.next = taken.first + count
+        member.last_ns = taken.ends[-1]
+        common = self._common(member, count, self._params["record_bytes"])
+        times = {"start_ns": _starts(taken), "end_ns": packed(taken.ends)}
+        self._call.batch({**common, "value": {"from": record_id(member.writer, taken.first)}, **times})
 
     def _common(self, member: Member, rows: int, length: int) -> Row:
         return {
@@ -61,3 +62,13 @@ class _Appending(Crew):
     def _indeterminate(self, member: Member, sequence: int, start_ns: int, errno: int, length: int) -> None:
         row = {"value": record_id(member.writer, sequence), "start_ns": start_ns, "end_ns": NEVER}
         self._call.batch({**self._common(member, 1, length), **row, "outcome": "info", "errno": errno})
+
+
+def _starts(taken: Taken) -> Row:
+    """A column of starts: where each record begins as the one before it ends, the first start says it all."""
+    if not taken.pauses:
+        return {"after": taken.begin_ns}
+    starts = array("q", [taken.begin_ns]) + taken.ends[:-1]
+    for place, begin_ns in taken.pauses:
+        starts[place] = begin_ns
+    return packed(starts)

@@ -35,12 +35,6 @@ def packed(values: array[int]) -> Batch:
     return {"i8": base64.b64encode(values.tobytes()).decode()}
 
 
-def chained(starts: array[int], ends: array[int]) -> Batch:
-    """A column of starts: where each row begins as the one before it ends, the first start says it all."""
-    follows = memoryview(starts)[1:] == memoryview(ends)[:-1]
-    return {"after": starts[0]} if follows else packed(starts)
-
-
 class Rows:
     """Collects rows with the same keys from any thread; `flush` sends what is there as one batch, in order."""
 

@@ -9,6 +9,7 @@ import time
 from array import array
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from .frames import builder
 from .namespaces import inside
@@ -22,22 +23,33 @@ _PACE_S = 0.01
 #: A writer that did something else for longer than this has paused: what it writes next does not begin before.
 _PAUSE_NS = 100_000
 
-_FIRST = struct.Struct("<Q")
+_HEAD = struct.Struct("<QqI")
+_PAUSE = struct.Struct("<Iq")
 
 Build = Callable[[int], bytes]
 
 
-def pack_rows(first: int, starts: array[int], ends: array[int]) -> bytes:
-    """Rows of consecutive records: the first's number, all starts, all ends."""
-    return _FIRST.pack(first) + starts.tobytes() + ends.tobytes()
+class Taken(NamedTuple):
+    """Consecutive records that are complete: the first one's number and when it began, and when each ended. Each
+    begins as the one before it ends, but for those in `pauses`: (place among them, when it began).
+    """
 
+    first: int
+    begin_ns: int
+    pauses: list[tuple[int, int]]
+    ends: array[int]
 
-def unpack_rows(body: bytes) -> tuple[int, array[int], array[int]]:
-    """The first record's number, all starts, all ends."""
-    stamps = array("q")
-    stamps.frombytes(body[_FIRST.size :])
-    half = len(stamps) // 2
-    return _FIRST.unpack_from(body)[0], stamps[:half], stamps[half:]
+    def packed(self) -> bytes:
+        head = _HEAD.pack(self.first, self.begin_ns, len(self.pauses))
+        return b"".join([head, *(_PAUSE.pack(*pause) for pause in self.pauses), self.ends.tobytes()])
+
+    @classmethod
+    def unpacked(cls, body: bytes) -> Taken:
+        first, begin_ns, count = _HEAD.unpack_from(body)
+        pauses = [_PAUSE.unpack_from(body, _HEAD.size + i * _PAUSE.size) for i in range(count)]
+        ends = array("q")
+        ends.frombytes(memoryview(body)[_HEAD.size + count * _PAUSE.size :])
+        return cls(first, begin_ns, pauses, ends)
 
 
 class Short(Exception):
@@ -89,17 +101,20 @@ class Stamps:
         """All records that were entered have ended."""
         self._left_ns = time.monotonic_ns()
 
-    def take(self) -> tuple[int, array[int], array[int]]:
-        """The number of the first record that is complete and was not taken before, all starts, all ends."""
+    def take(self) -> Taken:
+        """What is complete and was not taken before."""
         ends = array("q", self.ends)
         del self.ends[: len(ends)]
         first, self._taken = self._taken, self._taken + len(ends)
-        starts = (array("q", [self._last_ns]) + ends)[: len(ends)]
+        begin_ns, pauses = self._last_ns, []
         while self._begins and self._begins[0][0] < self._taken:
-            sequence, begin_ns = self._begins.pop(0)
-            starts[sequence - first] = begin_ns
+            sequence, begun_ns = self._begins.pop(0)
+            if sequence == first:
+                begin_ns = begun_ns
+            else:
+                pauses.append((sequence - first, begun_ns))
         self._last_ns = ends[-1] if ends else self._last_ns
-        return first, starts, ends
+        return Taken(first, begin_ns, pauses, ends)
 
     def under_way(self) -> tuple[int, int] | None:
         """Number and start of the record that has begun and not ended, once all that have ended are taken."""
@@ -160,9 +175,9 @@ class Writer(Worker):
 
     def _report(self) -> None:
         with self._reporting:
-            first, starts, ends = self._stamps.take()
-            if ends:
-                self._send(b"R", pack_rows(first, starts, ends))
+            taken = self._stamps.take()
+            if taken.ends:
+                self._send(b"R", taken.packed())
 
     def _left(self) -> Spec:
         left = self._stamps.under_way()

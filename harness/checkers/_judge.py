@@ -17,6 +17,7 @@ OPERATIONS = (
     "tcp", "udp", "icmp", "df", "bulk", "dns", "stream", "rtt", "beat", "append", "read", "mount", "nonce",
     "attempts", "put", "get", "save", "load", "increment", "total", "blit", "scan",
     "claim", "replace", "peek", "names", "owner", "sync", "kept", "appear", "sight", "roll",
+    "fio-write", "fio-verify", "stress-ng",
 )  # fmt: skip
 
 

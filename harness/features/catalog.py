@@ -191,5 +191,5 @@ def package(name: str) -> Feature:
         f"[ \"$(dpkg-query --show --showformat='${{db:Status-Status}}' {debian} 2>/dev/null)\" = installed ] || "
         f"{{ echo the package {debian} is not installed; exit 1; }}"
     )
-    blocks = (f"stores that need {debian}",)
+    blocks = (f"stores and checks that need {debian}",)
     return Feature(name, "volumes", script, blocks, f"apt-get install {debian}", ("dpkg-query",))

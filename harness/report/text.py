@@ -16,8 +16,8 @@ from harness.model.run import Run
 _CONTROL = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0001fffd]")
 
 _UNITS = {
-    "gbit_s": "Gbit/s", "mbit_s": "Mbit/s", "per_s": "a second", "bytes": "bytes", "percent": "%",
-    "ms": "ms", "us": "µs", "s": "s",
+    "gbit_s": "Gbit/s", "mbit_s": "Mbit/s", "mib_s": "MiB/s", "per_s": "a second",
+    "bytes": "bytes", "percent": "%", "ms": "ms", "us": "µs", "s": "s",
 }  # fmt: skip
 _BAD = (("fail", "failed"), ("unknown", "could not be judged"))
 

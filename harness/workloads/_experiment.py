@@ -27,15 +27,18 @@ P = TypeVar("P", bound=Params)
 
 @dataclass(frozen=True)
 class Experiment(Generic[P]):
-    """A ports.Workload. `run` yields a Look first, since only a yield hands it the scene."""
+    """A ports.Workload. `run` yields a Look first, since only a yield hands it the scene. `needs` are features of
+    every node; without them the check is skipped.
+    """
 
     name: str
     params: type[P]
     run: Callable[[P, Check, Plan, random.Random], Stages]
+    needs: tuple[str, ...] = ()
 
     def demands(self, check: Check, topology: Topology) -> list[Demand]:  # noqa: ARG002 - the seam's signature
-        """Nothing beyond what networks and volumes demand: agents bring all they use."""
-        return []
+        """Beyond what networks and volumes demand: agents bring all they use, other programs must be there."""
+        return [Demand(feature, f"check {check.id}") for feature in self.needs]
 
     def stages(self, check: Check, plan: Plan, rng: random.Random) -> Stages:
         return self.run(self.params.model_validate(check.params), check, plan, rng)

@@ -14,7 +14,7 @@ from pydantic import Field
 from harness.model.errors import UsageError
 from harness.model.plan import Plan
 from harness.model.topology import Check
-from harness.ports import Container, Load, Look, Scene
+from harness.ports import Commands, Container, Load, Look, Scene
 from harness.workloads._experiment import Params, Stages
 from harness.workloads._places import Item, on_hosts, one_per_node, place, until_stopped
 
@@ -53,7 +53,7 @@ class Volume:
 
 
 #: From a volume and its ends to what is done there.
-Loads = Callable[[Volume, list[Container]], Iterator[Load]]
+Loads = Callable[[Volume, list[Container]], Iterator[Load | Commands]]
 
 
 def on_volume(name: str, check: Check, plan: Plan, rng: random.Random, *, work: Loads, reads: Loads) -> Stages:
@@ -134,6 +134,11 @@ def final_program(
 def reader(container: Container) -> dict[str, Any]:
     """Who looks and reads on a node."""
     return {"process": f"reader-{container.node}", **place(container).fields}
+
+
+def outside(container: Container, path: str) -> str:
+    """A path of the container's as its node sees it: for programs that the container's image does not hold."""
+    return f"/proc/{container.pid}/root{path}"
 
 
 def _volume(name: str, check: Check, plan: Plan) -> Volume:

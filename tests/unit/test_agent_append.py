@@ -367,9 +367,10 @@ def test_a_record_is_known_by_its_bytes(size: int) -> None:
         assert frames.id_at(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :], 0, size) is None
 
 
-def test_rows_survive_the_way_from_a_writer() -> None:
-    body = writer.pack_rows(5, array("q", [10, 20]), array("q", [11, 21]))
-    assert writer.unpack_rows(body) == (5, array("q", [10, 20]), array("q", [11, 21]))
+@pytest.mark.parametrize("pauses", [[], [(1, 15)]])
+def test_rows_survive_the_way_from_a_writer(pauses: list[tuple[int, int]]) -> None:
+    taken = writer.Taken(5, 10, pauses, array("q", [11, 21]))
+    assert writer.Taken.unpacked(taken.packed()) == taken
 
 
 def test_a_record_begins_when_the_one_before_it_has_ended() -> None:
@@ -379,12 +380,11 @@ def test_a_record_begins_when_the_one_before_it_has_ended() -> None:
     stamps.leave()
     stamps.enter(range(2, 4))
     stamps.ends += [FAR + 2]
-    first, starts, ends = stamps.take()
-    assert (first, list(ends)) == (0, [FAR, FAR + 1, FAR + 2])
-    assert list(starts[1:]) == [FAR, FAR + 1]
-    assert 0 < starts[0] < FAR, "the clock's own time"
+    taken = stamps.take()
+    assert (taken.first, list(taken.ends), taken.pauses) == (0, [FAR, FAR + 1, FAR + 2], [])
+    assert 0 < taken.begin_ns < FAR, "the clock's own time"
     stamps.ends += [FAR + 3]
-    assert [list(part) for part in stamps.take()[1:]] == [[FAR + 2], [FAR + 3]]
+    assert stamps.take() == (3, FAR + 2, [], array("q", [FAR + 3]))
 
 
 def test_after_a_pause_a_record_begins_with_its_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,16 +396,16 @@ def test_after_a_pause_a_record_begins_with_its_chunk(monkeypatch: pytest.Monkey
     stamps.leave()
     stamps.enter(range(1, 3))
     stamps.ends += [2 * 10**9 + 7, 2 * 10**9 + 9]
-    assert list(stamps.take()[1]) == [10**9, 2 * 10**9, 2 * 10**9 + 7]
+    assert stamps.take() == (0, 10**9, [(1, 2 * 10**9)], array("q", [10**9 + 4, 2 * 10**9 + 7, 2 * 10**9 + 9]))
 
 
 def test_rows_are_taken_once_and_none_are_none() -> None:
     stamps = writer.Stamps()
-    assert stamps.take() == (0, array("q"), array("q"))
+    assert stamps.take() == (0, 0, [], array("q"))
     stamps.enter(range(2))
     stamps.ends += [FAR, FAR + 1]
-    assert stamps.take()[0] == 0
-    assert stamps.take() == (2, array("q"), array("q"))
+    assert stamps.take().first == 0
+    assert stamps.take() == (2, FAR + 1, [], array("q"))
 
 
 def test_the_record_under_way_is_the_first_that_was_entered_and_has_no_end() -> None:
@@ -422,12 +422,12 @@ def test_the_record_under_way_is_the_first_that_was_entered_and_has_no_end() -> 
 
 
 def test_starts_that_follow_the_ends_travel_as_one_number() -> None:
-    starts, ends = array("q", [10, 12, 15]), array("q", [12, 15, 19])
+    ends = array("q", [12, 15, 19])
     batch = {"n": 3, "f": "append", "value": {"from": 0}, "end_ns": rows.packed(ends)}
-    for sent in (starts, array("q", [10, 13, 15])):
-        chained = rows.chained(sent, ends)
-        assert (chained == {"after": 10}) == (sent == starts)
-        assert History.of_batches([{**batch, "start_ns": chained}])["start_ns"].tolist() == list(sent)
+    for pauses, starts in (([], [10, 12, 15]), ([(1, 13)], [10, 13, 15])):
+        sent = appends._starts(writer.Taken(0, 10, pauses, ends))
+        assert (sent == {"after": 10}) == (not pauses)
+        assert History.of_batches([{**batch, "start_ns": sent}])["start_ns"].tolist() == starts
 
 
 def test_the_agent_is_written_in_python_3_9() -> None:
