@@ -21,7 +21,6 @@ from pydantic import BaseModel
 from harness.model.history import History
 from harness.model.plan import Demand, Document, NetworkPlan, Plan, Step, StorePlan, VolumePlan
 from harness.model.topology import Check, Network, Topology, Volume
-from harness.model.topology import Store as StoreSpec
 from harness.model.verdict import Verdict
 
 #: What a cluster lets us do. `shell`: commands on its hosts; `wire`: the link between them;
@@ -349,7 +348,7 @@ class VolumeDriver(Protocol):
 
     def demands(self, name: str, volume: Volume) -> list[Demand]: ...
     def problems(self, name: str, volume: Volume) -> list[tuple[str, str]]: ...
-    def plan(self, name: str, volume: Volume, store: StoreSpec | None) -> VolumePlan: ...
+    def plan(self, name: str, volume: Volume, store: StorePlan | None) -> VolumePlan: ...
     def declare(self, name: str, volume: Volume, plan: Plan) -> Declared: ...
 
 

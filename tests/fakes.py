@@ -216,6 +216,7 @@ class FakeStore(Scripted):
 
     class options(Options):  # noqa: N801 - the seam's name
         word: str = "fine"
+        fstype: str = "ext4"
 
     def demands(self, topology: Topology, store: str) -> list[Demand]:
         return [Demand("loop", f"store {store}"), Demand("package:mount", f"store {store}")]

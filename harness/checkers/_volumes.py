@@ -71,7 +71,25 @@ def _good(volume: VolumePlan, broken: Sequence[Promise], *, unshared: bool) -> s
 
 def void_of(history: History, volume: VolumePlan, *, unshared: bool) -> list[str]:
     """Why this run says nothing about the volume: it was not the volume that was planned, or not all the time."""
-    return [*mount_changes(history), *_unshared(volume, unshared=unshared)]
+    return [*_foreign_mounts(history, volume), *mount_changes(history), *_unshared(volume, unshared=unshared)]
+
+
+def _foreign_mounts(history: History, volume: VolumePlan) -> list[str]:
+    """Containers that have something else there than the volume's file system: what they wrote landed elsewhere,
+    most often in a directory of the node whose mount was gone (moby#34556).
+    """
+    found: dict[str, str] = {}
+    for row in history.only(f="mount", outcome="ok").ops():
+        _device, _, mount = str(row.value).partition(" ")
+        fstype, _, source = mount.partition(" ")
+        if volume.fstype not in ("", fstype) or not source.startswith(volume.source):
+            wanted = " ".join(word for word in (volume.fstype, volume.source) if word)
+            phase = row.key.partition("|")[0]
+            found.setdefault(
+                f"{row.host} {row.at}",
+                f"{volume.name} is not mounted for {row.at} on {row.host} ({phase}): it has {mount}, not {wanted}",
+            )
+    return list(found.values())
 
 
 def _unshared(volume: VolumePlan, *, unshared: bool) -> list[str]:

@@ -30,6 +30,14 @@ def declare_bound(name: str, plan: Plan) -> Declared:
     return Declared(undo=tuple(remove_steps(name, plan)), stack=stack)
 
 
+def key_problems(volume: Volume) -> Iterator[tuple[str, str]]:
+    """Keys that mean nothing on Swarm."""
+    if volume.access_mode:
+        yield "access_mode", "Swarm has no access modes; read_only in a mount says who may write"
+    if volume.storage_class:
+        yield "storage_class", "Swarm has no storage classes"
+
+
 def remove_steps(name: str, plan: Plan) -> Iterator[Step]:
     for node in plan.nodes:
         argv = ("docker", "volume", "rm", "--force", plan.engine_name(name))

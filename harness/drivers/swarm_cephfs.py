@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.drivers._stored import declare_bound, store_device
-from harness.model.plan import Demand, Plan, VolumePlan
-from harness.model.topology import Store, Volume
+from harness.model.plan import Demand, Plan, StorePlan, VolumePlan
+from harness.model.topology import Volume
 from harness.ports import Declared, VolumeDriver
 from harness.promises import promises_of
 
@@ -23,7 +23,7 @@ class CephFS:
     def problems(self, name: str, volume: Volume) -> list[tuple[str, str]]:  # noqa: ARG002
         return list(_problems(volume))
 
-    def plan(self, name: str, volume: Volume, store: Store | None) -> VolumePlan:
+    def plan(self, name: str, volume: Volume, store: StorePlan | None) -> VolumePlan:
         client = str(store.options.get("client", "fuse")) if store else "fuse"
         options = _options(store, client) if store else {}
         fstype, source = MOUNTED.get(client, ("", ""))
@@ -43,7 +43,7 @@ class CephFS:
         return declare_bound(name, plan)
 
 
-def _options(store: Store, client: str) -> dict[str, str]:
+def _options(store: StorePlan, client: str) -> dict[str, str]:
     """All that decides what is promised, as the promise matrix names it."""
     decided = {
         "objectstore": str(store.options.get("objectstore", "memstore")),

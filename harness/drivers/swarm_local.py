@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.drivers._stored import declare_bound, remove_steps, store_device
-from harness.model.plan import LABEL, Demand, Plan, Step, VolumePlan
-from harness.model.topology import Store, Volume
+from harness.drivers._stored import declare_bound, key_problems, remove_steps, store_device
+from harness.model.plan import LABEL, Demand, Plan, Step, StorePlan, VolumePlan
+from harness.model.topology import Volume
 from harness.ports import Declared, VolumeDriver
 from harness.promises import promises_of
 
@@ -25,9 +25,9 @@ class Local:
         return []
 
     def problems(self, name: str, volume: Volume) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [*_option_problems(volume), *_key_problems(volume)]
+        return [*_option_problems(volume), *key_problems(volume)]
 
-    def plan(self, name: str, volume: Volume, store: Store | None) -> VolumePlan:
+    def plan(self, name: str, volume: Volume, store: StorePlan | None) -> VolumePlan:
         if store is not None:
             return _on_store(name, volume, store)
         shared = is_bind(volume)
@@ -65,8 +65,8 @@ def _make_directory(name: str, node: str, volume: Volume) -> Step:
     return Step("volumes", f"make the directory behind volume {name}", node, argv, COMMAND_TIMEOUT_S)
 
 
-def _on_store(name: str, volume: Volume, store: Store) -> VolumePlan:
-    fstype = str(store.options.get("fstype", "xfs"))
+def _on_store(name: str, volume: Volume, store: StorePlan) -> VolumePlan:
+    fstype = str(store.options["fstype"])
     return VolumePlan(
         name=name,
         driver="local",
@@ -91,13 +91,6 @@ def _option_problems(volume: Volume) -> Iterator[tuple[str, str]]:
         yield "driver_opts", "only type none with o: bind is supported yet for driver local"
     if is_bind(volume) and not volume.store and not options.get("device", "").startswith("/"):
         yield "driver_opts", "a bind needs a device: the absolute path of the shared directory"
-
-
-def _key_problems(volume: Volume) -> Iterator[tuple[str, str]]:
-    if volume.access_mode:
-        yield "access_mode", "Swarm has no access modes; read_only in a mount says who may write"
-    if volume.storage_class:
-        yield "storage_class", "Swarm has no storage classes"
 
 
 VOLUMES: dict[tuple[str, str], VolumeDriver] = {("swarm", "local"): Local()}

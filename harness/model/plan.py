@@ -128,6 +128,8 @@ class VolumePlan:
     `device` is the directory on each node that containers are given, if it is one of the node's. `fstype` and
     `source` are what the mount under it must be: a file system's name, and the beginning of its source as
     /proc/self/mountinfo has them; empty: anything. A volume that is seen on another one voids its checks.
+    `settle_s`: how long a host may go on seeing what it has cached of it after the last write: what all hosts
+    must agree on in the end is read again until then.
     """
 
     name: str
@@ -139,6 +141,7 @@ class VolumePlan:
     store: str = ""
     fstype: str = ""
     source: str = ""
+    settle_s: float = 0.0
 
 
 @dataclass(frozen=True)

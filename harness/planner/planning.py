@@ -36,6 +36,7 @@ def plan(
     topology = scoped(topology)
     _refuse(problems(topology, choice, wire_mtu=wire_mtu))
     nodes = node_plans(topology)
+    stores = tuple(_store_plans(topology, choice))
     networks = tuple(_network_plans(topology, choice, wire_mtu))
     expected = tuple(targets(topology, choice.rendering, nodes, networks))
     bare = Plan(
@@ -48,8 +49,8 @@ def plan(
         demands=merge_demands(chain(demands, _demands(topology, choice))),
         targets=expected,
         networks=tuple(_node_by_node(networks, nodes, expected)),
-        volumes=tuple(_volume_plans(topology, choice)),
-        stores=tuple(_store_plans(topology, choice)),
+        volumes=tuple(_volume_plans(topology, choice, stores)),
+        stores=stores,
         checks=tuple(topology.checks),
         notes=tuple(choice.rendering.notes(topology)),
         images=tuple(sorted({service.image or workload_image for service in topology.services.values()})),
@@ -106,10 +107,11 @@ def _node_by_node(
                 yield replace(network, name=name)
 
 
-def _volume_plans(topology: Topology, choice: Choice) -> Iterator[VolumePlan]:
+def _volume_plans(topology: Topology, choice: Choice, stores: Sequence[StorePlan]) -> Iterator[VolumePlan]:
+    by_name = {store.name: store for store in stores}
     for name, volume in topology.volumes.items():
         if driver := choice.volume(topology, name):
-            planned = driver.plan(name, volume, topology.stores.get(volume.store or ""))
+            planned = driver.plan(name, volume, by_name.get(volume.store or ""))
             yield _with_overrides(planned, topology)
 
 

@@ -56,15 +56,19 @@ def pids(node):
                 pass
 def state(pid):
     try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0]
+        with open(f"/proc/{pid}/status") as status:
+            fields = dict(line.split(":", 1) for line in status if ":" in line)
     except OSError:
         return "X"
+    told = int(fields["SigPnd"], 16) | int(fields["ShdPnd"], 16)
+    letter = fields["State"].split()[0]
+    return "T" if letter == "D" and told & STOP else letter
 def tell(pid, sign):
     try:
         os.kill(pid, sign)
     except ProcessLookupError:
         pass
+STOP = 1 << signal.SIGSTOP - 1
 sign = {"freeze": signal.SIGSTOP, "thaw": signal.SIGCONT}.get(action)
 counts = {}
 for node in nodes:
@@ -103,7 +107,11 @@ class ContainerWire:
 
 @dataclass(frozen=True)
 class ContainerLifecycle:
-    """Freezing is SIGSTOP to every process of the node's cgroup: `docker pause` fails under busy FUSE mounts."""
+    """Freezing is SIGSTOP to every process of the node's cgroup: `docker pause` fails under busy FUSE mounts.
+
+    One that waits for a FUSE server which is stopped already cannot stop: it is inside the kernel, and the signal
+    waits for it. It counts as stopped, since it will not run a line of its own before it is.
+    """
 
     wire: ContainerHost
     containers: Mapping[str, str]

@@ -14,7 +14,7 @@ from pydantic import Field
 from harness.model.errors import UsageError
 from harness.model.plan import Plan
 from harness.model.topology import Check
-from harness.ports import Commands, Container, Load, Look, Scene
+from harness.ports import Commands, Container, Load, Look, Repeat, Scene
 from harness.workloads._experiment import Params, Stages
 from harness.workloads._places import Item, on_hosts, one_per_node, place, until_stopped
 
@@ -53,7 +53,7 @@ class Volume:
 
 
 #: From a volume and its ends to what is done there.
-Loads = Callable[[Volume, list[Container]], Iterator[Load | Commands]]
+Loads = Callable[[Volume, list[Container]], Iterator[Load | Commands | Repeat]]
 
 
 def on_volume(name: str, check: Check, plan: Plan, rng: random.Random, *, work: Loads, reads: Loads) -> Stages:

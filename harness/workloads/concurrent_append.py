@@ -8,9 +8,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from harness.model.history import History
 from harness.model.plan import Plan
 from harness.model.topology import Check
-from harness.ports import Container, Load
+from harness.ports import Container, Load, Repeat
 from harness.workloads._experiment import Experiment, Params, Stages
 from harness.workloads._places import Item, on_hosts, until_stopped
 from harness.workloads._volumes import FILE_TIMEOUT_S, STOP_TIMEOUT_S, Volume, on_volume, reader, workers
@@ -35,8 +36,9 @@ def run(params: ConcurrentAppendParams, check: Check, plan: Plan, rng: random.Ra
     def work(volume: Volume, ends: list[Container]) -> Iterator[Load]:
         yield _appends(params, volume, ends)
 
-    def reads(volume: Volume, ends: list[Container]) -> Iterator[Load]:
-        yield _reads(params, volume, ends)
+    def reads(volume: Volume, ends: list[Container]) -> Iterator[Load | Repeat]:
+        load, settle_s = _reads(params, volume, ends), plan.volume(params.volume).settle_s
+        yield Repeat(load, _one_content, settle_s) if settle_s else load
 
     return on_volume(params.volume, check, plan, rng, work=work, reads=reads)
 
@@ -51,6 +53,11 @@ def _appends(params: ConcurrentAppendParams, volume: Volume, ends: list[Containe
         **params.model_dump(include={"record_bytes", "rate_per_s", "block", "fsync", "shim"}),
     )
     return until_stopped(load, faults=True, hold_s=params.duration_s)
+
+
+def _one_content(rows: History) -> bool:
+    """Whether all readers found the same; the last read of each is the one that counts."""
+    return len(set(rows.only(f="read", outcome="ok")["value"].tolist())) <= 1
 
 
 def _reads(params: ConcurrentAppendParams, volume: Volume, ends: list[Container]) -> Load:

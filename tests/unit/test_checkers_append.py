@@ -334,3 +334,28 @@ def test_a_lost_record_fails_even_where_other_things_are_doubtful() -> None:
     verdict = verdict_on(APPENDS + everywhere(RIGHT[:3]), targets=GLOBAL)
     assert verdict.verdict == "fail"
     assert "2 of 3 writers wrote" in verdict.reason
+
+
+ON_GLUSTER = replace(volume_plan(shared=True), fstype="fuse.glusterfs", source="n1:/pool")
+
+
+def verdict_on_gluster(*looks: str) -> Verdict:
+    """Of a good run in which n2 saw these mounts, before and after; n3 saw what is planned."""
+    seen = {"n2": looks, "n3": ["41 fuse.glusterfs n1:/pool"] * 2}
+    rows = [mount(h, phase, look) for h in seen for phase, look in zip(("before", "after"), seen[h], strict=True)]
+    plan = make_plan(volumes=(ON_GLUSTER,))
+    check = make_check("concurrent-append", volume="data", writers_per_node=1)
+    return judge(History.of([*APPENDS, *everywhere(RIGHT), *rows]), plan, check)
+
+
+def test_the_file_system_that_was_planned_is_no_doubt() -> None:
+    assert verdict_on_gluster("40 fuse.glusterfs n1:/pool", "40 fuse.glusterfs n1:/pool").verdict == "pass"
+
+
+@pytest.mark.parametrize("look", ["41 ext4 /dev/vda", "41 overlay overlay", "41 fuse.glusterfs n1:/other"])
+def test_writes_to_anything_else_than_the_volume_void_the_run_by_name(look: str) -> None:
+    """moby#34556: the mount is gone, and a directory of the node takes the writes; both looks agree."""
+    verdict = verdict_on_gluster(look, look)
+    assert verdict.verdict == "unknown"
+    assert f"data is not mounted for edge.n2 on n2 (before): it has {look.partition(' ')[2]}" in verdict.reason
+    assert "not fuse.glusterfs n1:/pool" in verdict.reason

@@ -81,7 +81,7 @@ def test_merged_demands_add_nodes_up_and_none_means_all() -> None:
     ("text", "keys"),
     [
         ("networks: {a: {driver: weave}}", ["networks.a.driver"]),
-        ("volumes: {v: {driver: glusterfs}}", ["volumes.v.driver"]),
+        ("volumes: {v: {driver: floppy}}", ["volumes.v.driver"]),
         (
             "networks: {a: {driver: overlay, driver_opts: {com.docker.network.driver.mtu: 1501}}}",
             ["networks.a.driver_opts.com.docker.network.driver.mtu"],

@@ -14,15 +14,12 @@ from harness import loader, session
 from harness.loader import render_schema
 from harness.model.errors import TopologyError
 from harness.model.places import data_dir
-from harness.model.topology import Topology
 from harness.session import CATALOG, Options
 from tests.loader_jsonschema import accepts
 
 EXAMPLE = Path(__file__).parent / "data" / "contract.yaml"
 SCHEMA = files("harness") / "schema" / "topology.schema.json"
 TOPOLOGIES = sorted(data_dir("topologies").glob("*.yaml"))
-#: What stands in place of the parts that are not built yet.
-CONTROL = {"driver": "local", "driver_opts": {"type": "none", "o": "bind", "device": "/harness/shared/data"}}
 
 
 def example() -> dict[str, Any]:
@@ -30,26 +27,8 @@ def example() -> dict[str, Any]:
     return loaded
 
 
-def built(tmp_path: Path) -> Topology:
-    """The example without its store; the control stands in for the volume on it."""
-    text = {**example(), "volumes": {"shared": CONTROL}}
-    del text["stores"]
-    file = tmp_path / "built.yaml"
-    file.write_text(yaml.safe_dump(text))
-    return session.topology_of(file, Options())
-
-
-def test_what_is_not_built_yet_is_refused_with_its_line_and_nothing_else_is() -> None:
-    lines = EXAMPLE.read_text().splitlines()
-    with pytest.raises(TopologyError) as refused:
-        session.topology_of(EXAMPLE, Options())
-    found = {(problem.key, "glusterfs" in lines[problem.line - 1]) for problem in refused.value.problems}
-    assert found == {("stores.pool.kind", True), ("volumes.shared.driver", True)}
-    assert all("not supported yet" in problem.message for problem in refused.value.problems)
-
-
-def test_the_rest_of_the_example_loads_as_it_is_written(tmp_path: Path) -> None:
-    topology = built(tmp_path)
+def test_the_example_loads_as_it_is_written() -> None:
+    topology = session.topology_of(EXAMPLE, Options())
     assert topology.cluster.nodes.names == ["n1", "n2", "n3"]
     assert topology.services["web"].networks["app"].aliases == ["www"]
     assert topology.services["bare"].network_mode == "host"
@@ -57,13 +36,14 @@ def test_the_rest_of_the_example_loads_as_it_is_written(tmp_path: Path) -> None:
     assert [fault.fault for fault in topology.checks[2].faults] == ["partition"]
 
 
-def test_the_example_can_be_planned_with_every_target_and_step(tmp_path: Path) -> None:
-    plan = session.make_plan(built(tmp_path), Options(seed=1), run="r1")
+def test_the_example_can_be_planned_with_every_target_and_step() -> None:
+    plan = session.make_plan(session.topology_of(EXAMPLE, Options()), Options(seed=1), run="r1")
     assert {target.service: target.containers for target in plan.targets} == {
         "web": 3, "edge": 3, "probe": 1, "bare": 1,
     }  # fmt: skip
     assert plan.network("app").packet_bytes == 1450
     assert plan.volume("shared").shared
+    assert plan.store("pool").nodes == ("n1", "n2", "n3")
     assert "nft-bridge" in {demand.feature for demand in plan.demands}
 
 
@@ -73,12 +53,8 @@ def test_the_committed_schema_is_what_harness_schema_prints() -> None:
     )
 
 
-def test_the_committed_schema_takes_the_example_but_for_what_is_not_built(tmp_path: Path) -> None:
-    schema = json.loads(SCHEMA.read_text())
-    assert not accepts(schema, example())
-    without = {**example(), "volumes": {"shared": CONTROL}}
-    del without["stores"]
-    assert accepts(schema, without)
+def test_the_committed_schema_takes_the_example() -> None:
+    assert accepts(json.loads(SCHEMA.read_text()), example())
 
 
 def test_there_are_topologies() -> None:

@@ -1,0 +1,96 @@
+"""Stores for real: servers, mounts and loop devices on nodes; what must be noticed is brought about."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from harness.model.topology import Fault
+from harness.ports import Container, Daemon
+from harness.session import Bench
+from harness.transport import daemons
+from tests.cluster_bench import container, done, live_bench
+
+pytestmark = pytest.mark.cluster
+
+TIMEOUT_S = 30.0
+WAIT_S = 90.0
+MOUNT = "/harness/stores/pool"
+
+
+@pytest.fixture(scope="module")
+def gluster(own_engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with live_bench("volume-glusterfs", tmp_path_factory.mktemp("gluster")) as made:
+        yield made
+
+
+def until(what: Callable[[], bool], why: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not what():
+        assert time.monotonic() < deadline, why
+        time.sleep(0.5)
+
+
+def append(bench: Bench, *faults: Fault) -> dict[str, str]:
+    """Promises of a short run that must be judged, as they were observed."""
+    verdict = bench.check("concurrent-append", inject=faults, volume="data", duration_s=2, rate_per_s=200)
+    assert verdict.verdict == "pass", verdict.reason
+    return {promise.name: promise.observed for promise in verdict.promises}
+
+
+def test_a_paused_replica_loses_nothing_and_all_hosts_see_one_content(gluster: Bench) -> None:
+    observed = append(gluster, Fault(fault="pause", target="n3", at_s=0.5, hold_s=2))
+    assert observed["shared"] == observed["append-loses-nothing"] == "kept"
+
+
+def test_daemons_are_found_killed_and_started_again_by_what_the_nodes_keep(gluster: Bench) -> None:
+    cluster = gluster.live.cluster
+    found = _daemons(gluster)
+    assert {(daemon.node, daemon.name) for daemon in found} == {
+        (node, name) for node in cluster.hosts for name in ("brick", "client", "glusterd")
+    }
+    brick = next(daemon for daemon in found if (daemon.node, daemon.name) == ("n2", "brick"))
+    state = [daemons.state(cluster, brick, timeout_s=TIMEOUT_S)]
+    for name, expected in (("STOP", "stopped"), ("CONT", "running"), ("KILL", "gone")):
+        daemons.tell(cluster, brick, name, timeout_s=TIMEOUT_S)  # type: ignore[arg-type]
+        until(lambda e=expected: daemons.state(cluster, brick, timeout_s=TIMEOUT_S) == e, expected)  # type: ignore[misc]
+        state.append(expected)  # type: ignore[arg-type]
+    daemons.start(cluster, brick, timeout_s=TIMEOUT_S)
+    until(lambda: daemons.state(cluster, brick, timeout_s=TIMEOUT_S) == "running", "the brick runs again")
+    assert state == ["running", "stopped", "running", "gone"]
+
+
+def test_a_node_that_was_killed_has_its_servers_and_mounts_before_its_containers(gluster: Bench) -> None:
+    cluster = gluster.live.cluster
+    assert cluster.lifecycle is not None
+    cluster.lifecycle.kill("n2", timeout_s=TIMEOUT_S)
+    cluster.lifecycle.start("n2", timeout_s=TIMEOUT_S)
+    until(lambda: cluster.hosts["n2"].run(["docker", "info"], timeout_s=TIMEOUT_S).ok, "its engine answers")
+    mounted = done(cluster.hosts["n2"], ["findmnt", "-no", "FSTYPE,SOURCE", MOUNT]).split()
+    assert mounted == ["fuse.glusterfs", "n1:/pool"]
+    until(lambda: gluster.problems() == [], "the node is back")
+    gone = [d.name for d in _daemons(gluster) if daemons.state(cluster, d, timeout_s=TIMEOUT_S) != "running"]
+    assert gone == []
+
+
+def test_writes_that_land_in_a_directory_of_the_node_void_the_run(gluster: Bench) -> None:
+    """The mount goes, a directory of that name is made, and Swarm starts the container again on it."""
+    host = gluster.live.cluster.hosts["n3"]
+    old = container(gluster, "writer.n3")
+    done(host, ["umount", "-l", MOUNT])
+    done(host, ["mkdir", "-p", f"{MOUNT}/data"])
+    done(host, ["docker", "rm", "--force", old.id])
+    until(lambda: any(c.name == "writer.n3" and c.id != old.id for c in _containers(gluster)), "a new container")
+    verdict = gluster.check("concurrent-append", volume="data", duration_s=0.5)
+    assert verdict.verdict == "unknown"
+    assert "data is not mounted for writer.n3 on n3" in verdict.reason
+
+
+def _containers(bench: Bench) -> list[Container]:
+    return list(bench.live.orchestrator.containers(bench.live.cluster, bench.live.plan))
+
+
+def _daemons(bench: Bench) -> list[Daemon]:
+    return daemons.daemons(bench.live.cluster, "pool", timeout_s=TIMEOUT_S)
