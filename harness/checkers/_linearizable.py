@@ -1,4 +1,4 @@
-"""Is a history of calls linearizable? Split by key, searched, told in prose."""
+"""Is a history of calls linearizable? By zones where these can tell, else searched key by key; told in prose."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.checkers._models import Model, parts
+from harness.checkers._models import Model, Register, parts
 from harness.checkers._search import STATES, Budget, Found, search
+from harness.checkers._unique import broken, unique
 from harness.model.calls import Call
 from harness.model.verdict import Outcome
 
@@ -32,16 +33,36 @@ class Linearity:
 
 
 def linearizable(model: Model, calls: Sequence[Call], *, timeout_s: float) -> Linearity:
-    """Judge by the general search, for at most about `timeout_s` and MEMORY_BYTES; unknown beyond, with the place.
+    """Judge a history. Registers without cas whose values are written once each take no search; what does is given
+    up after about `timeout_s` or MEMORY_BYTES, as unknown and with the place.
 
     Stops at the first key without an order. A history in which nothing was observed is unknown.
     """
     objects = parts(model, calls)
-    verdict, witness = _searched(model, objects, time.monotonic() + timeout_s)
+    zoned = _by_zones(model, calls)
+    verdict, witness = zoned or _searched(model, objects, time.monotonic() + timeout_s)
     if verdict == "pass" and (lack := model.lacks(calls)):
         verdict, witness = "unknown", f"{lack}: nothing that was observed could have been wrong"
     crashed = sum(call.crashed for call in calls)
-    return Linearity(verdict, f"search, {model.name}", len(calls) - crashed, crashed, len(objects), witness)
+    return Linearity(
+        verdict,
+        f"{'zones' if zoned else 'search'}, {model.name}",
+        len(calls) - crashed,
+        crashed,
+        len(objects),
+        witness,
+    )
+
+
+def _by_zones(model: Model, calls: Sequence[Call]) -> tuple[Outcome, str] | None:
+    """None where the zones cannot tell."""
+    if not isinstance(model, Register) or not (history := unique(calls, model.initial)):
+        return None
+    try:
+        witness = broken(history, lambda call: _told(model, call))
+    except ValueError:
+        return None
+    return ("fail", witness) if witness else ("pass", "")
 
 
 def _searched(model: Model, objects: dict[str, list[Call]], deadline_s: float) -> tuple[Outcome, str]:
