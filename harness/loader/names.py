@@ -159,7 +159,11 @@ class _Names:
                 self._target(fault.get("target"))
 
     def _target(self, tree: Tree | None) -> None:
-        if self._nodes is not None:
+        """A node, or `STORE/DAEMON`: which daemons a store has only its nodes know."""
+        store, slash, _ = _text(tree).partition("/")
+        if tree and slash and store not in self._section("stores"):
+            self._problems.unknown(tree, "store", store, self._section("stores"))
+        elif self._nodes is not None and not slash:
             self._refers(tree, "target", [*TARGETS, *self._nodes])
 
 

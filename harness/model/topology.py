@@ -260,7 +260,9 @@ class Fault(Part):
     """When and where a fault is injected, relative to the start of the check's load."""
 
     fault: str
-    target: str = Field("one", description="one | minority | majority | all | a role | a node's name")
+    target: str = Field(
+        "one", description="one | minority | majority | all | a role | a node's name | STORE/DAEMON (kill)"
+    )
     direction: Literal["both", "in", "out"] = "both"
     at_s: float = Field(1.0, ge=0, le=3600)
     hold_s: float = Field(3.0, gt=0, le=3600)

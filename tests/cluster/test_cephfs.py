@@ -10,9 +10,12 @@ import pytest
 
 from harness import session
 from harness.model.places import data_dir
+from harness.model.topology import Fault
 from harness.ports import Daemon
 from harness.session import Bench, Options
+from harness.session.judging import fault_records
 from harness.transport import daemons
+from harness.transport.recorder import read_history
 from tests.cluster.conftest import say
 
 CALL_TIMEOUT_S = 20.0
@@ -41,6 +44,22 @@ def test_appends_by_ceph_fuse_are_shared_measured_and_not_promised(ceph: Bench) 
     assert promises["append-loses-nothing"].expected == "may"
     assert promises["append-loses-nothing"].of > 0
     assert set(verdict.operations) == {"n1", "n2", "n3"}
+
+
+def test_an_osd_is_killed_under_load_and_runs_again(ceph: Bench) -> None:
+    strike = Fault(fault="kill", target="pool/osd.1", at_s=0.3, hold_s=1)
+    verdict = ceph.check("concurrent-append", inject=[strike], volume="shared", duration_s=1, rate_per_s=100)
+
+    assert verdict.verdict == "pass", verdict.reason
+    history = read_history(ceph.folder).only(check=verdict.id)
+    assert [(row.outcome, row.value) for row in history.only(f="felt").ops()] == [
+        ("ok", "pool/osd.1 on n2 has no process")
+    ]
+    assert [(record.felt, record.healed) for record in fault_records(history)] == [(True, True)]
+    cluster = ceph.live.cluster
+    found = daemons.daemons(cluster, "pool", timeout_s=CALL_TIMEOUT_S)
+    states = {daemon.name: daemons.state(cluster, daemon, timeout_s=CALL_TIMEOUT_S) for daemon in found}
+    assert set(states.values()) == {"running"}
 
 
 def test_a_stand_by_takes_over_when_the_mds_that_serves_is_killed(ceph: Bench) -> None:

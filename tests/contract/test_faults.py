@@ -11,7 +11,8 @@ import pytest
 
 from harness import faults
 from harness.features import FEATURES
-from harness.model.errors import EnvironmentBroken
+from harness.model.errors import EnvironmentBroken, UsageError
+from harness.model.places import STORES_DIR
 from harness.ports import Cluster, Fault, Felt, Host, Result
 from tests.fakes import Answer, FakeHost, FakeLifecycle, FakeWire
 
@@ -27,10 +28,35 @@ class Bridge:
         self.dropped = 0
         self.wire = FakeHost("wire", address="", answers={("nft",): self.nft})
         self.drained: set[str] = set()
+        self.dead: set[str] = set()
         self.hosts = {
-            name: FakeHost(name, address=ip, answers={("ping",): self._ping, ("docker",): self._docker(name)})
+            name: FakeHost(
+                name,
+                address=ip,
+                answers={("ping",): self._ping, ("docker",): self._docker(name), ("sh",): self._sh(name)},
+            )
             for name, ip in NODES.items()
         }
+
+    def _sh(self, node: str) -> Answer:
+        """A node that keeps one daemon of the store `pool`, called after its number: osd.1."""
+        script = f"{STORES_DIR}/pool/daemons/osd.{node[1:]}"
+
+        def sh(argv: Sequence[str], _stdin: bytes) -> Result:
+            match list(argv[1:]):
+                case ["-c", _, "sh", folder] if folder == STORES_DIR:
+                    return Result(0, script, "")
+                case ["-c", _, "sh", named] if named == script:
+                    return Result(0, "" if node in self.dead else "S", "")
+                case ["-c", _, "sh", named, "KILL"] if named == script:
+                    self.dead.add(node)
+                case [named, "start"] if named == script:
+                    self.dead.discard(node)
+                case _:
+                    return Result(1, "", f"unknown: {argv}")
+            return Result(0, "", "")
+
+        return sh
 
     def _docker(self, node: str) -> Answer:
         """A swarm of which n1 is the manager, with a task on every node that takes some."""
@@ -97,7 +123,12 @@ def cluster() -> Cluster:
 
 
 def felt(fault: Fault, cluster: Cluster, *targets: str) -> Felt:
-    return fault.felt(cluster, targets, "both", timeout_s=5)
+    return fault.felt(cluster, struck(fault, *targets), "both", timeout_s=5)
+
+
+def struck(fault: Fault, *nodes: str) -> list[str]:
+    """What the fault calls them: the nodes, or the daemon on each."""
+    return [f"pool/osd.{node[1:]}" for node in nodes] if fault.name == "kill" else list(nodes)
 
 
 def test_it_is_registered_under_its_name_and_needs_known_rights_and_features(fault: Fault) -> None:
@@ -108,7 +139,7 @@ def test_it_is_registered_under_its_name_and_needs_known_rights_and_features(fau
 
 
 def test_what_was_injected_is_felt_on_every_target_with_evidence(fault: Fault, cluster: Cluster) -> None:
-    fault.inject(cluster, ["n2", "n3"], "both", timeout_s=5)
+    fault.inject(cluster, struck(fault, "n2", "n3"), "both", timeout_s=5)
     for targets in (["n2"], ["n3"], ["n2", "n3"]):
         seen = felt(fault, cluster, *targets)
         assert seen.felt
@@ -116,7 +147,7 @@ def test_what_was_injected_is_felt_on_every_target_with_evidence(fault: Fault, c
 
 
 def test_healing_says_what_it_undid_and_then_nothing_is_felt(fault: Fault, cluster: Cluster) -> None:
-    fault.inject(cluster, ["n2"], "both", timeout_s=5)
+    fault.inject(cluster, struck(fault, "n2"), "both", timeout_s=5)
     assert len(fault.heal(cluster, timeout_s=5)) == 1
     assert fault.heal(cluster, timeout_s=5) == []
 
@@ -126,14 +157,14 @@ def test_healing_what_was_never_injected_is_nothing(fault: Fault, cluster: Clust
 
 
 def test_another_process_heals_by_the_clusters_name_alone(fault: Fault, cluster: Cluster) -> None:
-    fault.inject(cluster, ["n1"], "both", timeout_s=5)
+    fault.inject(cluster, struck(fault, "n1"), "both", timeout_s=5)
     fresh: Fault = type(fault)()
     assert fresh.heal(replace(cluster), timeout_s=5) != []
 
 
 def test_it_comes_again_after_healing(fault: Fault, cluster: Cluster) -> None:
     for _ in range(2):
-        fault.inject(cluster, ["n2"], "both", timeout_s=5)
+        fault.inject(cluster, struck(fault, "n2"), "both", timeout_s=5)
         assert felt(fault, cluster, "n2").felt
         assert fault.heal(cluster, timeout_s=5)
 
@@ -202,3 +233,24 @@ def test_without_a_manager_nothing_can_be_drained(cluster: Cluster) -> None:
     workers = replace(cluster, hosts={name: host for name, host in cluster.hosts.items() if name != "n1"})
     with pytest.raises(EnvironmentBroken, match="needs a manager of a swarm"):
         faults.REGISTRY["drain"].inject(workers, ["n2"], "both", timeout_s=5)
+
+
+def test_killing_a_kind_of_daemon_strikes_the_first_that_runs(cluster: Cluster) -> None:
+    kill = faults.REGISTRY["kill"]
+    for _ in range(2):
+        kill.inject(cluster, ["pool/osd"], "both", timeout_s=5)
+    assert kill.felt(cluster, ["pool/osd.1", "pool/osd@n2"], "both", timeout_s=5) == Felt(
+        True, "pool/osd.1 on n1 has no process; pool/osd.2 on n2 has no process"
+    )
+    assert kill.felt(cluster, ["pool/osd.3"], "both", timeout_s=5) == Felt(False, "pool/osd.3 runs")
+    assert kill.heal(cluster, timeout_s=5) == ["started pool/osd.1 on n1", "started pool/osd.2 on n2"]
+
+
+def test_what_does_not_run_or_is_not_there_cannot_be_killed(cluster: Cluster) -> None:
+    kill = faults.REGISTRY["kill"]
+    kill.inject(cluster, ["pool/osd.2"], "both", timeout_s=5)
+    with pytest.raises(EnvironmentBroken, match=r"pool/osd\.2 does not run"):
+        kill.inject(cluster, ["pool/osd.2"], "both", timeout_s=5)
+    with pytest.raises(UsageError, match="no daemon pool/os") as refused:
+        kill.inject(cluster, ["pool/os"], "both", timeout_s=5)
+    assert "pool/osd.1, pool/osd.2, pool/osd.3" in (refused.value.hint or "")

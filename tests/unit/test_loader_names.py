@@ -160,6 +160,13 @@ def test_targets_of_faults(target: str) -> None:
     assert read(text).checks[0].faults[0].target == target
 
 
+def test_a_daemon_of_a_store_is_a_target_and_its_store_must_be_there() -> None:
+    text = "name: x\nstores: {pool: {kind: local}}\nchecks: [mtu: {faults: [{fault: pause, target: %s/osd.1}]}]\n"
+    assert read(text % "pool").checks[0].faults[0].target == "pool/osd.1"
+    found = problem(text % "poll")
+    assert (found.key, found.nearest) == ("checks[0].mtu.faults[0].target", "pool")
+
+
 def test_a_target_that_is_none_is_refused() -> None:
     found = problem("name: x\nchecks: [mtu: {faults: [{fault: pause, target: mayority}]}]\n")
     assert (found.key, found.nearest) == ("checks[0].mtu.faults[0].target", "majority")

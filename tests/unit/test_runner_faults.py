@@ -238,7 +238,14 @@ def test_targets_follow_the_seed() -> None:
     assert len({chosen("one", seed=seed) for seed in range(50)}) == 3
 
 
-@pytest.mark.parametrize(("target", "fault"), [("n9", "pause"), ("leader", "pause"), ("all", "partition")])
+def test_a_daemon_is_its_own_target() -> None:
+    assert chosen("pool/osd", "kill") == ("pool/osd",)
+
+
+@pytest.mark.parametrize(
+    ("target", "fault"),
+    [("n9", "pause"), ("leader", "pause"), ("all", "partition"), ("pool/osd", "pause"), ("n2", "kill")],
+)
 def test_targets_that_make_no_sense_are_refused(target: str, fault: str) -> None:
     with pytest.raises(UsageError):
         chosen(target, fault)
