@@ -9,6 +9,7 @@ from __future__ import annotations
 from harness.checkers._judge import judge_with
 from harness.checkers._linearizable import Linearity, linearizable
 from harness.checkers._models import MODELS, make_model, model_for
+from harness.checkers._staleness import Stale, stale_reads
 from harness.model.history import History
 from harness.model.plan import Plan
 from harness.model.registry import collect
@@ -16,7 +17,17 @@ from harness.model.topology import Check
 from harness.model.verdict import Verdict
 from harness.ports import Checker
 
-__all__ = ["MODELS", "REGISTRY", "Linearity", "judge", "linearizable", "make_model", "model_for"]
+__all__ = [
+    "MODELS",
+    "REGISTRY",
+    "Linearity",
+    "Stale",
+    "judge",
+    "linearizable",
+    "make_model",
+    "model_for",
+    "stale_reads",
+]
 
 REGISTRY: dict[str, Checker] = collect("harness.checkers", "check")
 

@@ -10,9 +10,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from harness.model.history import History
 from harness.model.verdict import Failure, Verdict
-from harness.report import charts, promises, series, timeline
+from harness.report import promises, series, timeline
+from harness.report.charted import charts_of
 from harness.report.mesh import LETTERS, PROTOCOLS, Matrix, crop, matrices, overview
 from harness.report.names import Asked, asked
 from harness.report.scene import scene
@@ -196,32 +196,13 @@ def _charts(view: RunView, limits: Limits) -> Iterator[tuple[str, str, Markup]]:
     order = sorted(view.run.checks, key=lambda check: check.verdict == "pass")
     count = 0
     for check in order:
-        for caption, picture in _charts_of(view.history.only(check=check.id)):
+        rows = view.history.only(check=check.id)
+        planned = next((each for each in view.plan.checks if each.id == check.id), None)
+        for caption, picture in charts_of(rows, planned):
             if count >= limits.charts:
                 return
             count += 1
             yield check.id, caption, picture
-
-
-def _charts_of(rows: History) -> Iterator[tuple[str, Markup]]:
-    clock = series.Clock.of(rows)
-    faults = series.bands(rows, clock)
-    rates, width = series.append_rates(rows, clock)
-    beats, appends = series.beat_latencies(rows, clock), series.append_latencies(rows, clock)
-    flows, pairs = series.stream_rates(rows), series.round_trips(rows)
-    if rates:
-        yield (
-            f"Acknowledged appends a second, in steps of {seconds(width)}",
-            charts.rates_chart("Append rate", rates, clock, faults),
-        )
-    if appends:
-        yield "How long an append took", charts.latency_chart("Append latency", appends, clock, faults)
-    if beats:
-        yield "Round trips on kept connections", charts.latency_chart("Kept connections", beats, clock, faults)
-    if flows:
-        yield "Throughput: median, 1st to 99th percentile", charts.speed_chart("Throughput", flows)
-    if pairs:
-        yield "Round trip: median, 1st to 99th percentile", charts.round_trip_chart("Round trip", pairs)
 
 
 def _timelines(view: RunView, limits: Limits) -> Iterator[dict[str, Any]]:

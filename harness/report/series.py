@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.checkers import Stale
 from harness.model.history import NEVER, History
 from harness.report.mesh import natural
 
 Floats = npt.NDArray[np.floating[Any]]
 
 #: Rows that stand for something a process did, as the timeline draws them.
-DONE = ("tcp", "udp", "icmp", "df", "bulk", "dns", "append", "beat", "read")
+DONE = (
+    *("tcp", "udp", "icmp", "df", "bulk", "dns", "append", "beat", "read"),
+    *("put", "get", "save", "load", "increment", "blit", "scan"),
+)
 
 
 @dataclass(frozen=True)
@@ -103,9 +107,9 @@ def bands(rows: History, clock: Clock) -> list[Band]:
     return sorted([*found, *open_ones], key=lambda band: band.start_s)
 
 
-def append_rates(rows: History, clock: Clock) -> tuple[list[Line], float]:
-    """Acknowledged appends a second, one line a container; and the width of a bin in seconds."""
-    done = rows.only(f="append", outcome="ok")
+def rates(rows: History, clock: Clock, kind: str) -> tuple[list[Line], float]:
+    """Acknowledged operations a second, one line a container; and the width of a bin in seconds."""
+    done = rows.only(f=kind, outcome="ok")
     width = bin_width(clock.end_s)
     edges = width * np.arange(max(1, int(clock.end_s / width + 1e-6)) + 1)
     lines = []
@@ -138,21 +142,31 @@ def _beat_line(beats: History, clock: Clock) -> Line:
     return Line(name, start[answered][order], took[answered][order], np.sort(start[~answered]), apart=True)
 
 
-def append_latencies(rows: History, clock: Clock) -> list[Line]:
-    """Median and 99th percentile of acknowledged appends, in seconds, by bin."""
-    done = rows.only(f="append", outcome="ok")
-    if not len(done):
+def latencies(rows: History, clock: Clock, kind: str, name: str = "") -> list[Line]:
+    """Median and 99th percentile of acknowledged operations, in seconds, by bin; `name` stands before both."""
+    done = rows.only(f=kind, outcome="ok")
+    missed = np.sort(clock.seconds(rows.only(f=kind, outcome="info")["start_ns"]))
+    return _quantiles(clock, done["start_ns"], (done["end_ns"] - done["start_ns"]) / 1e9, name, missed)
+
+
+def staleness(found: Stale, clock: Clock) -> list[Line]:
+    """Median and 99th percentile of how long stale reads were out of date, in seconds, by bin."""
+    return _quantiles(clock, found.start_ns, found.stale_ns / 1e9, "", np.empty(0))
+
+
+def _quantiles(
+    clock: Clock, start_ns: npt.NDArray[np.int64], values: Floats, name: str, missed: Floats
+) -> list[Line]:
+    if not len(values):
         return []
-    times, took = clock.seconds(done["start_ns"]), (done["end_ns"] - done["start_ns"]) / 1e9
     width = bin_width(clock.end_s)
-    bins = np.floor(times / width).astype(np.int64)
+    bins = np.floor(clock.seconds(start_ns) / width).astype(np.int64)
     order = np.argsort(bins, kind="stable")
-    groups = np.split(took[order], np.flatnonzero(np.diff(bins[order])) + 1)
+    groups = np.split(values[order], np.flatnonzero(np.diff(bins[order])) + 1)
     x = (np.unique(bins) + 0.5) * width
-    missed = np.sort(clock.seconds(rows.only(f="append", outcome="info")["start_ns"]))
     return [
-        Line(f"{name} percentile", x, np.array([np.percentile(group, q) for group in groups]), part)
-        for name, q, part in (("50th", 50, np.empty(0)), ("99th", 99, missed))
+        Line(f"{name} {rank} percentile".strip(), x, np.array([np.percentile(group, q) for group in groups]), part)
+        for rank, q, part in (("50th", 50, np.empty(0)), ("99th", 99, missed))
     ]
 
 

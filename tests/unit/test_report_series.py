@@ -11,7 +11,7 @@ from harness.model.history import NEVER, History, Op, Outcome
 from harness.model.verdict import Failure, Verdict
 from harness.report.mesh import crop, matrices, natural, overview
 from harness.report.names import asked
-from harness.report.series import Clock, append_rates, bands, bin_width, lanes
+from harness.report.series import Clock, bands, bin_width, lanes, rates
 from harness.report.svg import decades, nice_ticks
 from harness.report.text import figure, labelled, listed, rate, seconds
 from tests.report_sample import plan
@@ -49,7 +49,7 @@ def appended(times: Sequence[int], at: str = "a", outcome: Outcome = "ok") -> li
 
 def test_rates_count_what_was_acknowledged() -> None:
     rows = History.of([*appended(range(0, 2 * S, S // 50)), *appended([S] * 500, outcome="info")])
-    lines, width = append_rates(rows, Clock.of(rows))
+    lines, width = rates(rows, Clock.of(rows), "append")
     assert [line.name for line in lines] == ["a"]
     assert lines[0].y.sum() * width == pytest.approx(100, abs=2)
 
