@@ -13,6 +13,7 @@ from .protocol import Call
 from .rows import Row
 
 _MAX_TEXT_BYTES = 1 << 16
+_LAYERS = ("lowerdir", "upperdir", "workdir")
 
 
 def mount(call: Call) -> Row:
@@ -55,25 +56,35 @@ def _row(item: Row, f: str, look: Callable[[], str]) -> Row:
 def _mount_value(look: Row) -> str:
     device = os.stat(inside(look["pid"], look["path"])).st_dev
     with open(f"{proc_of(look['pid'])}/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-        fstype, source = mount_of(lines, os.path.normpath(look["path"]))
-    return f"{device} {fstype} {source}"
+        fstype, source, options = mount_of(lines, os.path.normpath(look["path"]))
+    return f"{device} {fstype} {source} {options}"
 
 
-def mount_of(lines: Iterable[str], path: str) -> tuple[str, str]:
-    """(fstype, source) of the mount that `path` lies on, from lines of mountinfo (proc(5)).
+def mount_of(lines: Iterable[str], path: str) -> tuple[str, str, str]:
+    """(fstype, source, options) of the mount that `path` lies on, from lines of mountinfo (proc(5)).
 
-    The longest mount point wins; of equal ones the last, which covers the others. Raises FileNotFoundError.
+    Options are those of the mount and those of its file system, each once, joined by commas. The longest mount
+    point wins; of equal ones the last, which covers the others. Raises FileNotFoundError.
     """
-    best, found = -1, ("", "")
+    best, found = -1, ("", "", "")
     for line in lines:
         fields, _dash, rest = line.rstrip("\n").partition(" - ")
         point = _unescaped(fields.split(" ")[4])
-        fstype, source = rest.split(" ")[:2]
+        fstype, source, of_system = [*rest.split(" "), ""][:3]
         if _lies_on(path, point) and len(point) >= best:
-            best, found = len(point), (fstype, _unescaped(source))
+            best, found = len(point), (fstype, _unescaped(source), _options(fields.split(" ")[5], of_system))
     if best < 0:
         raise FileNotFoundError(errno.ENOENT, "no mount", path)
     return found
+
+
+def _options(of_mount: str, of_system: str) -> str:
+    """Without the layers of an image, which say nothing and are long. A read-only mount stays so."""
+    words = [*of_mount.split(","), *of_system.split(",")]
+    told = [word for word in words if word and word.partition("=")[0] not in _LAYERS]
+    if "ro" in told:
+        told = ["ro", *(word for word in told if word not in ("ro", "rw"))]
+    return ",".join(dict.fromkeys(told))
 
 
 def _lies_on(path: str, point: str) -> bool:

@@ -111,7 +111,7 @@ def mount_changes(history: History) -> list[str]:
 
 
 def mounts(history: History) -> dict[str, str]:
-    """By host, what its container had mounted: `fstype source`."""
+    """By host, what its container had mounted: `fstype source options`."""
     return {
         row.host: str(row.value).partition(" ")[2] for row in history.only(f="mount", outcome="ok").ops()
     }  # fmt: skip

@@ -132,12 +132,14 @@ def _mounted(volume: VolumePlan, seen: Counter[str]) -> Mounted:
 
 
 def _mount_words(value: str) -> str:
-    """`st_dev fstype source [options]` without the device's number, which differs by host."""
+    """`st_dev fstype source options` without what differs by host; older histories have no options."""
     words = value.split()
     if len(words) < 3:
         return value
-    _, fstype, source, *options = words
-    return f"{fstype} from {source}{' with ' + ' '.join(options) if options else ''}"
+    has_options = len(words) > 3 and words[-1].partition(",")[0] in ("rw", "ro")
+    source = " ".join(words[2:-1] if has_options else words[2:])
+    options = [word for word in words[-1].split(",") if not word.startswith("clientaddr=")] if has_options else []
+    return f"{words[1]} from {source}{' with ' + ','.join(options) if options else ''}"
 
 
 def _volume(check: Verdict, plan: Plan) -> VolumePlan | None:

@@ -118,14 +118,18 @@ def test_mounts_are_told_once_for_all_containers_that_agree() -> None:
         for i in (1, 2)
         for phase in ("start", "end")
     ]
-    rows += [Op("r", "n3", "web.3", "a", "mount", "start|shared", "7 ext4 /dev/sda1")]
+    rows += [Op("r", "n3", "web.3", "a", "mount", "start|shared", "7 ext4 /dev/sda one")]
+    rows += [
+        Op("r", f"n{i}", f"web.{i}", "a", "mount", "start|scratch", f"9 nfs4 s:/a b rw,hard,clientaddr=10.0.0.{i}")
+        for i in (1, 2)
+    ]
     shared, scratch = promises.mounted(view(rows=rows))
     assert shared.options == ("replica=3",)
     assert shared.seen == (
         "fuse.glusterfs from n1:/p with rw,relatime, in 2 containers",
-        "ext4 from /dev/sda1, in 1 container",
+        "ext4 from /dev/sda one, in 1 container",
     )
-    assert scratch.seen == ()
+    assert scratch.seen == ("nfs4 from s:/a b with rw,hard, in 2 containers",)
 
 
 BROKEN = view(
