@@ -21,6 +21,10 @@ _WORKS: tuple[_Works, ...] = (
     (("save", "writing session"), ("load", "reading session")),
     (("increment", "increment"),),
     (("blit", "block write"), ("scan", "block read")),
+    (("claim", "claim"),),
+    (("replace", "rename"), ("peek", "look")),
+    (("sync", "sync"),),
+    (("appear", "new name"),),
 )
 
 

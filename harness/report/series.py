@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.floating[Any]]
 DONE = (
     *("tcp", "udp", "icmp", "df", "bulk", "dns", "append", "beat", "read"),
     *("put", "get", "save", "load", "increment", "blit", "scan"),
+    *("claim", "replace", "peek", "sync", "appear"),
 )
 
 

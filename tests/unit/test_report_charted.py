@@ -109,7 +109,10 @@ def test_a_fault_is_shaded_in_every_chart_over_time() -> None:
     assert all("pause n2" in picture for _, picture in found)
 
 
-@pytest.mark.parametrize("kind", ["put", "get", "save", "load", "increment", "blit", "scan"])
+@pytest.mark.parametrize(
+    "kind",
+    ["put", "get", "save", "load", "increment", "blit", "scan", "claim", "replace", "peek", "sync", "appear"],
+)
 def test_operations_on_files_are_drawn_as_rates_latencies_and_lanes(kind: str) -> None:
     rows = History.of([operation("c", w, kind, w << 32 | n, 10 * n) for w in (1, 2) for n in range(50)])
     clock = Clock.of(rows)

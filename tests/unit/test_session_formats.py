@@ -70,6 +70,13 @@ def test_every_topology_that_travels_along_is_right_by_loader_and_schema(path: P
 
 
 @pytest.mark.parametrize("path", TOPOLOGIES, ids=lambda path: path.name)
+def test_the_promise_matrix_knows_every_option_of_the_topologies_that_travel_along(path: Path) -> None:
+    plan = session.make_plan(session.topology_of(path, Options()), Options(), run="r1")
+    said = [source for volume in plan.volumes for _, source in volume.promises.values()]
+    assert not [source for source in said if "does not know" in source or "not in the promise matrix" in source]
+
+
+@pytest.mark.parametrize("path", TOPOLOGIES, ids=lambda path: path.name)
 def test_every_topology_that_travels_along_tells_editors_where_the_schema_is(path: Path) -> None:
     assert path.read_text().startswith("# yaml-language-server: $schema=../harness/schema/topology.schema.json\n")
 
