@@ -193,6 +193,10 @@ class Address:
     mac: str = ""
     ip6: str = ""
 
+    def of(self, family: int) -> str:
+        """The address of IPv4 (4) or IPv6 (6); empty where there is none."""
+        return self.ip6 if family == 6 else self.ip
+
 
 @dataclass(frozen=True)
 class Container:

@@ -25,7 +25,9 @@ _REQUEST_TIMEOUT_S = 10.0
 #: Connections that are served at once; more are closed as they come.
 _MAX_CONNECTIONS = 1024
 
+#: TCP and UDP of one port; of each family where the endpoint has both.
 Pair = tuple[socket.socket, socket.socket]
+Pairs = list[Pair]
 
 
 class _Owner(NamedTuple):
@@ -33,7 +35,7 @@ class _Owner(NamedTuple):
 
     at: str
     token: str
-    sockets: list[Pair]
+    sockets: Pairs
     pidfd: int | None
 
 
@@ -78,8 +80,8 @@ class Listeners:
         at, pid = endpoint["at"], endpoint["pid"]
         with self._changing:
             self._close(at)
-            pairs = in_network(pid, lambda: _bind_all(endpoint["ports"]))
-            owner = _Owner(at, token, [pair for pair in pairs.values() if pair], _pidfd(pid))
+            pairs = in_network(pid, lambda: _bind_all(endpoint["ports"], ipv6=bool(endpoint.get("ipv6"))))
+            owner = _Owner(at, token, [pair for of_port in pairs.values() for pair in of_port], _pidfd(pid))
             self._owners[at] = owner
             self._watch(owner)
         return [port for port, pair in pairs.items() if pair], [port for port, pair in pairs.items() if not pair]
@@ -135,29 +137,41 @@ class Listeners:
             self._room.release()
 
 
-def _bind_all(ports: list[int]) -> dict[int, Pair | None]:
-    """A TCP and a UDP socket a port; None where either is taken. Raises OSError with nothing left open."""
-    pairs: dict[int, Pair | None] = {}
+def _bind_all(ports: list[int], *, ipv6: bool) -> dict[int, Pairs]:
+    """A TCP and a UDP socket a port, and with `ipv6` two more; none where IPv4's are taken.
+
+    Raises OSError with nothing left open.
+    """
+    pairs: dict[int, Pairs] = {}
     try:
         for port in ports:
-            pairs[port] = _bind(port)
+            pairs[port] = []
+            for family in (socket.AF_INET, socket.AF_INET6)[: 1 + ipv6]:
+                pair = _bind(family, port)
+                if pair is None:
+                    break
+                pairs[port].append(pair)
     except OSError:
-        for pair in pairs.values():
-            for sock in pair or ():
-                sock.close()
+        for sock in [sock for of_port in pairs.values() for pair in of_port for sock in pair]:
+            sock.close()
         raise
     return pairs
 
 
-def _bind(port: int) -> Pair | None:
+def _bind(family: socket.AddressFamily, port: int) -> Pair | None:
+    """None where the port is taken. A socket of IPv6 takes no IPv4 (ipv6(7), IPV6_V6ONLY)."""
+    anywhere = "::" if family == socket.AF_INET6 else "0.0.0.0"
     with contextlib.ExitStack() as undo:
-        tcp = undo.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
-        udp = undo.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
+        tcp = undo.enter_context(socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
+        udp = undo.enter_context(socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            for sock in (tcp, udp):
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
-            tcp.bind(("0.0.0.0", port))
+            tcp.bind((anywhere, port))
             tcp.listen(_BACKLOG)
-            udp.bind(("0.0.0.0", port))
+            udp.bind((anywhere, port))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise

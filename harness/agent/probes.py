@@ -15,7 +15,7 @@ from .namespaces import by_pid, each_network
 from .protocol import Call
 from .resolver import Resolv, resolv_of, resolve
 from .rows import Row, probe_row
-from .sockets import Missed, ask_udp, converse, deadline, identity, ipv4, read_line, request, send_all
+from .sockets import Missed, ask_udp, converse, deadline, identity, numeric, read_line, request, send_all
 
 #: Questions under way at once in one namespace where a call does not say.
 _PARALLEL = 256
@@ -81,7 +81,7 @@ def _resolv(pid: int, group: list[Item]) -> Resolv:
 def _gone(call: Call, group: list[Item]) -> None:
     now = time.monotonic_ns()
     for item in group:
-        value = "timeout" if _word(item) == "dns" else "unreachable"
+        value = "timeout" if _word(item) in ("dns", "aaaa") else "unreachable"
         call.rows.add(probe_row(item, _word(item), value, now, now, errno=errno.ESRCH))
 
 
@@ -89,14 +89,21 @@ def _word(item: Item) -> str:
     """The kind of row that an item of any of the three calls makes."""
     if "protocol" in item:
         return "df" if item.get("df") else str(item["protocol"])
-    return "bulk" if "bytes" in item else "dns"
+    if "bytes" in item:
+        return "bulk"
+    return "aaaa" if _family(item) == 6 else "dns"
+
+
+def _family(item: Item) -> int:
+    """Which addresses of a name are asked for: 4 or 6."""
+    return int(item.get("family") or 4)
 
 
 def _lookup(item: Item, place: Place) -> Task[Row]:
     start_ns = time.monotonic_ns()
-    answer = yield from resolve(item["name"], place.resolv, deadline(item["timeout_s"]))
+    answer = yield from resolve(item["name"], place.resolv, deadline(item["timeout_s"]), _family(item))
     outcome = "ok" if answer.status in ("ok", "nxdomain") else "fail"
-    return probe_row(item, "dns", answer.value, start_ns, time.monotonic_ns(), outcome=outcome)
+    return probe_row(item, _word(item), answer.value, start_ns, time.monotonic_ns(), outcome=outcome)
 
 
 def _bulk(item: Item, _place: Place) -> Task[Row]:
@@ -114,7 +121,7 @@ def _bulk(item: Item, _place: Place) -> Task[Row]:
 def _transfer(item: Item, until: float) -> Task[Reply]:
     """Raises Missed; `reset` also where the peer counted fewer bytes than were sent."""
     size = item["bytes"]
-    peer = yield from converse(item, ipv4(item["address"]), {"op": "sink", "bytes": size}, until)
+    peer = yield from converse(item, numeric(item["address"]), {"op": "sink", "bytes": size}, until)
     with closing(peer.sock):
         if peer.value == "ok ?":
             return Reply(peer.value, peer.number, 0, "fail")
@@ -160,8 +167,8 @@ def _attempt(item: Item, place: Place) -> Task[Row]:
 def _address(item: Item, place: Place, until: float) -> Task[str]:
     """The address to dial; the first of a name's. Raises Missed with `dns`."""
     if item.get("address"):
-        return ipv4(item["address"])
-    answer = yield from resolve(item["name"], place.resolv, until)
+        return numeric(item["address"])
+    answer = yield from resolve(item["name"], place.resolv, until, _family(item))
     if answer.status != "ok":
         raise Missed("dns")
     return answer.addresses[0]

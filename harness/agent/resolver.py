@@ -1,4 +1,4 @@
-"""A stub resolver (RFC 1034, RFC 1035): A records, over UDP, over TCP where the answer was truncated.
+"""A stub resolver (RFC 1034, RFC 1035): A and AAAA records, over UDP, over TCP where the answer was truncated.
 
 The containers' own libc is not used: whose answer is measured is the name server's, and images may have none.
 """
@@ -17,7 +17,10 @@ from .loop import Task
 from .namespaces import inside
 from .sockets import Missed, ask_udp, connect, receive, send_all, tcp_socket
 
-_TYPE_A, _CLASS_IN = 1, 1
+_CLASS_IN = 1
+#: Record type, and the length of its address, by family: RFC 1035, 3.4.1; RFC 3596, 2.1 and 2.2.
+_RECORDS = {4: (1, 4), 6: (28, 16)}
+_FAMILIES = {1: socket.AF_INET, 28: socket.AF_INET6}
 _TRUNCATED, _RECURSE = 0x0200, 0x0100
 _NOERROR, _NXDOMAIN = 0, 3
 _HEADER = struct.Struct(">6H")
@@ -84,11 +87,13 @@ def candidates(name: str, config: Resolv) -> list[str]:
     return [name, *searched] if name.count(".") >= config.ndots else [*searched, name]
 
 
-def resolve(name: str, config: Resolv, until: float) -> Task[Answer]:
-    """A name server that failed or kept silent is an answer only where no candidate name has addresses."""
+def resolve(name: str, config: Resolv, until: float, family: int = 4) -> Task[Answer]:
+    """The addresses of `family`, 4 or 6. A name server that failed or kept silent is an answer only where no
+    candidate name has addresses.
+    """
     worst = Answer("nxdomain", [])
     for candidate in candidates(name, config):
-        answer = yield from _resolve_absolute(candidate, config, until)
+        answer = yield from _resolve_absolute(candidate, config, until, family)
         if answer.status == "ok":
             return answer
         if answer.status != "nxdomain":
@@ -98,10 +103,10 @@ def resolve(name: str, config: Resolv, until: float) -> Task[Answer]:
     return worst
 
 
-def _resolve_absolute(name: str, config: Resolv, until: float) -> Task[Answer]:
+def _resolve_absolute(name: str, config: Resolv, until: float, family: int) -> Task[Answer]:
     """Each server in turn, twice (resolv.conf(5), attempts); the first that says yes or no is believed."""
     try:
-        question = encode_name(name)
+        question = encode_name(name) + struct.pack(">2H", _RECORDS[family][0], _CLASS_IN)
     except ValueError:
         return Answer("nxdomain", [])
     tries = 2 * len(config.servers)
@@ -117,7 +122,7 @@ def _resolve_absolute(name: str, config: Resolv, until: float) -> Task[Answer]:
 
 def _ask(server: tuple[str, int], question: bytes, turn: float, until: float) -> Task[Answer]:
     number = secrets.randbelow(1 << 16)
-    query = _HEADER.pack(number, _RECURSE, 1, 0, 0, 0) + question + struct.pack(">2H", _TYPE_A, _CLASS_IN)
+    query = _HEADER.pack(number, _RECURSE, 1, 0, 0, 0) + question
     try:
         reply = yield from ask_udp(server, query, turn)
         if _truncated(reply):
@@ -129,7 +134,7 @@ def _ask(server: tuple[str, int], question: bytes, turn: float, until: float) ->
 
 def _ask_tcp(server: tuple[str, int], query: bytes, until: float) -> Task[bytes]:
     """RFC 7766: each message behind its length in two bytes. Raises Missed."""
-    with closing(tcp_socket()) as sock:
+    with closing(tcp_socket(server[0])) as sock:
         yield from connect(sock, server, until)
         yield from send_all(sock, struct.pack(">H", len(query)) + query, until)
         data = b""
@@ -154,14 +159,16 @@ def encode_name(name: str) -> bytes:
 
 
 def decode(reply: bytes, query: bytes) -> Answer:
-    """The addresses in a reply to `query`. What is not a reply to it, or is malformed, is servfail."""
+    """The addresses in a reply to `query`, of the type that it asked for. What is not a reply to it, or is
+    malformed, is servfail.
+    """
     try:
-        return _decode(reply, query)
+        return _decode(reply, query, struct.unpack(">H", query[-4:-2])[0])
     except (struct.error, IndexError, ValueError):
         return Answer("servfail", [])
 
 
-def _decode(reply: bytes, query: bytes) -> Answer:
+def _decode(reply: bytes, query: bytes, wanted: int) -> Answer:
     number, flags, questions, answers, _, _ = _HEADER.unpack_from(reply)
     if number != _HEADER.unpack_from(query)[0] or not flags & 0x8000:
         raise ValueError("not the reply to this query")
@@ -173,19 +180,19 @@ def _decode(reply: bytes, query: bytes) -> Answer:
         at = _skip_name(reply, at) + 4
     addresses: set[str] = set()
     for _record in range(answers):
-        address, at = _record_at(reply, _skip_name(reply, at))
+        address, at = _record_at(reply, _skip_name(reply, at), wanted)
         addresses |= {address} if address else set()
     return Answer("ok" if addresses else "nxdomain", sorted(addresses))
 
 
-def _record_at(reply: bytes, at: int) -> tuple[str | None, int]:
-    """A resource record behind its name: its address if it is an A record, and where the next begins."""
-    kind, family, _ttl, length = struct.unpack_from(">2HIH", reply, at)
+def _record_at(reply: bytes, at: int, wanted: int) -> tuple[str | None, int]:
+    """A resource record behind its name: its address if it is of the wanted type, and where the next begins."""
+    kind, class_, _ttl, length = struct.unpack_from(">2HIH", reply, at)
     data = reply[at + 10 : at + 10 + length]
     if len(data) != length:
         raise ValueError("cut short")
-    address = socket.inet_ntoa(data) if (kind, family, length) == (_TYPE_A, _CLASS_IN, 4) else None
-    return address, at + 10 + length
+    is_address = (kind, class_) == (wanted, _CLASS_IN) and (wanted, length) in _RECORDS.values()
+    return socket.inet_ntop(_FAMILIES[wanted], data) if is_address else None, at + 10 + length
 
 
 def _skip_name(reply: bytes, at: int) -> int:

@@ -34,6 +34,9 @@ _GOT = {
     errno.ESRCH: "unreachable",  # the container that was to ask is gone
 }
 
+# linux/in.h, linux/in6.h: Python has no names for them everywhere.
+_RECVERR = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
+
 
 class Missed(Exception):
     """A probe ended without an answer: `got` is a word of docs/history.md, `number` an errno or 0."""
@@ -133,7 +136,7 @@ def converse(item: dict[str, Any], address: str, op: dict[str, Any], until: floa
 
     A peer that accepts and then keeps silent is `ok ?` with ETIMEDOUT: somebody listens there, unverified.
     """
-    sock = tcp_socket()
+    sock = tcp_socket(address)
     try:
         yield from connect(sock, (address, item["port"]), until)
         yield from send_all(sock, request(op), until)
@@ -154,8 +157,8 @@ def _identify(sock: socket.socket, token: str, until: float) -> Task[tuple[str, 
     return identity(line, token), 0, rest
 
 
-def tcp_socket() -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def tcp_socket(address: str) -> socket.socket:
+    sock = socket.socket(family_of(address), socket.SOCK_STREAM)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
@@ -163,10 +166,12 @@ def tcp_socket() -> socket.socket:
 def ask_udp(address: tuple[str, int], data: bytes, until: float) -> Task[bytes]:
     """One datagram and the first answer to it. Raises Missed.
 
-    IP_RECVERR (ip(7)) makes a connected UDP socket see host and network unreachable, not refusals alone.
+    IP_RECVERR (ip(7)) and IPV6_RECVERR (ipv6(7)) make a connected UDP socket see host and network unreachable, not
+    refusals alone.
     """
-    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sock:
-        sock.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_RECVERR", 11), 1)
+    family = family_of(address[0])
+    with closing(socket.socket(family, socket.SOCK_DGRAM)) as sock:
+        sock.setsockopt(*_RECVERR[family], 1)
         yield from connect(sock, address, until)
         yield from send_all(sock, data, until)
         return (yield from receive(sock, until))
@@ -176,10 +181,18 @@ def deadline(timeout_s: float) -> float:
     return time.monotonic() + timeout_s
 
 
-def ipv4(address: str) -> str:
-    """The same. Raises ValueError for anything else, before the socket makes a look-up of its own of it."""
+def family_of(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def numeric(address: str) -> str:
+    """The same, of either family. Raises ValueError for anything else, before the socket makes a look-up of its
+    own of it, and for link-local addresses: they mean nothing without an interface (RFC 4007).
+    """
     try:
-        socket.inet_pton(socket.AF_INET, address)
+        packed = socket.inet_pton(family_of(address), address)
     except OSError:
-        raise ValueError(f"{address!r} is not an IPv4 address") from None
+        raise ValueError(f"{address!r} is not an IP address") from None
+    if len(packed) == 16 and packed[0] == 0xFE and packed[1] & 0xC0 == 0x80:
+        raise ValueError(f"{address!r} is link-local")
     return address

@@ -17,7 +17,7 @@ from .loop import Task, run, run_one, sleep
 from .namespaces import by_pid, each_network, in_network
 from .protocol import Call
 from .rows import NEVER, Row, probe_row
-from .sockets import Missed, Peer, converse, deadline, ipv4, missed, receive, send_all
+from .sockets import Missed, Peer, converse, deadline, missed, numeric, receive, send_all
 
 _ECHO_BYTES = 64
 _CHUNK = bytes(1 << 18)
@@ -60,7 +60,7 @@ def _with_peer(call: Call, item: Item, f: str, op: str, *, timeout_s: float, tal
     wanted = {"op": op, "bytes": 0}
     try:
         until = deadline(timeout_s)
-        peer = in_network(item["pid"], lambda: run_one(converse(item, ipv4(item["address"]), wanted, until)))
+        peer = in_network(item["pid"], lambda: run_one(converse(item, numeric(item["address"]), wanted, until)))
     except Missed as why:
         call.rows.add(probe_row(item, f, why.got, start_ns, time.monotonic_ns(), errno=why.number))
         return
@@ -202,7 +202,7 @@ def _beat(call: Call, item: Item) -> Task[None]:
     echo.begin()
     try:
         until = deadline(max(_CONNECT_TIMEOUT_S, call.params["reply_s"]))
-        peer = yield from converse(item, ipv4(item["address"]), {"op": "echo", "bytes": 0}, until)
+        peer = yield from converse(item, numeric(item["address"]), {"op": "echo", "bytes": 0}, until)
     except Missed as why:
         echo.end(why.got, why.number)
         return

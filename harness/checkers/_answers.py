@@ -56,25 +56,27 @@ def judge_open(tally: Tally, row: Op, key: ProbeKey, scene: Scene, plan: Plan) -
         tally.fail(failure(row, key, "ok", "wrong-peer"), f", answered by {answer.peer}")
 
 
-def judge_closed(tally: Tally, row: Op, key: ProbeKey, reached: set[str]) -> None:
+def judge_closed(tally: Tally, row: Op, key: ProbeKey, reached: set[tuple[str, int]]) -> None:
     """Silence is right, if the asker is known to reach anybody at all (`reached`)."""
     answer = Answer.of(row)
     if answer.got not in SILENCE:
         tally.fail(failure(row, key, "closed", answer.got))
-    elif row.at in reached:
+    elif (row.at, key.family) in reached:
         tally.right()
     else:
-        tally.doubts.append(f"{row.at} reached nobody, so its silence to {key.to} says nothing")
+        how = " by IPv6" if key.family == 6 else ""
+        tally.doubts.append(f"{row.at} reached nobody{how}, so its silence to {key.to} says nothing")
 
 
 def failure(row: Op, key: ProbeKey, expected: str, got: str) -> Failure:
     return Failure(row.at, key.to, key.via, row.f, key.family, expected, got)
 
 
-def reached_anybody(rows: list[Op], scene: Scene, plan: Plan) -> set[str]:
-    """Containers that got an answer where one was due."""
+def reached_anybody(rows: list[Op], scene: Scene, plan: Plan) -> set[tuple[str, int]]:
+    """Containers that got an answer where one was due, with the family by which they got it."""
+    keys = [ProbeKey.parse(row.key) for row in rows]
     return {
-        row.at
-        for row in rows
-        if Answer.of(row).got == "ok" and kind_of(scene, plan, ProbeKey.parse(row.key), row.at) == "open"
+        (row.at, key.family)
+        for row, key in zip(rows, keys, strict=True)
+        if Answer.of(row).got == "ok" and kind_of(scene, plan, key, row.at) == "open"
     }

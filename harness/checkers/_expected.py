@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import permutations, product
 from typing import NamedTuple
 
-from harness.checkers._scene import WIRE, Container, ProbeKey, Scene, means_there
+from harness.checkers._scene import WIRE, Container, ProbeKey, Scene, families, means_there
 from harness.model.history import Op
 from harness.model.plan import Plan
 
@@ -19,9 +19,11 @@ class Wanted(NamedTuple):
     via: str
     network: str
     to: str
+    family: int = 4
 
     def __str__(self) -> str:
-        return f"{self.at or 'anybody'} -> {self.to} via {self.via} on {self.network} ({self.f})"
+        how = f"{self.f}/ipv6" if self.family == 6 else self.f
+        return f"{self.at or 'anybody'} -> {self.to} via {self.via} on {self.network} ({how})"
 
 
 def asked(rows: Sequence[Op]) -> set[Wanted]:
@@ -30,7 +32,7 @@ def asked(rows: Sequence[Op]) -> set[Wanted]:
     for row in rows:
         key = ProbeKey.parse(row.key)
         to = key.address if key.via in ("service", "alias", "name") else key.to
-        found.add(Wanted(row.f, row.at, key.via, key.network, to))
+        found.add(Wanted(row.f, row.at, key.via, key.network, to, key.family))
         if key.via == "host-port":
             found.add(Wanted(row.f, "", key.via, key.network, f"{key.to} at {key.address}"))
     return found
@@ -40,8 +42,9 @@ def open_probes(scene: Scene, plan: Plan, protocols: Sequence[str], rows: Sequen
     for network in plan.networks:
         present = scene.on(network.name)
         for source, target in permutations(present, 2):
-            for protocol in protocols if network.joins(source.node, target.node) else ():
-                yield Wanted(protocol, source.name, "ip", network.name, target.name)
+            if network.joins(source.node, target.node):
+                for family, protocol in product(families(plan, network.name, source), protocols):
+                    yield Wanted(protocol, source.name, "ip", network.name, target.name, family)
         if network.resolves_names and network.same_node:
             yield from _names(network.name, present, plan, protocols)
     yield from _own_names(scene, protocols, rows)
@@ -51,9 +54,10 @@ def open_probes(scene: Scene, plan: Plan, protocols: Sequence[str], rows: Sequen
 
 def closed_probes(scene: Scene, plan: Plan, protocols: Sequence[str]) -> Iterator[Wanted]:
     for source, target in scene.closed_pairs(plan):
-        for network, protocol in product(target.addresses, protocols):
+        for network in target.addresses:
             if means_there(plan, network, source, target):
-                yield Wanted(protocol, source.name, "ip", network, target.name)
+                for family, protocol in product(families(plan, network, source), protocols):
+                    yield Wanted(protocol, source.name, "ip", network, target.name, family)
 
 
 def _dialled(protocols: Sequence[str]) -> list[str]:
@@ -69,9 +73,13 @@ def _names(network: str, present: list[Container], plan: Plan, protocols: Sequen
             if any(other.service == target.service for other in present if other != source):
                 names = target.networks.get(network, ())
                 clear = [name for name in names if not plan.is_ambiguous(name, network, source.addresses)]
-                for name, protocol in product(clear, _dialled(protocols)):
+                for name, family, protocol in product(clear, _named(plan, network), _dialled(protocols)):
                     via = "service" if name == target.service else "alias"
-                    yield Wanted(protocol, source.name, via, network, name)
+                    yield Wanted(protocol, source.name, via, network, name, family)
+
+
+def _named(plan: Plan, network: str) -> tuple[int, ...]:
+    return (4, 6) if plan.network(network).resolves_ipv6 else (4,)
 
 
 def _own_names(scene: Scene, protocols: Sequence[str], rows: Sequence[Op]) -> Iterator[Wanted]:
@@ -80,7 +88,7 @@ def _own_names(scene: Scene, protocols: Sequence[str], rows: Sequence[Op]) -> It
     for key in (key for key in keys if key.via == "name"):
         for source, protocol in product(scene.on(key.network), _dialled(protocols)):
             if source.name != key.to:
-                yield Wanted(protocol, source.name, "name", key.network, key.address)
+                yield Wanted(protocol, source.name, "name", key.network, key.address, key.family)
 
 
 def _nodes(scene: Scene, protocols: Sequence[str]) -> Iterator[Wanted]:

@@ -13,6 +13,8 @@ from harness.model.verdict import Failure
 
 #: What a resolver says of a name that means nothing. SERVFAIL: it asked further up and nobody answered there.
 NOTHING = ("nxdomain", "servfail")
+#: Kinds of lookups, and the family of the addresses that they ask for.
+KINDS = {"dns": 4, "aaaa": 6}
 
 
 class NameKey(NamedTuple):
@@ -47,12 +49,16 @@ class Expected:
 
 
 class Truth:
-    """The addresses of the tasks that ran, by phase, network and service; of a phase its last look."""
+    """The addresses of the tasks that ran, by phase, network and service; of a phase its last look. `family` says
+    which of their addresses: 4 or 6.
+    """
 
-    def __init__(self, history: History, plan: Plan) -> None:
+    def __init__(self, history: History, plan: Plan, family: int = 4) -> None:
         self._plan = plan
         self._history = history
-        self._rows = {NameKey.parse(row.key): row for row in history.only(f="truth").ops()}
+        self._family = family
+        kind = "truth6" if family == 6 else "truth"
+        self._rows = {NameKey.parse(row.key): row for row in history.only(f=kind).ops()}
         self._scenes: dict[str, Scene] = {}
 
     @property
@@ -77,7 +83,10 @@ class Truth:
         if key.phase not in self._scenes:
             self._scenes[key.phase] = scene_at(self._history, key.phase)
         container = self._scenes[key.phase].containers.get(key.name)
-        address = container.addresses.get(key.network) if container else None
+        if container is None:
+            return None
+        addresses = container.addresses6 if self._family == 6 else container.addresses
+        address = addresses.get(key.network)
         return Expected(frozenset([address]), exactly=False) if address else None
 
 
@@ -117,28 +126,41 @@ def judge_names(tally: Tally, history: History, plan: Plan) -> dict[str, float]:
     """Of repeated lookups the last counts: a name must be right at the end of its phase. Returns how long the
     slowest name of each phase took to settle, in seconds.
     """
-    truth, slowest = Truth(history, plan), dict[str, float]()
-    for rows in repeats(history, ("dns",)):
-        key = NameKey.parse(rows[0].key)
-        expected = truth.of(key)
+    truths = {f: Truth(history, plan, family) for f, family in KINDS.items()}
+    slowest, asked_for = dict[str, float](), set[tuple[str, str, str]]()
+    for rows in repeats(history, tuple(KINDS)):
+        f, key = rows[0].f, NameKey.parse(rows[0].key)
+        asked_for.add((f, key.phase, key.network))
+        expected = truths[f].of(key)
         if expected is None:
             tally.doubts.append(f"{rows[0].at}: nobody knows what {key.name} means on {key.network} ({key.phase})")
             continue
         asked = settled(rows, [expected.says(str(row.value)) for row in rows])
         slowest[key.phase] = max(slowest.get(key.phase, 0.0), asked.took_s)
-        _judge(tally, key, asked, str(expected))
-    tally.doubts += [f"no name was looked up in phase {phase}" for phase in truth.phases if phase not in slowest]
+        _judge(tally, key, asked, str(expected), KINDS[f])
+    phases = truths["dns"].phases
+    tally.doubts += [f"no name was looked up in phase {phase}" for phase in phases if phase not in slowest]
+    tally.doubts += _lacking_ipv6(plan, asked_for)
     return slowest
 
 
-def _judge(tally: Tally, key: NameKey, asked: Settled, expected: str) -> None:
+def _lacking_ipv6(plan: Plan, asked_for: set[tuple[str, str, str]]) -> list[str]:
+    """Where names lead to both families, whoever asked for one asked for the other."""
+    return [
+        f"no name's IPv6 address was looked up on {network} in phase {phase}"
+        for f, phase, network in sorted(asked_for)
+        if f == "dns" and plan.network(network).resolves_ipv6 and ("aaaa", phase, network) not in asked_for
+    ]
+
+
+def _judge(tally: Tally, key: NameKey, asked: Settled, expected: str, family: int) -> None:
     if asked.since:
         tally.right()
         return
     value = str(asked.last.value)
     got = "timeout" if value == "timeout" else "dns" if value in NOTHING else "ok"
     detail = f": {value} instead of {expected} on {key.network} in phase {key.phase}, asked on {asked.last.host}"
-    tally.fail(Failure(asked.last.at, key.name, "name", "dns", 4, expected, got), detail)
+    tally.fail(Failure(asked.last.at, key.name, "name", "dns", family, expected, got), detail)
 
 
 def settling(slowest: dict[str, float]) -> dict[str, float]:

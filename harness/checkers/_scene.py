@@ -33,13 +33,16 @@ class ProbeKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Container:
-    """`addresses` maps networks to IP addresses; `host`: it has its node's network."""
+    """`addresses` maps networks to IPv4 addresses, and `addresses6` to IPv6 addresses where it has one; `host`: it
+    has its node's network.
+    """
 
     name: str
     service: str
     node: str
     addresses: Mapping[str, str] = field(default_factory=dict)
     host: bool = False
+    addresses6: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,11 @@ def joining(plan: Plan, source: Container, target: Container) -> list[str]:
     return plan.joining(source.node, source.addresses, target.node, target.addresses)
 
 
+def families(plan: Plan, network: str, source: Container) -> tuple[int, ...]:
+    """By which families `source` is to dial addresses of `network`: IPv6 only where both have it."""
+    return (4, 6) if plan.network(network).ipv6 and source.addresses6 else (4,)
+
+
 def means_there(plan: Plan, network: str, source: Container, target: Container) -> bool:
     """Whether an address of `target` on `network` means it where `source` is."""
     return source.node == target.node or plan.network(network).linked
@@ -88,25 +96,32 @@ def phases(history: History) -> list[str]:
 def scene_at(history: History, phase: str | None = None) -> Scene:
     """The scene of a phase; of the last one where none is given. Empty where nobody looked."""
     wanted = phase if phase is not None else next(reversed(phases(history)), "")
-    rows = [row for row in history.only(f=("endpoint", "task")).ops() if row.key.partition("|")[0] == wanted]
+    rows = [row for row in history.only(f=("endpoint", "task")).ops() if _phase(row) == wanted]
     services = {row.at: row for row in rows if row.f == "task"}
     addresses = _addresses(rows)
+    addresses6 = _addresses([row for row in history.only(f="endpoint6").ops() if _phase(row) == wanted])
     nodes = {at: nets[NODE] for at, nets in addresses.items() if at not in services and NODE in nets}
-    containers = {at: _container(row, addresses.get(at, {})) for at, row in services.items()}
+    containers = {
+        at: _container(row, addresses.get(at, {}), addresses6.get(at, {})) for at, row in services.items()
+    }
     return Scene(containers, nodes)
 
 
 def _addresses(rows: list[Op]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for row in rows:
-        if row.f == "endpoint":
+        if row.f in ("endpoint", "endpoint6"):
             found.setdefault(row.at, {})[row.key.partition("|")[2]] = str(row.value)
     return found
 
 
-def _container(task: Op, addresses: Mapping[str, str]) -> Container:
+def _phase(row: Op) -> str:
+    return row.key.partition("|")[0]
+
+
+def _container(task: Op, addresses: Mapping[str, str], addresses6: Mapping[str, str]) -> Container:
     on_networks = {network: ip for network, ip in addresses.items() if network != NODE}
-    return Container(task.at, task.process, task.host, on_networks, host=NODE in addresses)
+    return Container(task.at, task.process, task.host, on_networks, NODE in addresses, addresses6)
 
 
 def carriers(plan: Plan, network: str, name: str) -> list[Target]:

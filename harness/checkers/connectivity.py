@@ -24,6 +24,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     rows = last_of_each(history.only(f=PROBES).ops())
     tally = Tally()
     _count_containers(tally, scene, plan, services)
+    _count_addresses(tally, scene, plan)
     _judge_rows(tally, rows, scene, plan)
     protocols = list(check.params.get("protocols") or PROBES)
     found = asked(rows)
@@ -45,6 +46,16 @@ def _count_containers(tally: Tally, scene: Scene, plan: Plan, services: Sequence
         running = len(scene.of(target.service))
         if target.service in services and running < target.containers:
             tally.wrong.append(f"{target.service}: {running} of {target.containers} containers run")
+
+
+def _count_addresses(tally: Tally, scene: Scene, plan: Plan) -> None:
+    """On a network of both families every container must have been given an address of both."""
+    for network in (network for network in plan.networks if network.ipv6):
+        for container in scene.on(network.name):
+            if network.name in container.addresses6:
+                tally.right()
+            else:
+                tally.wrong.append(f"{container.name} has no IPv6 address on {network.name}")
 
 
 def _judge_rows(tally: Tally, rows: list[Op], scene: Scene, plan: Plan) -> None:

@@ -54,10 +54,11 @@ def _judge_pairs(tally: Tally, probes: Sequence[Op], scene: Scene, plan: Plan, n
         key = ProbeKey.parse(row.key)
         if key.via not in ("visitor", "shim"):
             judge_open(tally, row, key, scene, plan)
-            found.add((row.at, key.to))
+            found.add((row.at, key.to, key.family))
     for source, target in permutations(scene.on(network.name), 2):
-        if network.joins(source.node, target.node) and (source.name, target.name) not in found:
-            tally.doubts.append(f"not probed: {source.name} -> {target.name}")
+        for family in network.families if network.joins(source.node, target.node) else ():
+            if (source.name, target.name, family) not in found:
+                tally.doubts.append(f"not probed: {source.name} -> {target.name} (IPv{family})")
 
 
 def _judge_macs(tally: Tally, history: History, present: Sequence[Container], check: Check) -> tuple[Skip, ...]:

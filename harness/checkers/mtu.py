@@ -8,7 +8,7 @@ from harness.checkers._answers import Answer, failure
 from harness.checkers._scene import ProbeKey, Scene, scene_at
 from harness.checkers._tally import Tally, last_of_each
 from harness.model.history import History, Op
-from harness.model.plan import Plan
+from harness.model.plan import NetworkPlan, Plan
 from harness.model.topology import Check
 from harness.model.verdict import Verdict
 
@@ -29,13 +29,30 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     for network in plan.networks:
         if chosen in (None, network.base) and len(scene.spread(network.name)) > 1:
             largest = int(check.params.get("packet_bytes") or network.packet_bytes)
-            of_network = [row for row in packets if ProbeKey.parse(row.key).network == network.name]
-            measured = _judge_packets(tally, of_network, scene, largest)
-            _require(tally, scene, network.name, measured, f"packets of {largest} and {largest + 1} bytes")
-            tally.figures[f"{network.name}_packet_bytes"] = _passed(of_network)
-            whole = [row for row in transfers if ProbeKey.parse(row.key).network == network.name]
-            _require(tally, scene, network.name, _judge_transfers(tally, whole, scene), "bulk data")
+            for family in network.families:
+                _judge_family(tally, _of(packets, network, family), scene, network, family, largest)
+                measured = _judge_transfers(tally, _of(transfers, network, family), scene)
+                _require(tally, scene, network.name, measured, f"bulk data{_said_of(family)}")
     return tally.verdict(check, f"packets pass up to exactly the promised size: {_said(tally)}")
+
+
+def _of(rows: Iterable[Op], network: NetworkPlan, family: int) -> list[Op]:
+    keys = ((row, ProbeKey.parse(row.key)) for row in rows)
+    return [row for row, key in keys if (key.network, key.family) == (network.name, family)]
+
+
+def _said_of(family: int) -> str:
+    return " by IPv6" if family == 6 else ""
+
+
+def _judge_family(
+    tally: Tally, packets: list[Op], scene: Scene, network: NetworkPlan, family: int, largest: int
+) -> None:
+    measured = _judge_packets(tally, packets, scene, largest)
+    what = f"packets of {largest} and {largest + 1} bytes{_said_of(family)}"
+    _require(tally, scene, network.name, measured, what)
+    name = f"{network.name}_ipv6" if family == 6 else network.name
+    tally.figures[f"{name}_packet_bytes"] = _passed(packets)
 
 
 def _judge_packets(tally: Tally, rows: list[Op], scene: Scene, largest: int) -> set[Pair]:

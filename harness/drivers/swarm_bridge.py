@@ -24,8 +24,8 @@ DEFAULT_MTU = 1500
 class Bridge:
     """`driver: bridge` on the nodes of a Swarm."""
 
-    def demands(self, name: str, network: Network) -> list[Demand]:  # noqa: ARG002 - the seam's signature
-        return [Demand("bridge", f"network {name}")]
+    def demands(self, name: str, network: Network) -> list[Demand]:
+        return [Demand("bridge", f"network {name}"), *_networks.ipv6_demands(name, network)]
 
     def problems(self, name: str, network: Network) -> list[tuple[str, str]]:
         found = [*_networks.unknown_options(network, OPTIONS), *_networks.range_problems(network)]
@@ -46,6 +46,8 @@ class Bridge:
             subnets=tuple(network.subnets),
             linked=False,
             same_node=network.driver_opts.get("com.docker.network.bridge.enable_icc") != "false",
+            ipv6=network.enable_ipv6,
+            resolves_ipv6=network.enable_ipv6,
         )
 
     def declare(self, name: str, network: Network, plan: Plan) -> Declared:
@@ -54,6 +56,7 @@ class Bridge:
         flags = (
             *("--driver", "bridge"),
             *(("--internal",) if network.internal else ()),
+            *_networks.ipv6_flags(network),
             *_networks.ipam_flags(network.ipam.config),
             *_networks.option_flags(network.driver_opts),
         )

@@ -12,8 +12,8 @@ from typing import ClassVar
 
 from harness.drivers import _networks
 from harness.model.plan import Demand, NetworkPlan, Plan, Step
-from harness.model.subnets import node_slices
-from harness.model.topology import Network
+from harness.model.subnets import node_slices, node_slices6
+from harness.model.topology import IpamConfig, Network
 from harness.ports import Declared, NetworkDriver
 
 PARENT = "parent"
@@ -41,7 +41,7 @@ class Link:
         """
         wanted_by = f"network {name}"
         vlan = [Demand("8021q", wanted_by)] if "." in network.parent else []
-        return [Demand(self.driver, wanted_by), *vlan]
+        return [Demand(self.driver, wanted_by), *vlan, *_networks.ipv6_demands(name, network)]
 
     def problems(self, name: str, network: Network) -> list[tuple[str, str]]:
         return [
@@ -63,7 +63,7 @@ class Link:
         return network.driver_opts.get(self.mode_option, self.modes[0])
 
     def plan(self, name: str, network: Network, wire_mtu: int) -> NetworkPlan:
-        """Names resolve across nodes only where the swarm knows the network."""
+        """Names resolve across nodes only where the swarm knows the network, and then to IPv4 alone."""
         return NetworkPlan(
             name=name,
             driver=self.driver,
@@ -73,6 +73,7 @@ class Link:
             subnets=tuple(network.subnets),
             linked=self._is_linked(network),
             same_node=self.mode(network) not in ("private", "vepa"),
+            ipv6=network.enable_ipv6,
         )
 
     def _is_linked(self, network: Network) -> bool:  # noqa: ARG002 - ipvlan asks the network
@@ -125,12 +126,23 @@ class Macvlan(Link):
 
 def _flags(network: Network, plan: Plan, node: str) -> Iterator[str]:
     """Addresses and options as `node` has them."""
-    index = [entry.name for entry in plan.nodes].index(node)
-    own = node_slices(network, len(plan.nodes))[index]
-    first, *others = network.ipam.config
     yield from ("--internal",) if network.internal else ()
-    yield from _networks.ipam_flags([first.model_copy(update={"ip_range": str(own)}), *others])
+    yield from _networks.ipv6_flags(network)
+    yield from _networks.ipam_flags(_own_ranges(network, plan, node))
     yield from _networks.option_flags({PARENT: network.parent, **network.driver_opts})
+
+
+def _own_ranges(network: Network, plan: Plan, node: str) -> Iterator[IpamConfig]:
+    """The first subnet of each family with the node's own part as its range; others as they are."""
+    index, nodes = [entry.name for entry in plan.nodes].index(node), len(plan.nodes)
+    first4, first6 = (next(iter(network.subnets_of(family)), None) for family in (4, 6))
+    for config in network.ipam.config:
+        if config is first4:
+            yield config.model_copy(update={"ip_range": str(node_slices(network, nodes)[index])})
+        elif config is first6:
+            yield config.model_copy(update={"ip_range": str(node_slices6(config, nodes)[index])})
+        else:
+            yield config
 
 
 def _parent_checks(name: str, network: Network, nodes: list[str]) -> Iterator[Step]:

@@ -28,6 +28,13 @@ ESP_WORD = 4
 #: Swarm's own ingress network; the engine does not notice a second network on the same subnet.
 INGRESS = ipaddress.ip_network("10.0.0.0/24")
 
+#: Measured on engine 26.1: docs/decisions/011-ipv6.md.
+NO_IPV6 = (
+    "Swarm has no IPv6 on overlays: each node hands out the same addresses, tasks are rejected, and nodes do not "
+    "know each other's neighbours (docker/for-linux issue 973, moby issue 48116; docs/decisions/011-ipv6.md). "
+    "Drivers bridge and macvlan have it"
+)
+
 
 class Overlay:
     """`driver: overlay` on Swarm."""
@@ -43,7 +50,7 @@ class Overlay:
     def problems(self, name: str, network: Network) -> list[tuple[str, str]]:  # noqa: ARG002
         return [
             *_networks.unknown_options(network, OPTIONS),
-            *_networks.range_problems(network),
+            *(_ipv6_problems(network) or _networks.range_problems(network)),
             *_value_problems(network),
         ]
 
@@ -86,6 +93,13 @@ def _flags(network: Network) -> Iterator[str]:
             yield flag
     yield from _networks.ipam_flags(network.ipam.config)
     yield from _networks.option_flags(network.driver_opts)
+
+
+def _ipv6_problems(network: Network) -> list[tuple[str, str]]:
+    if network.enable_ipv6:
+        return [("enable_ipv6", NO_IPV6)]
+    configs = enumerate(network.ipam.config)
+    return [(f"ipam.config.{i}.subnet", NO_IPV6) for i, config in configs if config in network.subnets_of(6)]
 
 
 def _value_problems(network: Network) -> Iterator[tuple[str, str]]:

@@ -85,8 +85,9 @@ _ALL = [
     ),
     _link(
         "ipv6",
-        "ip link set lo up && ip -6 address show dev lo | grep -q ::1",
-        ("IPv6 and dual-stack networks",),
+        f"{_VETH} && ip link set probe0 up && ip link set probe9 up && "
+        "ip -6 address add fd00::1/64 dev probe0 nodad && ip -6 route get fd00::2 | grep -qw probe0",
+        ("IPv6 and dual-stack networks (enable_ipv6)",),
         "a kernel with IPv6 that is not disabled (sysctl net.ipv6.conf.all.disable_ipv6=0)",
     ),
     Feature(

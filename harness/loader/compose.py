@@ -16,6 +16,7 @@ from harness.model.topology import NAME
 
 Verb = Literal["taken", "changed", "left out"]
 MAX_BYTES = 1 << 20
+NO_IPV6 = "Swarm's overlay has no IPv6; `driver: macvlan`, or a bridge of one node, has"
 #: Why a key of a service is left out. Keys that are not here have no meaning for networks and volumes either.
 REASONS = {
     "build": "images are not built; the harness's own image stands in",
@@ -249,21 +250,27 @@ class _Conversion:
             self._say(path, "changed", f"driver {driver} does not reach other hosts; overlay does")
         if network.get("internal"):
             made["internal"] = True
-        configs = [self._ipam(path, config) for config in (network.get("ipam") or {}).get("config") or ()]
+        ranges = (network.get("ipam") or {}).get("config") or ()
+        configs = [self._ipam(path, config, made["driver"]) for config in ranges]
         if any(configs):
             made["ipam"] = {"config": [config for config in configs if config]}
+        if made["driver"] != "overlay" and network.get("enable_ipv6"):
+            made["enable_ipv6"] = True
         if made["driver"] == driver and network.get("driver_opts"):
             made["driver_opts"] = network["driver_opts"]
         for part in network:
             if part == "external":
                 self._say((*path, part), "changed", "the network is made for the run")
+            elif part == "enable_ipv6":
+                if "enable_ipv6" not in made and network[part]:
+                    self._say((*path, part), "left out", NO_IPV6)
             elif part not in ("driver", "internal", "ipam", "attachable", "driver_opts", "name"):
                 self._say((*path, part), "left out", DEFAULT_REASON)
         return made
 
-    def _ipam(self, path: tuple[str, ...], config: Mapping[str, Any]) -> dict[str, Any]:
-        if ":" in str(config.get("subnet", "")):
-            self._say((*path, "ipam"), "left out", "IPv6 is not supported yet")
+    def _ipam(self, path: tuple[str, ...], config: Mapping[str, Any], driver: str) -> dict[str, Any]:
+        if ":" in str(config.get("subnet", "")) and driver == "overlay":
+            self._say((*path, "ipam"), "left out", NO_IPV6)
             return {}
         return {key: config[key] for key in ("subnet", "gateway", "ip_range") if config.get(key)}
 

@@ -99,7 +99,8 @@ class NetworkPlan:
     """`packet_bytes` is the largest IP packet that must pass unfragmented.
 
     `linked`: containers of different nodes are on one link. A network that is not is a network of its own on each
-    node, and is called so: `lan@n1`. `same_node`: containers of one node reach each other on it.
+    node, and is called so: `lan@n1`. `same_node`: containers of one node reach each other on it. `ipv6`:
+    containers have addresses of both families; `resolves_ipv6`: names lead to those of IPv6 as well.
     """
 
     name: str
@@ -110,6 +111,12 @@ class NetworkPlan:
     subnets: tuple[str, ...] = ()
     linked: bool = True
     same_node: bool = True
+    ipv6: bool = False
+    resolves_ipv6: bool = False
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        return (4, 6) if self.ipv6 else (4,)
 
     @property
     def base(self) -> str:

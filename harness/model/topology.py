@@ -77,6 +77,7 @@ class Network(Part):
     )
     attachable: bool = False
     internal: bool = False
+    enable_ipv6: bool = Field(False, description="Addresses of both families; needs an IPv6 subnet in ipam")
     ipam: Ipam = Field(default_factory=Ipam)
     driver_opts: dict[str, str] = Field(default_factory=dict)
 
@@ -107,6 +108,10 @@ class Network(Part):
     @property
     def subnets(self) -> list[str]:
         return [config.subnet for config in self.ipam.config if config.subnet]
+
+    def subnets_of(self, family: int) -> list[IpamConfig]:
+        """The parts of `ipam` with a subnet of IPv4 (4) or IPv6 (6)."""
+        return [c for c in self.ipam.config if c.subnet and ipaddress.ip_network(c.subnet).version == family]
 
 
 class Store(Part):
@@ -148,6 +153,7 @@ class Attachment(Part):
         default_factory=list
     )
     ipv4_address: str | None = None
+    ipv6_address: str | None = None
 
 
 class Port(Part):

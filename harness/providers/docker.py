@@ -91,6 +91,9 @@ class _Maker:
                     "HARNESS_REGISTRY": "no" if self.engine.own else "yes",
                 },
                 labels={**self.labels("node"), LABEL_ADDRESS: self.addresses[name]},
+                # a name that nobody knows is refused by the node: the kernel else says so once a second (icmp(7)),
+                # and to all who ask more often it looks like silence
+                sysctl={"net.ipv4.icmp_ratelimit": "0"},
                 **rights,
             )
 

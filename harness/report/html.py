@@ -14,7 +14,7 @@ from harness.model.verdict import Failure, Verdict
 from harness.report import promises, series, timeline
 from harness.report.charted import charts_of
 from harness.report.mesh import LETTERS, PROTOCOLS, Matrix, crop, matrices, overview
-from harness.report.names import Asked, asked
+from harness.report.names import TRUTHS, Asked, asked
 from harness.report.scene import scene
 from harness.report.text import again, clean, figure, headline, labelled, listed, plural, seconds, write_text
 from harness.report.view import RunView
@@ -238,7 +238,7 @@ def _timelines(view: RunView, limits: Limits) -> Iterator[dict[str, Any]]:
 
 def _names(view: RunView, limits: Limits) -> Iterator[dict[str, Any]]:
     for check in view.run.checks:
-        entries = asked(view.history.only(check=check.id, f=["dns", "truth"]), view.plan)[: limits.rows]
+        entries = asked(view.history.only(check=check.id, f=[*TRUTHS, *TRUTHS.values()]), view.plan)[: limits.rows]
         if entries:
             phases = list(dict.fromkeys(entry.phase for entry in entries))
             keys = list(dict.fromkeys((entry.network, entry.name) for entry in entries))

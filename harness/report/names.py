@@ -1,4 +1,4 @@
-"""Names after each phase: who saw the right addresses, and when. From `dns` rows held against `truth` rows."""
+"""Names after each phase: who saw the right addresses, and when. From lookups held against the truth."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from harness.model.history import History
 from harness.model.plan import Plan
 from harness.report.text import plural, seconds
+
+#: Kinds of lookups, and the kind of row that says what they should give.
+TRUTHS = {"dns": "truth", "aaaa": "truth6"}
 
 
 @dataclass
@@ -45,22 +48,23 @@ class Asked:
 
 def asked(rows: History, plan: Plan) -> list[Asked]:
     """One entry a name and phase, in the order in which they were asked. Names without a truth are left out."""
-    truths = dict(_truths(rows))
+    truths = {f: dict(_truths(rows, truth)) for f, truth in TRUTHS.items()}
     found: dict[tuple[str, str, str], Asked] = {}
-    for op in sorted(rows.only(f="dns").ops(), key=lambda op: op.start_ns):
+    for op in sorted(rows.only(f=tuple(TRUTHS)).ops(), key=lambda op: op.start_ns):
         phase, network, name = _parts(op.key)
-        truth = truths.get((phase, network, _service(plan, network, name)))
+        truth = truths[op.f].get((phase, network, _service(plan, network, name)))
         if truth is None:
             continue
+        name = f"{name} (IPv6)" if op.f == "aaaa" else name
         entry = found.setdefault((phase, network, name), Asked(name, network, phase, truth[0], truth[1]))
         _note(entry, op.at, str(op.value), op.end_ns)
     return list(found.values())
 
 
-def _truths(rows: History) -> Iterator[tuple[tuple[str, str, str], tuple[str, int]]]:
+def _truths(rows: History, kind: str) -> Iterator[tuple[tuple[str, str, str], tuple[str, int]]]:
     """The latest truth of each phase, with the time of the first one."""
     first: dict[str, int] = {}
-    for op in rows.only(f="truth").ops():
+    for op in rows.only(f=kind).ops():
         phase, network, service = _parts(op.key)
         first.setdefault(op.key, op.start_ns)
         yield (phase, network, service), (str(op.value), first[op.key])

@@ -42,13 +42,15 @@ class Journal:
         self._write({**row, "f": "reserve", "value": first, "length": int(wanted["count"])}, now=True)
 
     def look(self, phase: str, scene: Scene, plan: Plan) -> None:
-        """The scene as `endpoint`, `task`, `mac` and `truth` rows."""
+        """The scene as `endpoint`, `endpoint6`, `task`, `mac`, `truth` and `truth6` rows."""
         self._rows("endpoint", _endpoints(phase, scene))
+        self._rows("endpoint6", list(_endpoints6(phase, scene)))
         self._rows(
             "task", [(c.node, c.service, c.name, f"{phase}|{c.service}", "running") for c in scene.containers]
         )
         self._rows("mac", list(_macs(phase, scene)))
-        self._rows("truth", _truth(phase, scene, plan))
+        self._rows("truth", list(_truth(phase, scene, plan, 4)))
+        self._rows("truth6", list(_truth(phase, scene, plan, 6)))
 
     def act(self, key: str, value: str, start_ns: int, outcome: str) -> None:
         self._interval("act", key, value, start_ns=start_ns, outcome=outcome)
@@ -111,6 +113,13 @@ def _endpoint(phase: str, scene: Scene, container: Container) -> list[tuple[str,
     return [(*who, f"{phase}|{network}", ip) for network, ip in addresses.items()]
 
 
+def _endpoints6(phase: str, scene: Scene) -> Iterator[tuple[str, str, str, str, str]]:
+    for container in scene.containers:
+        for network, address in container.networks.items():
+            if address.ip6:
+                yield container.node, container.service, container.name, f"{phase}|{network}", address.ip6
+
+
 def _macs(phase: str, scene: Scene) -> Iterator[tuple[str, str, str, str, str]]:
     for container in scene.containers:
         for network, address in container.networks.items():
@@ -118,19 +127,14 @@ def _macs(phase: str, scene: Scene) -> Iterator[tuple[str, str, str, str, str]]:
                 yield container.node, container.service, container.name, f"{phase}|{network}", address.mac
 
 
-def _truth(phase: str, scene: Scene, plan: Plan) -> list[tuple[str, str, str, str, str]]:
-    return [
-        (
-            CONTROLLER,
-            "orchestrator",
-            "",
-            f"{phase}|{network}|{target.service}",
-            _joined(scene, target.service, network),
-        )
-        for target in plan.targets
-        for network in target.networks
-    ]
+def _truth(phase: str, scene: Scene, plan: Plan, family: int) -> Iterator[tuple[str, str, str, str, str]]:
+    for target in plan.targets:
+        for network in target.networks:
+            if family == 4 or plan.network(network).resolves_ipv6:
+                told = _joined(scene, target.service, network, family)
+                yield CONTROLLER, "orchestrator", "", f"{phase}|{network}|{target.service}", told
 
 
-def _joined(scene: Scene, service: str, network: str) -> str:
-    return ",".join(sorted(c.networks[network].ip for c in scene.of(service) if network in c.networks))
+def _joined(scene: Scene, service: str, network: str, family: int) -> str:
+    present = [c.networks[network] for c in scene.of(service) if network in c.networks]
+    return ",".join(sorted(address.of(family) for address in present if address.of(family)))

@@ -5,31 +5,41 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.model.history import History
 from harness.model.plan import Plan
 from harness.ports import Container, Load, Scene
-from harness.workloads._places import Item, carriers, live_networks, members, on_hosts, one_per_node, place
+from harness.workloads._places import Item, carriers, has, live_networks, members, on_hosts, one_per_node, place
 
 #: What a resolver says of a name that means nothing: nxdomain by itself, servfail where it asked upstream in vain.
 NOTHING = ("nxdomain", "servfail")
 
 
+class Asked(NamedTuple):
+    """A name on a network, and which of its addresses are meant: IPv4 (4) or IPv6 (6)."""
+
+    family: int
+    network: str
+    name: str
+
+
 @dataclass(frozen=True)
 class Names:
-    """Names of `services` in one scene. `truth` maps (network, name) to the addresses that it must give."""
+    """Names of `services` in one scene. `truth` maps what may be asked to the addresses that must be given."""
 
     scene: Scene
     plan: Plan
     services: frozenset[str]
 
     @property
-    def truth(self) -> dict[tuple[str, str], frozenset[str]]:
-        found: dict[tuple[str, str], frozenset[str]] = {}
+    def truth(self) -> dict[Asked, frozenset[str]]:
+        found: dict[Asked, frozenset[str]] = {}
         for network in live_networks(self.scene, self.plan):
-            for name, service in self._asked(network):
-                addresses = found.get((network, name), frozenset()) | self._addresses(network, service)
-                found[network, name] = addresses
+            for family in (4, 6) if self.plan.network(network).resolves_ipv6 else (4,):
+                for name, service in self._asked(network):
+                    asked = Asked(family, network, name)
+                    found[asked] = found.get(asked, frozenset()) | self._addresses(network, service, family)
         return found
 
     def lookups(self, phase: str, timeout_s: float, rng: random.Random) -> list[Item]:
@@ -39,23 +49,25 @@ class Names:
         networks that both know it is not asked: either answer would be right.
         """
         truth = self.truth
-        names: dict[str, list[str]] = {}
-        for network, name in truth:
-            names.setdefault(network, []).append(name)
+        names: dict[str, list[Asked]] = {}
+        for asked in truth:
+            names.setdefault(asked.network, []).append(asked)
         return [
-            _lookup(source, f"{phase}|{network}|{name}", name, timeout_s)
-            for network, asked in names.items()
+            _lookup(source, phase, asked, timeout_s)
+            for network, all_asked in names.items()
             for source in one_per_node(members(self.scene, network), rng)
-            for name in asked
-            if not any((other, name) in truth for other in source.networks if other != network)
+            for asked in all_asked
+            if not any(Asked(4, other, asked.name) in truth for other in source.networks if other != network)
         ]
 
     def right(self, rows: History) -> bool:
-        """Whether every `dns` row among `rows` tells the truth; a name that nobody looked up does not matter."""
+        """Whether every `dns` and `aaaa` row among `rows` tells the truth; a name that nobody looked up does not
+        matter.
+        """
         truth = self.truth
-        dns = rows.only(f="dns")
-        pairs = zip(dns["key"].tolist(), dns["value"].tolist(), strict=True)
-        return all(_says(value, truth[_asked_for(key)]) for key, value in pairs)
+        answers = rows.only(f=("dns", "aaaa"))
+        columns = (answers[name].tolist() for name in ("f", "key", "value"))
+        return all(_says(value, truth[_asked_for(f, key)]) for f, key, value in zip(*columns, strict=True))
 
     def _asked(self, network: str) -> Iterator[tuple[str, str]]:
         """(name, service): `tasks.<service>` of scheduled ones, and the names under which they answer.
@@ -69,22 +81,23 @@ class Names:
                 if target.endpoint_mode == "dnsrr":
                     yield name, target.service
 
-    def _addresses(self, network: str, service: str) -> frozenset[str]:
+    def _addresses(self, network: str, service: str, family: int) -> frozenset[str]:
         present = [c for c in members(self.scene, network) if c.service == service]
-        return frozenset(container.networks[network].ip for container in present)
+        return frozenset(c.networks[network].of(family) for c in present if has(c, network, family))
 
 
 def lookup_load(items: list[Item], timeout_s: float) -> Load:
     return on_hosts("lookup", "lookups", items, timeout_s=30.0 + len(items) * timeout_s)
 
 
-def _lookup(source: Container, key: str, name: str, timeout_s: float) -> Item:
-    return source.node, {**place(source).fields, "key": key, "name": name, "timeout_s": timeout_s}
+def _lookup(source: Container, phase: str, asked: Asked, timeout_s: float) -> Item:
+    told = {"key": f"{phase}|{asked.network}|{asked.name}", "name": asked.name, "family": asked.family}
+    return source.node, {**place(source).fields, **told, "timeout_s": timeout_s}
 
 
-def _asked_for(key: str) -> tuple[str, str]:
+def _asked_for(f: str, key: str) -> Asked:
     _, network, name = key.split("|", 2)
-    return network, name
+    return Asked(6 if f == "aaaa" else 4, network, name)
 
 
 def _says(value: str, truth: frozenset[str]) -> bool:

@@ -51,9 +51,18 @@ def key(via: str, network: str, to: str, address: str, *, family: int = 4) -> st
     return f"{via}|{network}|{family}|{to}|{address}"
 
 
-def by_ip(source: Container, network: str, target: Container) -> Peer:
-    address = target.networks[network].ip
-    return Peer(place(source), key("ip", network, target.name, address), address)
+def by_ip(source: Container, network: str, target: Container, family: int = 4) -> Peer:
+    address = target.networks[network].of(family)
+    return Peer(place(source), key("ip", network, target.name, address, family=family), address)
+
+
+def has(container: Container, network: str, family: int) -> bool:
+    """Whether a container has an address of this family there: of IPv6 only where it was given one."""
+    return bool(container.networks[network].of(family))
+
+
+def has_ipv6(container: Container) -> bool:
+    return any(address.ip6 for address in container.networks.values())
 
 
 def node_peer(source: Place, scene: Scene, node: str) -> Peer:
@@ -85,10 +94,11 @@ def ordered_pairs(count: int) -> Iterator[tuple[int, int]]:
             yield i, (i + step) % count
 
 
-def across_nodes(scene: Scene, network: str, rng: random.Random, limit: int) -> list[Peer]:
+def across_nodes(scene: Scene, network: str, rng: random.Random, limit: int, family: int = 4) -> list[Peer]:
     """One pair of containers per ordered pair of nodes on `network`; at most `limit`."""
-    ends = one_per_node(members(scene, network), rng)
-    pairs = [by_ip(ends[i], network, ends[j]) for i, j in ordered_pairs(len(ends))]
+    present = [container for container in members(scene, network) if has(container, network, family)]
+    ends = one_per_node(present, rng)
+    pairs = [by_ip(ends[i], network, ends[j], family) for i, j in ordered_pairs(len(ends))]
     return pairs[:limit]
 
 
@@ -153,7 +163,7 @@ def listen(scene: Scene, plan: Plan) -> Load:
     A container in its node's network has no ports of its own: the node's listener answers there.
     """
     endpoints: list[Item] = [
-        (c.node, {**place(c).fields, "ports": [scene.port, *_target_ports(plan, c.service, scene.port)]})
+        (c.node, {**place(c).fields, "ports": _ports(plan, c.service, scene.port), "ipv6": has_ipv6(c)})
         for c in scene.containers
         if not c.host
     ]
@@ -161,5 +171,5 @@ def listen(scene: Scene, plan: Plan) -> Load:
     return on_hosts("listen", "endpoints", endpoints, timeout_s=LISTEN_TIMEOUT_S, token=scene.token)
 
 
-def _target_ports(plan: Plan, service: str, taken: int) -> list[int]:
-    return sorted({int(port["target"]) for port in plan.target(service).ports} - {taken})
+def _ports(plan: Plan, service: str, own: int) -> list[int]:
+    return [own, *sorted({int(port["target"]) for port in plan.target(service).ports} - {own})]

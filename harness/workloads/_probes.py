@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
+from typing import Any
 
 from harness.model.plan import Plan
 from harness.ports import Container, Load, PublishedAddress, Scene
@@ -15,6 +16,8 @@ from harness.workloads._places import (
     Place,
     by_ip,
     carriers,
+    has,
+    has_ipv6,
     key,
     live_networks,
     members,
@@ -40,7 +43,9 @@ class Prober:
     attempts: int = 1
 
     def open_pairs(self) -> Iterator[Item]:
-        """Every ordered pair of containers on each network that they share, by IP, names and aliases."""
+        """Every ordered pair of containers on each network that they share, by IP, names and aliases; by IPv6 too
+        where both have it.
+        """
         for network in live_networks(self.scene, self.plan):
             present = members(self.scene, network)
             for source, target in permutations(present, 2):
@@ -51,14 +56,17 @@ class Prober:
                 yield from self.by_shared_names(source, network, present)
 
     def by_ip(self, source: Container, network: str, target: Container, *, attempts: int = 0) -> Iterator[Item]:
-        peer = by_ip(source, network, target)
-        for protocol in self.protocols:
-            yield self._item(peer.source, peer.key, protocol, self.scene.port, attempts, address=peer.address)
+        for family in (4, 6):
+            if family == 4 or (has_ipv6(source) and has(target, network, 6)):
+                peer = by_ip(source, network, target, family)
+                for protocol in self.protocols:
+                    port = self.scene.port
+                    yield self._item(peer.source, peer.key, protocol, port, attempts, address=peer.address)
 
     def by_own_name(self, source: Container, network: str, target: Container) -> Iterator[Item]:
         name = own_name(target, network, self.plan)
         if name is not None:
-            yield from self._dial(source, key("name", network, target.name, name), name)
+            yield from self._dial(source, "name", network, target.name, name)
 
     def by_shared_names(self, source: Container, network: str, present: Sequence[Container]) -> Iterator[Item]:
         """Service names and aliases that another container than `source` answers to; no VIP that cannot work."""
@@ -70,7 +78,7 @@ class Prober:
                 continue
             if target.service in others and not self.plan.lacks(f"service {target.service}", "vip"):
                 via = "service" if name == target.service else "alias"
-                yield from self._dial(source, key(via, network, target.service, name), name)
+                yield from self._dial(source, via, network, target.service, name)
 
     def closed_pairs(self) -> Iterator[Item]:
         """Every ordered pair of containers that no network joins, by each address of the other that means it."""
@@ -131,12 +139,15 @@ class Prober:
         dialled = key("host-port", WIRE, service, to.ip)
         return self._item(source, dialled, to.protocol, to.port, 0, address=to.ip)
 
-    def _dial(self, source: Container, dialled: str, name: str) -> Iterator[Item]:
-        for protocol in self.protocols:
-            if protocol != "icmp":
-                yield self._item(place(source), dialled, protocol, self.scene.port, 0, name=name)
+    def _dial(self, source: Container, via: str, network: str, to: str, name: str) -> Iterator[Item]:
+        for family in (4, 6) if self.plan.network(network).resolves_ipv6 else (4,):
+            dialled = key(via, network, to, name, family=family)
+            for protocol in self.protocols:
+                if protocol != "icmp":
+                    asked = {"name": name, "family": family}
+                    yield self._item(place(source), dialled, protocol, self.scene.port, 0, **asked)
 
-    def _item(self, source: Place, dialled: str, protocol: str, port: int, attempts: int, **peer: str) -> Item:
+    def _item(self, source: Place, dialled: str, protocol: str, port: int, attempts: int, **peer: Any) -> Item:
         """`attempts` 0 means the prober's own."""
         return source.node, {
             **source.fields,

@@ -43,6 +43,7 @@ class _Link:
 
     plan: NetworkPlan
     parent: str
+    prefix: int
     spare: IPv4Network
 
     def visitor(self, number: int) -> str:
@@ -80,7 +81,8 @@ def _link(params: MacvlanParams, check: Check, plan: Plan) -> _Link:
     spare = node_slices(network, len(plan.nodes))[-1]
     if spare.num_addresses < 2 * len(plan.nodes) + 2:
         raise UsageError(f"check {check.id}: {spare} leaves no addresses to reach the containers from")
-    return _Link(fitting[0], network.parent, spare)
+    subnet = IPv4Network(network.subnets_of(4)[0].subnet or "")
+    return _Link(fitting[0], network.parent, subnet.prefixlen, spare)
 
 
 def _macs(scene: Scene, link: _Link) -> Iterator[Command]:
@@ -94,7 +96,7 @@ def _macs(scene: Scene, link: _Link) -> Iterator[Command]:
 def _visitors(scene: Scene, link: _Link) -> Iterator[Command]:
     """An address on the link for each node itself: it would reach any other station there by it."""
     for number, node in enumerate(scene.nodes):
-        address = f"{link.visitor(number)}/{IPv4Network(link.plan.subnets[0]).prefixlen}"
+        address = f"{link.visitor(number)}/{link.prefix}"
         give = ("sh", "-c", _GIVE_ADDRESS, "sh", address, link.parent)
         take = ("sh", "-c", _TAKE_ADDRESS, "sh", address, link.parent)
         yield Command(node, f"address of {node}", give, COMMAND_TIMEOUT_S, undo=take, at=node)

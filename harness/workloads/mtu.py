@@ -44,7 +44,8 @@ def _pairs(
     pairs = [
         (peer, params.packet_bytes or plan.network(network).packet_bytes)
         for network in chosen_networks(params.network, check, plan, scene)
-        for peer in across_nodes(scene, network, rng, MAX_PAIRS)
+        for family in plan.network(network).families
+        for peer in across_nodes(scene, network, rng, MAX_PAIRS, family)
     ]
     if not pairs:
         raise UsageError(

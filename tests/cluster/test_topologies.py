@@ -19,6 +19,7 @@ NAMES = [
     "macvlan",
     "macvlan-swarm",
     "bridge",
+    "dual-stack",
     "host",
     "bind-mounts",
     "local-volumes",

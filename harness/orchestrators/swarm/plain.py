@@ -44,6 +44,7 @@ def _networks(name: str, service: Service, networks: Mapping[str, Declared]) -> 
         fields = [f"name={networks[network].stack['name']}"]
         fields += [f"alias={alias}" for alias in dict.fromkeys((name, *attachment.aliases))]
         fields += [f"ip={attachment.ipv4_address}"] if attachment.ipv4_address else []
+        fields += [f"ip6={attachment.ipv6_address}"] if attachment.ipv6_address else []
         yield from ("--network", _csv(fields))
 
 

@@ -6,13 +6,15 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 
 from harness.model.plan import Demand, NodePlan
-from harness.model.subnets import node_slices
+from harness.model.subnets import node_slices, node_slices6
 from harness.model.topology import Network, Service, Topology
 from harness.orchestrators.swarm.constraints import UNDERSTOOD, eligible, is_understood
 
 Problem = tuple[str, str]
 #: Addresses of a subnet that no container gets: the network's own, broadcast, the gateway.
 RESERVED = 3
+#: Keys of an attachment that fix an address, and its family.
+STATIC = {"ipv4_address": 4, "ipv6_address": 6}
 
 
 def demands(topology: Topology) -> list[Demand]:
@@ -87,22 +89,30 @@ def _plain(topology: Topology, service: Service) -> Iterator[Problem]:
             continue
         if network.driver == "overlay" and not network.attachable:
             yield f"networks.{name}", f"a plain container needs `attachable: true` in network {name}"
-        if attachment.ipv4_address:
-            yield from _static(name, network, attachment.ipv4_address)
+        for key in STATIC:
+            if address := getattr(attachment, key):
+                yield from _static(name, network, key, address)
 
 
-def _static(name: str, network: Network, text: str) -> Iterator[Problem]:
+def _static(name: str, network: Network, key: str, text: str) -> Iterator[Problem]:
     """The engine takes an address only from a subnet that the user configured."""
-    address = ipaddress.ip_address(text)
-    if not any(address in ipaddress.ip_network(subnet) for subnet in network.subnets):
-        yield f"networks.{name}.ipv4_address", f"{text} is in no configured subnet of network {name}"
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        yield f"networks.{name}.{key}", f"{text!r} is no IP address"
+        return
+    if address.version != STATIC[key]:
+        yield f"networks.{name}.{key}", f"{text} is an IPv{address.version} address"
+    elif not any(address in ipaddress.ip_network(subnet) for subnet in network.subnets):
+        yield f"networks.{name}.{key}", f"{text} is in no configured subnet of network {name}"
 
 
 def _scheduled(service: Service) -> Iterator[Problem]:
     for network, attachment in service.networks.items():
-        if attachment.ipv4_address:
-            message = "Swarm has no static addresses for scheduled services; `node` makes a plain container"
-            yield f"networks.{network}.ipv4_address", message
+        for key in STATIC:
+            if getattr(attachment, key):
+                message = "Swarm has no static addresses for scheduled services; `node` makes a plain container"
+                yield f"networks.{network}.{key}", message
     yield from _endpoint_mode(service)
 
 
@@ -147,7 +157,7 @@ def _subnets(topology: Topology, nodes: Sequence[NodePlan]) -> Iterator[Problem]
         if network.driver in ("macvlan", "ipvlan"):
             yield from _slices(name, network, len(nodes))
             continue
-        if not network.subnets or any(":" in subnet for subnet in network.subnets):
+        if not network.subnets_of(4):
             continue
         needed, room = _needed(topology, name, len(nodes)), _room(network)
         if needed > room:
@@ -171,6 +181,8 @@ def _slices(name: str, network: Network, nodes: int) -> Iterator[Problem]:
     """Engines do not know of each other's addresses: each hands out a part of its own."""
     try:
         node_slices(network, nodes)
+        for config in network.subnets_of(6):
+            node_slices6(config, nodes)
     except ValueError as error:
         yield f"networks.{name}.ipam", str(error)
 
@@ -187,5 +199,5 @@ def _needed(topology: Topology, network: str, nodes: int) -> int:
 
 
 def _room(network: Network) -> int:
-    ranges = [config.ip_range or config.subnet for config in network.ipam.config if config.subnet]
+    ranges = [config.ip_range or config.subnet for config in network.subnets_of(4)]
     return sum(max(0, ipaddress.ip_network(text).num_addresses - RESERVED) for text in ranges if text)
