@@ -62,19 +62,6 @@ def test_daemons_are_found_killed_and_started_again_by_what_the_nodes_keep(glust
     assert state == ["running", "stopped", "running", "gone"]
 
 
-def test_a_node_that_was_killed_has_its_servers_and_mounts_before_its_containers(gluster: Bench) -> None:
-    cluster = gluster.live.cluster
-    assert cluster.lifecycle is not None
-    cluster.lifecycle.kill("n2", timeout_s=TIMEOUT_S)
-    cluster.lifecycle.start("n2", timeout_s=TIMEOUT_S)
-    until(lambda: cluster.hosts["n2"].run(["docker", "info"], timeout_s=TIMEOUT_S).ok, "its engine answers")
-    mounted = done(cluster.hosts["n2"], ["findmnt", "-no", "FSTYPE,SOURCE", MOUNT]).split()
-    assert mounted == ["fuse.glusterfs", "n1:/pool"]
-    until(lambda: gluster.problems() == [], "the node is back")
-    gone = [d.name for d in _daemons(gluster) if daemons.state(cluster, d, timeout_s=TIMEOUT_S) != "running"]
-    assert gone == []
-
-
 def test_writes_that_land_in_a_directory_of_the_node_void_the_run(gluster: Bench) -> None:
     """The mount goes, a directory of that name is made, and Swarm starts the container again on it."""
     host = gluster.live.cluster.hosts["n3"]
@@ -86,6 +73,21 @@ def test_writes_that_land_in_a_directory_of_the_node_void_the_run(gluster: Bench
     verdict = gluster.check("concurrent-append", volume="data", duration_s=0.5)
     assert verdict.verdict == "unknown"
     assert "data is not mounted for writer.n3 on n3" in verdict.reason
+
+
+def test_a_node_that_was_killed_has_its_servers_and_mounts_before_its_containers(gluster: Bench) -> None:
+    """The last test: its agent goes with the node."""
+    cluster = gluster.live.cluster
+    assert cluster.lifecycle is not None
+    cluster.lifecycle.kill("n2", timeout_s=TIMEOUT_S)
+    cluster.lifecycle.start("n2", timeout_s=TIMEOUT_S)
+    until(lambda: cluster.hosts["n2"].run(["docker", "info"], timeout_s=TIMEOUT_S).ok, "its engine answers")
+    mounted = done(cluster.hosts["n2"], ["findmnt", "-no", "FSTYPE,SOURCE", MOUNT]).split()
+    assert mounted == ["fuse.glusterfs", "n1:/pool"]
+    until(lambda: gluster.problems() == [], "the node is back")
+    mine = [daemon for daemon in _daemons(gluster) if daemon.node == "n2"]
+    states = {daemon.name: daemons.state(cluster, daemon, timeout_s=TIMEOUT_S) for daemon in mine}
+    assert states == {"brick": "running", "client": "running", "glusterd": "running"}
 
 
 def _containers(bench: Bench) -> list[Container]:
