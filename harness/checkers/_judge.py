@@ -78,11 +78,11 @@ def acknowledged(rows: History) -> dict[str, dict[str, int]]:
     """Operations with outcome ok, by host and kind."""
     done = rows.only(outcome="ok", f=OPERATIONS)
     hosts, kinds = done.coded("host"), done.coded("f")
-    pairs, counts = np.unique(hosts.codes.astype(np.int64) * len(kinds.texts) + kinds.codes, return_counts=True)
+    counts = np.bincount(hosts.codes.astype(np.int64) * len(kinds.texts) + kinds.codes)
     found: dict[str, dict[str, int]] = {}
-    for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+    for pair in np.flatnonzero(counts).tolist():
         host, kind = divmod(pair, len(kinds.texts))
-        found.setdefault(hosts.texts[host], {})[kinds.texts[kind]] = count
+        found.setdefault(hosts.texts[host], {})[kinds.texts[kind]] = int(counts[pair])
     return found
 
 

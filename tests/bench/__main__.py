@@ -18,7 +18,7 @@ from pathlib import Path
 from harness.cli.interrupts import Interrupts
 from harness.cli.output import show_error
 from harness.model.errors import EXIT_INTERRUPTED, EXIT_PASS, HarnessError
-from tests.bench import appends, checkers, mesh, rig, search, start
+from tests.bench import appends, checkers, mesh, registers, rig, search, start
 from tests.bench.table import Row, around_markers, replace_between_markers, table
 
 PARTS = ("ready", "run", "mesh", "appends", "checkers")
@@ -58,7 +58,8 @@ def _measured(parts: tuple[str, ...], rounds: int) -> list[Row]:
     if set(parts) - {"checkers"}:
         rows += _on_an_engine(parts, rounds)
     if "checkers" in parts:
-        rows += [*checkers.judging(rounds, _say), *checkers.reading(rounds, _say), *search.judging(rounds, _say)]
+        rows += checkers.judging(rounds, _say) + registers.judging(rounds, _say) + checkers.reading(rounds, _say)
+        rows += search.judging(rounds, _say)
     return rows
 
 

@@ -61,6 +61,8 @@ def test_every_check_asserted_something(name: str, ran: tuple[Ended, dict[str, d
         ("host", "host", "isolated from its node's network"),
         ("bind-mounts", "bind-mount", "read_only protects the node's files"),
         ("local-volumes", "append-unshared", "shared"),
+        ("local-volumes", "register-unshared", "shared"),
+        ("local-volumes", "close-to-open-unshared", "shared"),
     ],
 )
 def test_known_limits_are_shown_and_fail_nothing(
