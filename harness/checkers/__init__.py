@@ -19,6 +19,7 @@ from harness.ports import Checker
 
 __all__ = [
     "MODELS",
+    "ONLINE",
     "REGISTRY",
     "Linearity",
     "Stale",
@@ -28,6 +29,10 @@ __all__ = [
     "model_for",
     "stale_reads",
 ]
+
+#: Checks that can be judged while they run: a `fail` of what stands in the history so far stays one, since whoever
+#: wrote without telling yet has reserved what it wrote.
+ONLINE = frozenset({"register", "close-to-open"})
 
 REGISTRY: dict[str, Checker] = collect("harness.checkers", "check")
 

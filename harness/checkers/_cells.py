@@ -233,14 +233,15 @@ def _alike(cells: Cells) -> list[str]:
     return ["all reads brought the same value"] if cells.reads and bool((read == read[0]).all()) else []
 
 
-def counts(cells: Cells) -> dict[str, Any]:
-    """Figures of what was done."""
+def counts(cells: Cells, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures of what was done, with what was `found` among them: a terminal shows the first few."""
     write, read = cells.kinds
     writes = cells.registers.write
     return {
         f"{write}s": int(np.count_nonzero(writes & cells.acknowledged)),
         f"{read}s": cells.reads,
         "indeterminate": int(np.count_nonzero(writes & ~cells.acknowledged)),
+        **found,
         "not_whole": cells.dropped["not_whole"],
         f"failed_{read}s": cells.dropped["failed"],
         "cells": len(_used(cells.rows.coded("key").codes)),

@@ -41,7 +41,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
         no_value=sum(p.outcome == "unknown" for p in promises),
         ignored=int(np.count_nonzero(~cells.acknowledged)) + sum(cells.dropped.values()),
         promises=promises,
-        figures={**counts(cells), **_figures(found)},
+        figures=counts(cells, _figures(found)),
     )
     doubts = doubts_of(cells, history, plan, check)
     void = void_of(history, volume, unshared=cells.unshared)
@@ -77,4 +77,4 @@ def _stale(cells: Cells, found: Findings) -> str:
 
 
 def _figures(found: Findings) -> dict[str, Any]:
-    return {"phantoms": len(found.phantoms), "early": len(found.early), **staleness(found.stale_ns)}
+    return {**staleness(found.stale_ns), "phantoms": len(found.phantoms), "early": len(found.early)}

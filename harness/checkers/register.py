@@ -39,7 +39,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
         wrong=sum(p.count for p in promises if p.outcome == "fail"),
         no_value=sum(p.outcome == "unknown" for p in promises),
         ignored=int(np.count_nonzero(~cells.acknowledged)) + sum(cells.dropped.values()),
-        figures={**counts(cells), **_figures(found)},
+        figures=counts(cells, _figures(found)),
     )
     doubts = doubts_of(cells, history, plan, check)
     void = void_of(history, volume, unshared=cells.unshared)
@@ -78,8 +78,8 @@ def _told(cells: Cells, cycle: Cycle) -> str:
 
 def _figures(found: Findings) -> dict[str, Any]:
     return {
+        **staleness(found.stale_ns),
         "phantoms": len(found.phantoms),
         "early": len(found.early),
         "contradictions": found.contradictions,
-        **staleness(found.stale_ns),
     }

@@ -21,6 +21,10 @@ Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Repeat the plan
 Keep = Annotated[bool, typer.Option("--keep", help="Leave the cluster up.")]
 Reuse = Annotated[bool, typer.Option("--reuse", help="Use a cluster that was kept, and leave it up.")]
 NoSkip = Annotated[bool, typer.Option("--no-skip", help="What is skipped for a missing feature fails.")]
+StopOnFail = Annotated[
+    bool,
+    typer.Option("--stop-on-fail", help="End a register's or a session's load at the first proof that it fails."),
+]
 WorkloadImage = Annotated[str | None, typer.Option("--workload-image", help="Instead of the harness's own.")]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Where run folders are written.")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on standard output.")]
@@ -36,6 +40,7 @@ def options(
     keep: bool = False,
     reuse: bool = False,
     no_skip: bool = False,
+    stop_on_fail: bool = False,
     workload_image: str | None = None,
     runs_dir: Path = Path("runs"),
 ) -> Options:
@@ -45,6 +50,7 @@ def options(
         workload_image=workload_image,
         runs_dir=runs_dir,
         no_skip=no_skip,
+        stop_on_fail=stop_on_fail,
         seed=seed,
         keep=keep,
         reuse=reuse,

@@ -30,6 +30,7 @@ from harness.cli.choices import (
     RunsDir,
     Seed,
     Set,
+    StopOnFail,
     WorkloadImage,
     options,
 )
@@ -125,6 +126,7 @@ def run(
     keep: Keep = False,
     reuse: Reuse = False,
     no_skip: NoSkip = False,
+    stop_on_fail: StopOnFail = False,
     workload_image: WorkloadImage = None,
     runs_dir: RunsDir = Path("runs"),
     as_json: Json = False,
@@ -143,6 +145,7 @@ def run(
         keep=keep,
         reuse=reuse,
         no_skip=no_skip,
+        stop_on_fail=stop_on_fail,
         workload_image=workload_image,
         runs_dir=runs_dir,
     )

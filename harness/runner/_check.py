@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 
@@ -68,11 +68,12 @@ class CheckRunner:
         recorder: RecorderLike,
         progress: Progress,
         clock: Clock,
+        fails: Callable[[History], bool] | None = None,
     ) -> None:
         self._cluster, self._plan, self._orchestrator, self._check = cluster, plan, orchestrator, check
         self._agents, self._progress, self._clock = agents, progress, clock
-        self.journal = Journal(recorder, check.id, clock)
-        self._loads = LoadRunner(agents, self.journal, clock)
+        self.journal = Journal(recorder, check.id, clock, keep=fails is not None)
+        self._loads = LoadRunner(agents, self.journal, clock, fails=fails)
         self._changes = Changes(cluster, plan, orchestrator, self.journal, clock)
         self._commands = _commands.Commands(cluster, self.journal, clock)
         self._nemesis = Nemesis(

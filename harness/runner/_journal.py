@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.model.errors import EnvironmentBroken
-from harness.model.history import ABSENT
+from harness.model.history import ABSENT, History
 from harness.model.plan import Plan
 from harness.ports import Container, Felt, Scene
 from harness.runner._seams import Batch, Clock, RecorderLike
@@ -20,10 +20,14 @@ NO_SERVICE = "-"
 
 
 class Journal:
-    """Writes one check's rows. `broken` is set once the recorder has refused a row: the run cannot go on."""
+    """Writes one check's rows. `broken` is set once the recorder has refused a row: the run cannot go on.
 
-    def __init__(self, recorder: RecorderLike, check: str, clock: Clock) -> None:
+    With `keep`, `so_far` is a history of what was written.
+    """
+
+    def __init__(self, recorder: RecorderLike, check: str, clock: Clock, *, keep: bool = False) -> None:
         self._recorder = recorder
+        self._kept: list[Batch] | None = [] if keep else None
         self._check = check
         self._clock = clock
         self.broken: EnvironmentBroken | None = None
@@ -70,6 +74,9 @@ class Journal:
         """A command that the runner ran on a host; it ends now."""
         self._write({"process": CONTROLLER, **row, "end_ns": self._clock.now_ns()}, now=True)
 
+    def so_far(self) -> History:
+        return History.of_batches(list(self._kept or ()))
+
     def raise_if_broken(self) -> None:
         if self.broken is not None:
             raise self.broken
@@ -92,8 +99,11 @@ class Journal:
         self._put(whole, now=now)
 
     def _put(self, batch: Batch, *, now: bool) -> None:
+        whole = {**batch, "check": self._check}
+        if self._kept is not None:
+            self._kept.append(whole)
         try:
-            self._recorder.write({**batch, "check": self._check}, now=now)
+            self._recorder.write(whole, now=now)
         except EnvironmentBroken as error:
             self.broken = error
             raise

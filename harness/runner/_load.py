@@ -9,9 +9,11 @@ from functools import partial
 from typing import Any
 
 from harness.model.errors import ChannelLost, DeadlineExceeded, EnvironmentBroken
+from harness.model.history import History
 from harness.ports import Assignment, Load
 from harness.runner._journal import Journal
 from harness.runner._seams import AgentLike, Batch, Clock, JobLike
+from harness.runner._watch import Watch
 
 #: How long a program that is told to stop early may take to hand over what it has.
 DRAIN_S = 10.0
@@ -29,7 +31,16 @@ class _Running:
 class LoadRunner:
     """Runs loads of one check, one at a time."""
 
-    def __init__(self, agents: Mapping[str, AgentLike], journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self,
+        agents: Mapping[str, AgentLike],
+        journal: Journal,
+        clock: Clock,
+        *,
+        fails: Callable[[History], bool] | None = None,
+    ) -> None:
+        """`fails` says of the rows so far whether they fail the check: then the load ends early."""
+        self._fails = fails
         self._agents = agents
         self._journal = journal
         self._clock = clock
@@ -53,7 +64,7 @@ class LoadRunner:
         try:
             for assignment in load.assignments:
                 running.append(_Running(assignment, self._open(assignment, into)))
-            self._hold(load, during, tail_s)
+            self._hold_watched(load, running, during, tail_s)
             self._collect(running)
         finally:
             self._drain([entry for entry in running if not entry.done])
@@ -92,13 +103,27 @@ class LoadRunner:
             self._journal.lost(host, error.message)
             raise
 
-    def _hold(self, load: Load, during: Callable[[float], None] | None, tail_s: float) -> None:
+    def _hold_watched(
+        self, load: Load, running: Sequence[_Running], during: Callable[[float], None] | None, tail_s: float
+    ) -> None:
+        endless = [entry for entry in running if entry.assignment.program.until_stopped]
+        fails = self._fails
+        if fails is None or not endless:
+            self._hold(load, during, tail_s, self._clock.sleep)
+            return
+        with Watch(lambda: fails(self._journal.so_far()), partial(_stop, endless)) as watch:
+            self._hold(load, during, tail_s, watch.wait)
+
+    def _hold(
+        self, load: Load, during: Callable[[float], None] | None, tail_s: float, sleep: Callable[[float], None]
+    ) -> None:
+        """Faults run to their end, so that they are healed; `sleep` may be cut short."""
         start_s = self._clock.now_s()
         if during:
             during(start_s)
-            self._clock.sleep(tail_s)
+            sleep(tail_s)
         if any(assignment.program.until_stopped for assignment in load.assignments):
-            self._clock.sleep_until(start_s + load.hold_s)
+            sleep(max(0.0, start_s + load.hold_s - self._clock.now_s()))
 
     def _collect(self, running: Sequence[_Running]) -> None:
         """Wait for all of them, each by its own deadline; the first error is raised when all have been asked."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.model.errors import EnvironmentBroken, UsageError
+from harness.model.history import History
 from harness.model.plan import Plan
 from harness.model.topology import Check
 from harness.ports import Cluster, Fault, Orchestrator, Progress, Workload
 from harness.runner._check import CheckRunner
 from harness.runner._seams import SYSTEM_CLOCK, AgentLike, Clock, RecorderLike
 from harness.workloads import REGISTRY
+
+#: For a check, what says of its rows so far whether they fail it; None where that cannot be told before the end.
+Watcher = Callable[[Check], Callable[[History], bool] | None]
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,14 @@ def run_checks(
     checks: Sequence[Check] | None = None,
     workloads: Mapping[str, Workload] = REGISTRY,
     clock: Clock = SYSTEM_CLOCK,
+    watcher: Watcher | None = None,
 ) -> list[CheckRun]:
     """Run `checks` (default: the plan's) in order and record what happens.
 
     A check that fails to run is a CheckRun with an error, and the next one goes on. After one that leaves the
     cluster dirty nothing more is run: the list is then shorter than `checks`, and the caller goes on with the rest
     on a cluster made anew. Faults are healed and changes taken back on every way out, an interrupt included.
+    With a `watcher` a check's load ends as soon as what stands in the history fails the check.
     Raises EnvironmentBroken where the history cannot be written, UsageError for a kind of check that is not known.
     """
     runs: list[CheckRun] = []
@@ -65,6 +71,7 @@ def run_checks(
             recorder=recorder,
             progress=progress,
             clock=clock,
+            fails=watcher(check) if watcher else None,
         )
         runs.append(_run(runner, check, _workload(workloads, check), clock))
         _report(runs[-1], progress)

@@ -11,7 +11,8 @@ from harness.model.errors import UsageError
 @dataclass(frozen=True)
 class Options:
     """`settings` are `--set` pairs. `seed` None: one is drawn, and stands in the report. `only` are checks' ids or
-    kinds. `keep` leaves the cluster, `reuse` takes one that was left and fits.
+    kinds. `keep` leaves the cluster, `reuse` takes one that was left and fits. `stop_on_fail` ends a check's
+    load at the first proof that it fails.
     """
 
     provider: str | None = None
@@ -22,6 +23,7 @@ class Options:
     seed: int | None = None
     keep: bool = False
     reuse: bool = False
+    stop_on_fail: bool = False
     only: tuple[str, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
 
