@@ -20,7 +20,7 @@ from harness.session.registries import CATALOG, CHOICES, orchestrator, provider
 
 def new_run() -> str:
     """A run's name: sorts by time, unique enough for two runs that start in one second."""
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
 
 
 def topology_of(path: Path, options: Options) -> Topology:

@@ -176,7 +176,7 @@ def test_a_read_that_fails_is_a_failure_with_its_errno(agent: Agent, tmp_path: P
 
 
 def test_who_cannot_begin_says_so(agent: Agent, tmp_path: Path) -> None:
-    with pytest.raises(AgentError, match=r"w1 at web\.1"):
+    with pytest.raises(AgentError, match=r"w\d at web\.\d"):
         finish(begin(agent, Recorder(), tmp_path / "no-such-folder"))
 
 

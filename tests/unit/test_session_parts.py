@@ -123,7 +123,7 @@ def test_a_faults_demand_stands_for_its_check(lab: Lab) -> None:
 def test_runs_that_start_in_one_second_have_names_of_their_own_that_sort() -> None:
     names = [new_run() for _ in range(50)]
     assert len(set(names)) == 50
-    assert all(len(name) == len("20261124-234301-abcd") for name in names)
+    assert all(len(name) == len("20261124-234301-abcdef") for name in names)
 
 
 def test_settings_are_laid_over_the_file_and_named_options_win(lab: Lab) -> None:
