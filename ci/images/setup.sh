@@ -37,6 +37,7 @@ configure() {
     # Every node unpacks this image for every cluster: what no shell, ping or Python script needs is left out.
     rm -rf /usr/lib/*/gconv /usr/share/zoneinfo /usr/share/common-licenses /usr/share/perl5 /usr/lib/*/perl-base \
       /usr/lib/python3*/pydoc_data /usr/lib/python3*/lib-dynload/_test* /usr/lib/python3*/lib-dynload/_codecs_*
+    mkdir -p /usr/local/bin
     # applets for people: only where the root has no program of that name
     for applet in vi nc less wget httpd telnet; do
       command -v "$applet" >/dev/null 2>&1 || ln -s /bin/busybox "/usr/local/bin/$applet"

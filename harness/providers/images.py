@@ -37,6 +37,8 @@ IMPORT_TIMEOUT_S = 180.0
 PULL_TIMEOUT_S = 120.0
 #: A node needs apt's whole bootstrap (services, alternatives); a workload only unpacked packages: 72 MB, not 103.
 VARIANTS: dict[Role, str] = {"node": "apt", "node-stores": "apt", "workload": "extract"}
+#: When mmdebstrap runs what `setup.sh configure` does: it has no customize hooks where packages are only unpacked.
+HOOKS = {"apt": "customize-hook", "extract": "extract-hook"}
 #: Nodes with the servers of shared volumes are an image of their own, built when a plan first has stores: runs
 #: without them need not wait for another 100 s and 400 MB.
 LISTS: dict[Role, tuple[str, ...]] = {
@@ -57,7 +59,7 @@ def packages(role: Role) -> list[str]:
 def recipe_hash(role: Role) -> str:
     """12 hexadecimal digits over all that makes the image: files, packages, suite, options, architecture."""
     digest = hashlib.sha256()
-    for part in (role, SUITE, VARIANTS[role], *LEFT_OUT, platform.machine()):
+    for part in (role, SUITE, VARIANTS[role], HOOKS[VARIANTS[role]], *LEFT_OUT, platform.machine()):
         digest.update(part.encode() + b"\0")
     for name in (*LISTS[role], *SCRIPTS, "Dockerfile"):
         digest.update((data_dir("images") / name).read_bytes() + b"\0")
@@ -150,7 +152,7 @@ def _bootstrap(role: Role, into: Path) -> None:
         f"--variant={VARIANTS[role]}",
         f"--include={','.join(packages(role))}",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
-        *(f"--customize-hook={hook}" for hook in hooks),
+        *(f"--{HOOKS[VARIANTS[role]]}={hook}" for hook in hooks),
         "--format=tar",
         SUITE,
         str(into),

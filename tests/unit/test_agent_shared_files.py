@@ -31,6 +31,8 @@ PARAMS: dict[str, dict[str, Any]] = {
     "blocks": {"block_bytes": 16384, "blocks": 2, "writes": 0.5, "direct": False},
 }
 
+ATTEMPTS = 8
+
 
 @pytest.fixture(scope="module")
 def agent() -> Iterator[Agent]:
@@ -78,6 +80,13 @@ def enough(batches: list[dict[str, Any]], rows: int) -> bool:
     """Every worker has done something: on a busy machine the first can be through before the last has begun."""
     told = {name for batch in batches for name in listed(batch["process"])}
     return len(told) >= WORKERS and sum(batch["n"] for batch in batches) >= rows
+
+
+def attempts(agent: Agent, kind: str, folder: Path, rows: int, **params: Any) -> Iterator[list[Op]]:
+    """The same again, in folders of their own: who meets whom is the machine's choice, so one may show nothing."""
+    for attempt in range(ATTEMPTS):
+        (folder / str(attempt)).mkdir()
+        yield recorded(agent, kind, folder / str(attempt), rows, **params)
 
 
 def listed(value: Any) -> list[str]:
@@ -145,17 +154,21 @@ RACES = [
 
 @pytest.mark.parametrize(("shim", "promise"), RACES)
 def test_wrong_names_are_caught_by_name(agent: Agent, tmp_path: Path, shim: str, promise: str) -> None:
-    verdict = judged("names", recorded(agent, "names", tmp_path, 2000, shim=shim))
-    assert verdict.verdict == "fail"
+    verdicts = (judged("names", ops) for ops in attempts(agent, "names", tmp_path, 2000, shim=shim))
+    verdict = next(verdict for verdict in verdicts if verdict.verdict == "fail")
     assert broken(verdict) == [promise], verdict.reason
 
 
 def test_what_was_synced_outlives_its_process(agent: Agent, tmp_path: Path) -> None:
-    ops = recorded(agent, "durability", tmp_path, 400)
-    verdict = judged("durability", ops)
-    assert verdict.verdict == "pass", verdict.reason
-    assert verdict.figures["kills"] > WORKERS
-    assert {op.outcome for op in ops if op.f == "sync"} == {"ok", "info"}
+    outcomes: set[str] = set()
+    for ops in attempts(agent, "durability", tmp_path, 400):
+        verdict = judged("durability", ops)
+        assert verdict.verdict == "pass", verdict.reason
+        assert verdict.figures["kills"] > WORKERS
+        outcomes |= {op.outcome for op in ops if op.f == "sync"}
+        if outcomes == {"ok", "info"}:
+            return
+    raise AssertionError("no kill met a record that was under way")
 
 
 def test_a_cache_that_dies_with_its_process_is_caught(agent: Agent, tmp_path: Path) -> None:
