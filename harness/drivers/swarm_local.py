@@ -11,6 +11,11 @@ from harness.ports import Declared, VolumeDriver
 from harness.promises import promises_of
 
 OPTIONS = frozenset({"type", "o", "device"})
+_NFS = ("nfs", "nfs4")
+_INSTEAD = (
+    "use `driver: nfs` and a store of kind nfs, whose `mount_options` are what stands in `o`; for a server that "
+    "exists, with `managed: false` and `address`"
+)
 
 COMMAND_TIMEOUT_S = 30.0
 
@@ -87,6 +92,8 @@ def _option_problems(volume: Volume) -> Iterator[tuple[str, str]]:
             yield f"driver_opts.{key}", f"the local driver knows {', '.join(sorted(OPTIONS))}, not {key!r}"
     if volume.store and options:
         yield "driver_opts", f"a volume of a store has no options of its own: {volume.store} says what it is"
+    elif options.get("type") in _NFS:
+        yield "driver_opts.type", f"the local driver's type {options['type']} is not taken: {_INSTEAD}"
     elif options and not is_bind(volume):
         yield "driver_opts", "only type none with o: bind is supported yet for driver local"
     if is_bind(volume) and not volume.store and not options.get("device", "").startswith("/"):

@@ -160,6 +160,12 @@ _ALL = [
         "a kernel with CONFIG_NFS_V4, or provider vagrant",
     ),
     _filesystem(
+        "nfs",
+        "nfsv3",
+        ("volume driver nfs, version 3",),
+        "a kernel with CONFIG_NFS_V3, or provider vagrant",
+    ),
+    _filesystem(
         "ceph", "ceph", ("CephFS by the kernel's client",), "a kernel with CONFIG_CEPH_FS, or provider vagrant"
     ),
     Feature(

@@ -155,6 +155,7 @@ class VolumePlan:
 class StorePlan:
     """A store on this run's nodes. `nodes` have its servers; every node of the cluster mounts it at `mount`, with
     a directory for each of `volumes`. `options` are whole: defaults stand for what the topology leaves out.
+    `address` is the server's where the store exists already; then `nodes` is empty.
     """
 
     name: str
@@ -163,6 +164,12 @@ class StorePlan:
     mount: str
     volumes: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    address: str = ""
+
+    @property
+    def served_by(self) -> str:
+        """For people."""
+        return ", ".join(self.nodes) or self.address
 
 
 @dataclass(frozen=True)

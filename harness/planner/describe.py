@@ -26,7 +26,7 @@ def _head(plan: Plan) -> Iterator[str]:
     )
     yield from _section(
         "Stores",
-        (f"{s.name}: {s.kind} on {', '.join(s.nodes)}, mounted at {s.mount}" for s in plan.stores),
+        (f"{s.name}: {s.kind} on {s.served_by}, mounted at {s.mount}" for s in plan.stores),
     )
     yield from _section(
         "Volumes",

@@ -16,9 +16,9 @@ def up(plan: Plan, cluster: Cluster, progress: Progress) -> None:
 
 
 def _up(plan: Plan, cluster: Cluster, store: str, progress: Progress) -> None:
-    kind = plan.store(store).kind
-    progress(f"store {store}: {kind} on {', '.join(plan.store(store).nodes)}")
-    stores.REGISTRY[kind].up(cluster, plan, store, progress)
+    mine = plan.store(store)
+    progress(f"store {store}: {mine.kind} on {mine.served_by}")
+    stores.REGISTRY[mine.kind].up(cluster, plan, store, progress)
 
 
 def down(plan: Plan, cluster: Cluster) -> None:

@@ -8,6 +8,7 @@ calls `up`, which is `servers`, then `mount`. Scripts are the same on all nodes;
 from __future__ import annotations
 
 import itertools
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,6 +63,8 @@ class Scripted:
 
     kind: ClassVar[str]
     options: ClassVar[type[Options]]
+    #: Whether it also mounts a store that exists: `managed: false` with `address`.
+    adopts: ClassVar[bool] = False
 
     # --- what a kind says
 
@@ -89,9 +92,11 @@ class Scripted:
         return [*found, *self.misfits(topology, store, options)]
 
     def _unmanaged(self, managed: bool, address: str | None) -> Iterator[tuple[str, str]]:
-        if not managed:
+        if not managed and not self.adopts:
             yield "managed", f"a store of kind {self.kind} that exists already is not supported yet"
-        elif address:
+        elif not managed and not re.fullmatch(r"[\w.:%-]+", address or ""):
+            yield "address", "a store that exists (managed: false) needs its server's name or address"
+        elif managed and address:
             yield "address", "an address is that of a store that exists (managed: false)"
 
     def _option_problem(self, error: Any) -> tuple[str, str]:
@@ -110,6 +115,7 @@ class Scripted:
             mount=f"{STORE_MOUNTS}/{store}",
             volumes=tuple(name for name, volume in topology.volumes.items() if volume.store == store),
             options=self.options.model_validate(spec.options).model_dump(mode="json"),
+            address="" if spec.managed else spec.address or "",
         )
 
     def declare(self, plan: Plan, store: str) -> Declared:
