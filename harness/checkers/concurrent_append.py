@@ -7,6 +7,7 @@ see each other's records form an island; each island is judged by itself. `_appe
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from harness.checkers._append_log import writers
@@ -29,9 +30,20 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
         return unknown(check, "; ".join(["no reader read the whole file at the end", *doubts]))
     found = split(log)
     promises, figures = promises_of(log, found, volume, absent_nonces(history, volume.name))
+    figures = {**figures, **_settling(history)}
     verdict = Verdict(check.id, check.kind, target_of(check), "pass", "", promises=promises, figures=figures)
     void = void_of(history, volume, unshared=found.unshared)
     return _counted(decided(verdict, volume, unshared=found.unshared, doubts=doubts, void=void), log)
+
+
+def _settling(history: History) -> dict[str, float]:
+    """Where hosts were read more than once, since they did not agree at first: how often, and how long it took."""
+    reads = list(history.only(f="read").ops())
+    rounds = max(Counter(row.process for row in reads).values(), default=0)
+    if rounds < 2:
+        return {}
+    took_ns = max(row.start_ns for row in reads) - min(row.start_ns for row in reads)
+    return {"final_read_rounds": rounds, "settle_s": round(took_ns / 1e9, 3)}
 
 
 def _counted(verdict: Verdict, log: Log) -> Verdict:

@@ -86,6 +86,15 @@ BUGS: dict[str, tuple[list[tuple[int, int]], list[tuple[str, int, int]], str, tu
 }
 
 
+def test_hosts_that_agree_only_later_pass_and_how_much_later_is_a_figure() -> None:
+    early = [*read("n2", RIGHT), *read("n3", RIGHT[:2])]
+    late = [op for host in HOSTS for op in read(host, RIGHT, at_s=64.5)]
+    verdict = verdict_on([*APPENDS, *early, *late])
+    assert verdict.verdict == "pass", verdict.reason
+    assert (verdict.figures["final_read_rounds"], verdict.figures["settle_s"]) == (2, 4.5)
+    assert "settle_s" not in verdict_on(APPENDS + everywhere(RIGHT)).figures
+
+
 @pytest.mark.parametrize("bug", BUGS)
 def test_an_injected_bug_is_caught_by_name(bug: str) -> None:
     records, garbage, name, words = BUGS[bug]
