@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from harness import session
 from harness.cli.choices import Json, Orchestrator, ProviderName, Set, WorkloadImage, options
@@ -64,7 +64,16 @@ def list_(as_json: Json = False) -> int:
     if not infos:
         print("no clusters")
         return EXIT_PASS
-    table = Table("CLUSTER", "TOPOLOGY", "PROVIDER", "NODES", "SINCE", box=None, header_style="bold")
+    longest = max(len(info.name) for info in infos)  # a name is there to be copied
+    table = Table(
+        Column("CLUSTER", min_width=longest),
+        "TOPOLOGY",
+        "PROVIDER",
+        "NODES",
+        "SINCE",
+        box=None,
+        header_style="bold",
+    )
     for info in infos:
         table.add_row(info.name, info.topology, info.provider, str(info.nodes), info.since)
     Console(highlight=False).print(table)
