@@ -183,7 +183,7 @@ def test_the_matrix_as_it_is_survives_being_written_again() -> None:
         ("glusterfs", "", {"replica": "2"}, "shared", "may"),
         ("glusterfs", "", {"replica": "2", "cluster.quorum-type": "auto"}, "shared", "holds"),
         ("glusterfs", "", {}, "fsync-survives-server-kill", "unproven"),
-        ("glusterfs", "", {"distribute": "1"}, "rename-old-or-new", "holds"),
+        ("glusterfs", "", {"distribute": "1"}, "rename-old-or-new", "may"),
         ("glusterfs", "", {"distribute": "2"}, "rename-old-or-new", "may"),
         ("glusterfs", "", {}, "rename-old-or-new", "unproven"),
     ],
