@@ -122,6 +122,8 @@ class _Names:
         self._hand.do("replace", self._key, lambda: self._replace(self._token(sequence)), value=str(token))
 
     def _replace(self, data: bytes) -> None:
+        if self._hand.shim in ("slow-rename", "gap-rename"):
+            time.sleep(self._hand.rng.uniform(0, 4 * _LINGER_S))  # while others are done, and read
         if self._hand.shim == "slow-rename":
             _write(self._current, data[: HEADER.size + 8], os.O_CREAT)
             time.sleep(_LINGER_S)
@@ -129,7 +131,6 @@ class _Names:
             return
         _write(self._own, data, os.O_CREAT | os.O_TRUNC)
         if self._hand.shim == "gap-rename":
-            time.sleep(self._hand.rng.uniform(0, 2 * _LINGER_S))  # while others are done, and read
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._current)
             time.sleep(_LINGER_S)

@@ -42,7 +42,7 @@ class Partition:
         wire = wire_of(cluster, self.name)
         target = targets[0]
         peer = next(node for node in cluster.hosts if node not in targets)
-        ping = ["ping", "-c", "1", "-W", "1", cluster.hosts[peer].address]
+        ping = ["ping", "-c", "1", "-W", "0.4", cluster.hosts[peer].address]
         cut = not cluster.hosts[target].run(ping, timeout_s=timeout_s).ok
         listed = _nft(wire.host, ["-j", "list", "table", "bridge", table(cluster)], timeout_s)
         dropped = sum(_counters(json.loads(listed)["nftables"]))

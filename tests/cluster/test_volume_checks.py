@@ -12,6 +12,8 @@ from harness.session import Bench
 from harness.transport.recorder import read_history
 from tests.cluster_bench import live_bench
 
+ATTEMPTS = 8
+
 
 @pytest.fixture(scope="module")
 def volume(own_engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
@@ -55,7 +57,11 @@ BUGS = [
 
 @pytest.mark.parametrize(("kind", "shim", "promise"), BUGS)
 def test_a_bug_on_purpose_is_caught_by_name(volume: Bench, kind: str, shim: str, promise: str) -> None:
-    verdict = volume.check(kind, volume="shared", duration_s=1, shim=shim)
+    """Whether two writes meet is the machine's choice, so one run may show nothing."""
+    for _ in range(ATTEMPTS):
+        verdict = volume.check(kind, volume="shared", duration_s=1, shim=shim)
+        if promise in broken(verdict):
+            break
     found = {each.name: each for each in verdict.promises}
     assert promise in broken(verdict), verdict
     assert " on n" in found[promise].witness
