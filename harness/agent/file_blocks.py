@@ -18,8 +18,6 @@ from .cells import Turns
 from .frames import record_id
 from .hand import Hand, Unsure
 
-#: How long a worker waits after an error before it opens its file again.
-_REST_S = 0.2
 #: Between the halves of what a shim takes apart.
 _LINGER_S = 0.003
 
@@ -128,8 +126,4 @@ class _Blocks:
         """Another descriptor, as soon as the volume gives any; the old one may be of no use."""
         with contextlib.suppress(OSError):
             os.close(self._fd)
-        while self._hand.going():
-            self._hand.pause(_REST_S)
-            with contextlib.suppress(OSError):
-                self.open()
-                return
+        self._hand.retry(self.open)

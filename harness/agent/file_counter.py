@@ -20,8 +20,6 @@ from .hand import Hand, Unsure
 
 _NUMBER = struct.Struct("<Q")
 _RECORD = struct.Struct("<QI")
-#: How long a worker waits after an error before it opens its file again.
-_REST_S = 0.2
 #: Without a lock, so long between read and write: what it is to show must not depend on luck.
 _LINGER_S = 0.0005
 #: A lock that was not given, or a number that cannot be read: nothing was written.
@@ -59,11 +57,7 @@ class _Counter:
         """Give the descriptor up, and every lock with it; another one as soon as the volume gives any."""
         with contextlib.suppress(OSError):
             os.close(self._fd)
-        while self._hand.going():
-            self._hand.pause(_REST_S)
-            with contextlib.suppress(OSError):
-                self.open()
-                return
+        self._hand.retry(self.open)
 
     def increment(self) -> str:
         """The number that was written, and from when to when the lock was certainly held. Raises OSError."""

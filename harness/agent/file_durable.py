@@ -19,12 +19,11 @@ import time
 from collections.abc import Iterator
 
 from .frames import builder, id_at, record_id
-from .hand import Hand, Unsure
+from .hand import REST_S, Hand, Unsure
 
 _OFFSET = struct.Struct("<Q")
 #: A kill strikes at a random time within this: during the write, the fsync, or after both.
 _KILL_WITHIN_S = 0.002
-_REST_S = 0.2
 _READ_BYTES = 1 << 20
 
 #: What the process runs: an offset and a record on standard input, one byte on standard output for each.
@@ -60,7 +59,7 @@ def run(hand: Hand) -> None:
                 durable.sync(sequence, kill=hand.rng.random() < hand.spec["kill_share"])
             except Unsure:
                 hand.reborn()
-                hand.pause(_REST_S if durable.failed else 0)
+                hand.pause(REST_S if durable.failed else 0)
     finally:
         durable.kill()
 

@@ -14,9 +14,6 @@ from collections.abc import Callable
 from .cells import NOT_WHOLE, NOTHING, Cell, Turns, Values, cells_of
 from .hand import Hand, Unsure
 
-#: How long a worker waits after an error before it opens its files again.
-_REST_S = 0.2
-
 
 def run(hand: Hand) -> None:
     register = _Register(hand)
@@ -102,8 +99,4 @@ class _Register:
             with contextlib.suppress(OSError):
                 os.close(fd)
         self._fds.clear()
-        while self._hand.going():
-            self._hand.pause(_REST_S)
-            with contextlib.suppress(OSError):
-                self.open()
-                return
+        self._hand.retry(self.open)

@@ -13,10 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .cells import NOT_WHOLE, NOTHING, Cell, Turns, Values, cells_of
-from .hand import Hand, Unsure
-
-#: How long a worker waits after an error before its next session.
-_REST_S = 0.2
+from .hand import REST_S, Hand, Unsure
 
 
 def run(hand: Hand) -> None:
@@ -60,7 +57,7 @@ class _Sessions:
             self._hand.do("save", cell.key, session, value=number, offset=cell.offset, length=self._length)
         except Unsure:
             self._hand.reborn()
-            self._hand.pause(_REST_S)
+            self._hand.pause(REST_S)
 
     def load(self, cell: Cell) -> None:
         stale = self._hand.shim == "stale-open" and self._turns.strikes()
@@ -75,7 +72,7 @@ class _Sessions:
             "load", cell.key, session, offset=cell.offset, length=self._length, missing=NOT_WHOLE, changes=False
         )
         if found is None:
-            self._hand.pause(_REST_S)
+            self._hand.pause(REST_S)
 
     def _in_session(self, cell: Cell, flags: int, work: Callable[[int], Any]) -> Any:
         """What `work` returns. Raises OSError, that of close included: it may be the one that tells of a loss."""

@@ -6,6 +6,7 @@ A program is a function of one `Hand`. It asks `going` before each round, takes 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -23,6 +24,8 @@ from .worker import Spec, Worker
 BATCH_ROWS = 10_000
 #: With a rate: who is early by less than this does not sleep.
 _EARLY_S = 0.001
+#: How long a worker waits after an error before it tries again.
+REST_S = 0.2
 #: Fewer integers than this are cheaper as a list.
 _PACK_FROM = 16
 
@@ -135,6 +138,14 @@ class Hand(Worker):
         told = result if value is None else value
         rows[-1] = (process, f, key, told, offset, length, 0, start_ns, time.monotonic_ns(), "ok")
         return result
+
+    def retry(self, attempt: Callable[[], None]) -> None:
+        """`attempt`, after a rest and again until it raises no OSError, or until the stop."""
+        while self.going():
+            self.pause(REST_S)
+            with contextlib.suppress(OSError):
+                attempt()
+                return
 
     def reborn(self) -> None:
         """Go on as another process of the history: the last one has an operation without an end."""

@@ -11,20 +11,25 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.checkers._append_log import islands
+from harness.checkers._judge import target_of
 from harness.checkers._sources import Reserved, sources
 from harness.checkers._volumes import (
     Measured,
     absent_nonces,
+    decided,
     failed_looks,
     mounts,
+    promise_of,
     seen_nonces,
     too_few,
     too_few_workers,
+    void_of,
 )
 from harness.checkers._zones import Ints, Mask, Registers
 from harness.model.history import NEVER, History
 from harness.model.plan import Plan
 from harness.model.topology import Check
+from harness.model.verdict import Verdict
 
 #: Fewer acknowledged operations of a kind than this say nothing.
 LEAST = 20
@@ -203,6 +208,37 @@ def shared(cells: Cells, history: History, volume: str) -> Measured:
     if absent:
         return Measured(len(absent), busy + len(absent), absent[0])
     return Measured(0, busy) if cells.crossing else Measured()
+
+
+def verdict_of(
+    cells: Cells,
+    promise: str,
+    kept: Measured,
+    figures: Mapping[str, Any],
+    history: History,
+    plan: Plan,
+    check: Check,
+) -> Verdict:
+    """Of a check that measured one promise of its volume, besides whether it is shared at all."""
+    volume = plan.volume(check.params["volume"])
+    measured = {"shared": shared(cells, history, volume.name), promise: kept}
+    promises = tuple(promise_of(name, each, volume) for name, each in measured.items())
+    verdict = Verdict(
+        check.id,
+        check.kind,
+        target_of(check),
+        "pass",
+        "",
+        correct=kept.of - kept.count,
+        wrong=sum(p.count for p in promises if p.outcome == "fail"),
+        no_value=sum(p.outcome == "unknown" for p in promises),
+        ignored=int(np.count_nonzero(~cells.acknowledged)) + sum(cells.dropped.values()),
+        promises=promises,
+        figures=counts(cells, figures),
+    )
+    doubts = doubts_of(cells, history, plan, check)
+    void = void_of(history, volume, unshared=cells.unshared)
+    return decided(verdict, volume, unshared=cells.unshared, doubts=doubts, void=void)
 
 
 def doubts_of(cells: Cells, history: History, plan: Plan, check: Check) -> list[str]:

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.checkers._cells import Cells, counts, doubts_of, mounted, read_cells, shared, staleness
-from harness.checkers._judge import target_of
+from harness.checkers._cells import Cells, mounted, read_cells, staleness, verdict_of
 from harness.checkers._sessions import Findings, examine
-from harness.checkers._volumes import Measured, decided, promise_of, void_of
+from harness.checkers._volumes import Measured
 from harness.model.history import History
 from harness.model.plan import Plan
 from harness.model.topology import Check
@@ -24,28 +23,10 @@ PROMISE = "close-to-open"
 
 def check(history: History, plan: Plan, check: Check) -> Verdict:
     """Params used: `volume`, `workers_per_node`. Rows used: save load reserve mount nonce."""
-    volume = plan.volume(check.params["volume"])
-    cells = read_cells(history, volume.name, ("save", "load"))
+    cells = read_cells(history, check.params["volume"], ("save", "load"))
     found = examine(cells.registers)
     kept = _measured(cells, found, history)
-    measured = {"shared": shared(cells, history, volume.name), PROMISE: kept}
-    promises = tuple(promise_of(name, each, volume) for name, each in measured.items())
-    verdict = Verdict(
-        check.id,
-        check.kind,
-        target_of(check),
-        "pass",
-        "",
-        correct=kept.of - kept.count,
-        wrong=sum(p.count for p in promises if p.outcome == "fail"),
-        no_value=sum(p.outcome == "unknown" for p in promises),
-        ignored=int(np.count_nonzero(~cells.acknowledged)) + sum(cells.dropped.values()),
-        promises=promises,
-        figures=counts(cells, _figures(found)),
-    )
-    doubts = doubts_of(cells, history, plan, check)
-    void = void_of(history, volume, unshared=cells.unshared)
-    return decided(verdict, volume, unshared=cells.unshared, doubts=doubts, void=void)
+    return verdict_of(cells, PROMISE, kept, _figures(found), history, plan, check)
 
 
 def _measured(cells: Cells, found: Findings, history: History) -> Measured:

@@ -7,14 +7,10 @@ the four operations that no order fits.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from harness.checkers._cells import Cells, counts, doubts_of, mounted, read_cells, shared, staleness
-from harness.checkers._judge import target_of
-from harness.checkers._volumes import Measured, decided, promise_of, void_of
+from harness.checkers._cells import Cells, mounted, read_cells, staleness, verdict_of
+from harness.checkers._volumes import Measured
 from harness.checkers._zones import Cycle, Findings, examine
 from harness.model.history import History
 from harness.model.plan import Plan
@@ -26,24 +22,10 @@ PROMISE = "read-after-write"
 
 def check(history: History, plan: Plan, check: Check) -> Verdict:
     """Params used: `volume`, `workers_per_node`. Rows used: put get reserve mount nonce."""
-    volume = plan.volume(check.params["volume"])
-    cells = read_cells(history, volume.name, ("put", "get"))
+    cells = read_cells(history, check.params["volume"], ("put", "get"))
     found = examine(cells.registers)
-    measured = {"shared": shared(cells, history, volume.name), PROMISE: _measured(cells, found, history)}
-    promises = tuple(promise_of(name, each, volume) for name, each in measured.items())
-    verdict = Verdict(check.id, check.kind, target_of(check), "pass", "", promises=promises)
-    wrong = measured[PROMISE].count
-    verdict = replace(
-        verdict,
-        correct=measured[PROMISE].of - wrong,
-        wrong=sum(p.count for p in promises if p.outcome == "fail"),
-        no_value=sum(p.outcome == "unknown" for p in promises),
-        ignored=int(np.count_nonzero(~cells.acknowledged)) + sum(cells.dropped.values()),
-        figures=counts(cells, _figures(found)),
-    )
-    doubts = doubts_of(cells, history, plan, check)
-    void = void_of(history, volume, unshared=cells.unshared)
-    return decided(verdict, volume, unshared=cells.unshared, doubts=doubts, void=void)
+    kept = _measured(cells, found, history)
+    return verdict_of(cells, PROMISE, kept, _figures(found), history, plan, check)
 
 
 def _measured(cells: Cells, found: Findings, history: History) -> Measured:

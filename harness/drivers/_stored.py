@@ -10,11 +10,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.model.places import STORE_MOUNTS
-from harness.model.plan import LABEL, Plan, Step
+from harness.model.plan import LABEL, Demand, Plan, Step
 from harness.model.topology import Volume
 from harness.ports import Declared
 
 COMMAND_TIMEOUT_S = 30.0
+
+
+class Stored:
+    """What drivers of volumes that always lie in a store share; what it promises is each one's own."""
+
+    def demands(self, name: str, volume: Volume) -> list[Demand]:  # noqa: ARG002 - the store demands all of it
+        return []
+
+    def problems(self, name: str, volume: Volume) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [*_option_problems(volume), *key_problems(volume)]
+
+    def declare(self, name: str, volume: Volume, plan: Plan) -> Declared:  # noqa: ARG002
+        return declare_bound(name, plan)
+
+
+def _option_problems(volume: Volume) -> Iterator[tuple[str, str]]:
+    if volume.driver_opts:
+        yield "driver_opts", "a volume of a store has no options of its own: `options` of the store are the place"
 
 
 def store_device(name: str, volume: Volume) -> str:

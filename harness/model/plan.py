@@ -155,7 +155,8 @@ class VolumePlan:
 class StorePlan:
     """A store on this run's nodes. `nodes` have its servers; every node of the cluster mounts it at `mount`, with
     a directory for each of `volumes`. `options` are whole: defaults stand for what the topology leaves out.
-    `address` is the server's where the store exists already; then `nodes` is empty.
+    `address` is the server's where the store exists already; then `nodes` is empty. `source` is how the mount's
+    source begins, as /proc/self/mountinfo has it; empty where its kind alone tells.
     """
 
     name: str
@@ -165,6 +166,7 @@ class StorePlan:
     volumes: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     address: str = ""
+    source: str = ""
 
     @property
     def served_by(self) -> str:

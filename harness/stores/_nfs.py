@@ -103,11 +103,15 @@ def export(store: StorePlan) -> str:
     return str(store.options["path"]).rstrip("/") if store.options["path"] else f"/{store.name}"
 
 
-def source(store: StorePlan, run: str) -> str:
-    """What every node mounts, as mountinfo shows it; an IPv6 address is in brackets (nfs(5))."""
+def exported_by(store: StorePlan) -> str:
+    """Server and export; an IPv6 address is in brackets (nfs(5))."""
     host = f"[{server(store)}]" if ":" in server(store) else server(store)
-    below = f"/{own_folder(store, run)}" if store.address else ""
-    return f"{host}:{export(store)}{below}"
+    return f"{host}:{export(store)}"
+
+
+def source(store: StorePlan, run: str) -> str:
+    """What every node mounts, as mountinfo shows it."""
+    return f"{store.source}/{own_folder(store, run)}" if store.address else store.source
 
 
 def exported(store: StorePlan) -> str:

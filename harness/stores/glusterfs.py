@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -88,6 +89,11 @@ class Gluster(Scripted):
         if store != pools[0]:
             yield "kind", f"a node has one pool of peers: {pools[0]} is a store of kind {self.kind} already"
 
+    def plan(self, topology: Topology, store: str) -> StorePlan:
+        """Every node mounts from the first server; others stand in where it does not answer."""
+        made = super().plan(topology, store)
+        return replace(made, source=f"{made.nodes[0]}:/{store}")
+
     def scripts(self, plan: Plan, store: StorePlan) -> Scripts:
         return Scripts(
             servers=_servers(plan, store),
@@ -110,11 +116,6 @@ class Gluster(Scripted):
             plan, f"store {store.name}, servers", "format a brick and start glusterd", _sh(script),
             nodes=store.nodes, timeout_s=FORMAT_TIMEOUT_S,
         )  # fmt: skip
-
-
-def source(store: StorePlan) -> str:
-    """What every node mounts; other servers stand in where the first one does not answer."""
-    return f"{store.nodes[0]}:/{store.name}"
 
 
 def _volume_options(store: StorePlan) -> Mapping[str, str]:
@@ -185,7 +186,7 @@ set -eu
 works() {{
   timeout 10 stat -t {store.mount}/. >/dev/null 2>&1 && mountpoint -q {store.mount} && return 0
   umount -l {store.mount} 2>/dev/null || true
-  timeout 20 mount -t glusterfs {with_options}{source(store)} {store.mount} && mountpoint -q {store.mount}
+  timeout 20 mount -t glusterfs {with_options}{store.source} {store.mount} && mountpoint -q {store.mount}
 }}
 mkdir -p {store.mount} 2>/dev/null || true
 waits 45 works

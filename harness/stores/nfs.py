@@ -63,7 +63,8 @@ class Nfs(Scripted):
 
     def plan(self, topology: Topology, store: str) -> StorePlan:
         made = super().plan(topology, store)
-        return replace(made, nodes=_nodes(topology, store))
+        made = replace(made, nodes=_nodes(topology, store))
+        return replace(made, source=_nfs.exported_by(made))
 
     def scripts(self, plan: Plan, store: StorePlan) -> Scripts:
         mount = _nfs.mount_script(plan, store)
