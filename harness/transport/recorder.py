@@ -201,6 +201,7 @@ def to_parquet(history: History, path: Path) -> None:
 def _copy(history: History, path: Path) -> None:
     rows = {name: history[name] for name in INT_COLUMNS}
     rows |= {name: history.coded(name).codes for name in TEXT_COLUMNS}
+    rows["row"] = np.arange(len(history), dtype=np.int64)
     rows["value"] = np.array([str(value) for value in history["value"].tolist()], dtype=object)
     if not len(history):
         rows["value"] = np.array([], dtype=str)
@@ -209,7 +210,7 @@ def _copy(history: History, path: Path) -> None:
         connection.register("rows", rows)
         columns = ", ".join(_as_text(name) for name in COLUMNS)
         target = f"{_quoted(path)} (FORMAT parquet, COMPRESSION zstd)"
-        connection.execute(f"COPY (SELECT {columns} FROM rows) TO {target}", texts)
+        connection.execute(f'COPY (SELECT {columns} FROM rows ORDER BY "row") TO {target}', texts)
 
 
 def _as_text(name: str) -> str:
@@ -222,9 +223,11 @@ def from_parquet(path: Path) -> History:
     """The history that `to_parquet` wrote. Raises UsageError where the file is another or damaged."""
     try:
         with duckdb.connect() as connection:
-            connection.execute(f"CREATE VIEW rows AS SELECT * FROM read_parquet({_quoted(path)})")
+            connection.execute(
+                f"CREATE VIEW rows AS SELECT * FROM read_parquet({_quoted(path)}, file_row_number = true)"
+            )
             _refuse_unknown(connection, path)
-            return History({**_texts(connection), **_numbers(connection), "value": _values(connection)})
+            return _read(connection)
     except duckdb.Error as error:
         raise UsageError(f"{path} is not a readable history: {str(error).splitlines()[0]}") from error
 
@@ -232,41 +235,47 @@ def from_parquet(path: Path) -> History:
 def _refuse_unknown(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """A column that we do not know is of a later version, in which rows may mean something else."""
     found = [str(row[0]) for row in connection.execute("DESCRIBE rows").fetchall()]
-    unknown = sorted(set(found) - set(COLUMNS))
+    unknown = sorted(set(found) - set(COLUMNS) - {"file_row_number"})
     if unknown:
         raise UsageError(f"{path} has columns that this version does not know: {', '.join(unknown)}")
 
 
-def _texts(connection: duckdb.DuckDBPyConnection) -> dict[str, Coded]:
-    return {name: _text(connection, name) for name in TEXT_COLUMNS}
+def _read(connection: duckdb.DuckDBPyConnection) -> History:
+    """All columns by one query that says its order: without one, DuckDB 2.0 returns row groups in any order, and
+    another for each query, so that columns of several queries do not fit together.
+    """
+    texts = {name: _enumerated(connection, name) for name in TEXT_COLUMNS}
+    kinds = ", ".join(f"'{kind}'" for kind in INTEGER_KINDS)
+    columns = [f'enum_code("{name}"::"{_label(name)}") AS "{name}"' for name in TEXT_COLUMNS]
+    columns += [f'"{name}"' for name in INT_COLUMNS]
+    columns += [
+        f"f IN ({kinds}) AS is_number",
+        "CASE WHEN is_number THEN value::BIGINT ELSE 0 END AS number",
+        "CASE WHEN is_number THEN '' ELSE value END AS text",
+    ]
+    found = connection.execute(f"SELECT {', '.join(columns)} FROM rows ORDER BY file_row_number").fetchnumpy()
+    read: dict[str, Any] = {name: np.asarray(found[name], dtype=np.int64) for name in INT_COLUMNS}
+    for name, known in texts.items():
+        read[name] = Coded(np.asarray(found[name]).astype(np.int32), known)
+    return History(read | {"value": _values(found)})
 
 
-def _text(connection: duckdb.DuckDBPyConnection, name: str) -> Coded:
-    """DuckDB's ENUM numbers the texts, so that a million rows do not become a million strings here."""
-    distinct = connection.execute(f'SELECT DISTINCT "{name}" FROM rows').fetchall()
-    if not distinct:
-        return Coded.of([])
-    connection.execute(f'CREATE OR REPLACE TYPE label AS ENUM (SELECT DISTINCT "{name}" FROM rows)')
-    texts = connection.execute("SELECT enum_range(NULL::label)").fetchall()[0][0]
-    codes = connection.execute(f'SELECT enum_code("{name}"::label) AS code FROM rows').fetchnumpy()["code"]
+def _enumerated(connection: duckdb.DuckDBPyConnection, name: str) -> Any:
+    """The texts of a column, which DuckDB's ENUM numbers: a million rows do not become a million strings here."""
+    label = _label(name)
+    connection.execute(f'CREATE TYPE "{label}" AS ENUM (SELECT DISTINCT "{name}" FROM rows)')
+    texts = connection.execute(f'SELECT enum_range(NULL::"{label}")').fetchall()[0][0]
     column = np.empty(len(texts), dtype=object)
     column[:] = texts
-    return Coded(codes.astype(np.int32), column)
+    return column
 
 
-def _numbers(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    columns = ", ".join(f'"{name}"' for name in INT_COLUMNS)
-    found = connection.execute(f"SELECT {columns} FROM rows").fetchnumpy()
-    return {name: np.asarray(found[name], dtype=np.int64) for name in INT_COLUMNS}
+def _label(name: str) -> str:
+    return f"label_{name}"
 
 
-def _values(connection: duckdb.DuckDBPyConnection) -> Any:
-    kinds = ", ".join(f"'{kind}'" for kind in INTEGER_KINDS)
-    found = connection.execute(
-        f"SELECT f IN ({kinds}) AS is_number, CASE WHEN is_number THEN value::BIGINT ELSE 0 END AS number, "
-        "CASE WHEN is_number THEN '' ELSE value END AS text FROM rows"
-    ).fetchnumpy()
-    values = np.asarray(found["text"], dtype=object)
+def _values(found: Mapping[str, Any]) -> Any:
+    values = np.array(found["text"], dtype=object)
     is_number = np.asarray(found["is_number"], dtype=bool)
     values[is_number] = np.asarray(found["number"])[is_number]
     return values

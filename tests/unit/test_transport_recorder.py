@@ -25,6 +25,8 @@ PROBE = {
     "process": "agent", "host": "n2", "at": "db", "check": "mesh", "f": "tcp", "key": "ip|app|4|web.1|10.0.0.1",
     "value": ["ok web.1"],
 }  # fmt: skip
+#: Rows that DuckDB puts into one group of a Parquet file.
+ROW_GROUP = 122_880
 DAMAGED = (
     "{oops",
     "[1]",
@@ -164,6 +166,20 @@ def test_parquet_holds_every_column_in_order(tmp_path: Path) -> None:
     assert rows(again) == rows(history)
     assert {name: again[name].dtype for name in COLUMNS} == {name: history[name].dtype for name in COLUMNS}
     assert [path.name for path in tmp_path.iterdir()] == ["history.parquet"]
+
+
+def test_rows_of_many_row_groups_stay_together(tmp_path: Path) -> None:
+    """Row groups are read in any order where a query names none: columns of two queries then do not fit."""
+    half = ROW_GROUP // 2
+    numbers = [1 << 32 | number for number in range(2 * ROW_GROUP)]
+    texts = {**PROBE, "value": [f"ok {number}" for number in range(half)]}
+    history = History.of_batches([texts, {"f": "append", "value": numbers, "start_ns": numbers, "end_ns": NEVER}])
+    to_parquet(history, tmp_path / "history.parquet")
+
+    again = from_parquet(tmp_path / "history.parquet")
+
+    for name in COLUMNS:
+        assert again[name].tolist() == history[name].tolist(), name
 
 
 def test_parquet_is_preferred_to_lines(tmp_path: Path) -> None:
