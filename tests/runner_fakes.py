@@ -233,6 +233,7 @@ class FakeOrchestrator:
     calls: list[str] = field(default_factory=list)
     name: str = "fake"
     refuse_scale_to: int | None = None
+    looks: int = 0
 
     def demands(self, topology: Topology) -> list[Demand]:
         return []
@@ -249,6 +250,7 @@ class FakeOrchestrator:
         return [c for c in self.live if service in (None, c.service)]
 
     def look(self, cluster: Cluster, plan: Plan) -> Sight:
+        self.looks += 1
         return Sight(tuple(self.live), tuple(published()))
 
     def perform(

@@ -36,6 +36,7 @@ from harness.runner._changes import Changes
 from harness.runner._faults import Nemesis
 from harness.runner._journal import Journal
 from harness.runner._load import LoadRunner, Rows
+from harness.runner._looks import Looks
 from harness.runner._seams import AgentLike, Clock, RecorderLike
 from harness.transport.parallel import at_once
 
@@ -68,10 +69,11 @@ class CheckRunner:
         recorder: RecorderLike,
         progress: Progress,
         clock: Clock,
+        looks: Looks,
         fails: Callable[[History], bool] | None = None,
     ) -> None:
         self._cluster, self._plan, self._orchestrator, self._check = cluster, plan, orchestrator, check
-        self._agents, self._progress, self._clock = agents, progress, clock
+        self._agents, self._progress, self._clock, self._looks = agents, progress, clock, looks
         self.journal = Journal(recorder, check.id, clock, keep=fails is not None)
         self._loads = LoadRunner(agents, self.journal, clock, fails=fails)
         self._changes = Changes(cluster, plan, orchestrator, self.journal, clock)
@@ -91,6 +93,7 @@ class CheckRunner:
         self._token = secrets.token_hex(8)
         self._scene = Scene((), {})
         self._before: State | None = None
+        self._looked = False
         self._struck = False
         self._said = ""
         self.left: tuple[str, ...] = ()
@@ -107,6 +110,8 @@ class CheckRunner:
         except (UsageError, EnvironmentBroken) as stopped:
             error = stopped
         finally:
+            if self._before is not None:
+                self._looks.forget()
             self.left = (*self._commands.undo(), *self._changes.undo(), *self._nemesis.unhealed)
         self.left += tuple(self._unrestored())
         self.journal.raise_if_broken()
@@ -137,7 +142,9 @@ class CheckRunner:
                 self._repeat(stage)
 
     def _look(self, phase: str) -> None:
-        sight = self._orchestrator.look(self._cluster, self._plan)
+        """A check's first look may be the one before it; once it has looked or changed something, it asks."""
+        sight = self._looks.take(anew=self._looked or self._before is not None)
+        self._looked = True
         nodes = {name: host.address for name, host in self._cluster.hosts.items()}
         self._scene = Scene(sight.containers, nodes, sight.published, token=self._token)
         self.journal.look(phase, self._scene, self._plan)
@@ -150,6 +157,7 @@ class CheckRunner:
         at_once([partial(self._changes.perform, act, self._scene) for act in acts])
 
     def _run(self, commands: tuple[Command, ...]) -> None:
+        self._looks.forget()
         if any(command.undo for command in commands):
             self._remember()
         self._commands.run(commands)

@@ -11,6 +11,7 @@ from harness.model.plan import Plan
 from harness.model.topology import Check
 from harness.ports import Cluster, Fault, Orchestrator, Progress, Workload
 from harness.runner._check import CheckRunner
+from harness.runner._looks import Looks
 from harness.runner._seams import SYSTEM_CLOCK, AgentLike, Clock, RecorderLike
 from harness.workloads import REGISTRY
 
@@ -60,6 +61,7 @@ def run_checks(
     Raises EnvironmentBroken where the history cannot be written, UsageError for a kind of check that is not known.
     """
     runs: list[CheckRun] = []
+    looks = Looks(cluster, plan, orchestrator, clock)
     for check in plan.checks if checks is None else checks:
         runner = CheckRunner(
             cluster,
@@ -71,6 +73,7 @@ def run_checks(
             recorder=recorder,
             progress=progress,
             clock=clock,
+            looks=looks,
             fails=watcher(check) if watcher else None,
         )
         runs.append(_run(runner, check, _workload(workloads, check), clock))

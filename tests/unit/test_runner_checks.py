@@ -13,6 +13,7 @@ from harness.model.plan import Plan
 from harness.model.topology import Check
 from harness.ports import Act, Acts, Command, Commands, Look, Stage, Workload
 from harness.runner import CheckRun, run_checks
+from harness.runner._looks import SHARED_S
 from harness.workloads import REGISTRY
 from harness.workloads._experiment import Experiment, Params, Stages
 from tests.runner_fakes import (
@@ -42,11 +43,7 @@ class Bench:
     def stages(self, *stages: Stage) -> list[CheckRun]:
         """Runs a check that has nothing but these stages."""
 
-        def run(_params: Params, _check: Check, _plan: Plan, _rng: random.Random) -> Stages:
-            yield from (stage for stage in stages)  # a generator takes the scenes that are sent
-
-        made = Experiment("made", Params, run)
-        return self.run(make_check("made"), workloads={"made": made})
+        return self.run(make_check("made"), workloads={"made": made_of("made", *stages)})
 
     def run(self, *checks: Check, workloads: Mapping[str, Workload] = REGISTRY) -> list[CheckRun]:
         return run_checks(
@@ -72,6 +69,15 @@ class Bench:
     def rows(self, f: str) -> list[tuple[str, str, str, str, str]]:
         found = self.recorder.history.only(f=f).ops()
         return [(row.host, row.process, row.at, row.key, str(row.value)) for row in found]
+
+
+def made_of(kind: str, *stages: Stage) -> Experiment[Params]:
+    """A workload that has nothing but these stages."""
+
+    def run(_params: Params, _check: Check, _plan: Plan, _rng: random.Random) -> Stages:
+        yield from (stage for stage in stages)  # a generator takes the scenes that are sent
+
+    return Experiment(kind, Params, run)
 
 
 def test_agents_rows_get_their_host_and_check() -> None:
@@ -103,6 +109,51 @@ def test_a_look_records_the_scene() -> None:
     truth = {key: value for *_, key, value in bench.rows("truth")}
     assert truth["start|app|web"] == "10.0.0.1,10.0.0.2,10.0.0.3"
     assert truth["start|back|lone"] == "10.0.1.1"
+
+
+def test_checks_that_change_nothing_share_one_look() -> None:
+    bench = Bench()
+    bench.run(make_check("connectivity"), make_check("mtu"), make_check("latency"))
+    assert bench.orchestrator.looks == 1
+    assert {row.check for row in bench.recorder.history.only(f="endpoint").ops()} == {
+        "connectivity",
+        "mtu",
+        "latency",
+    }
+
+
+CHANGE = Acts((Act("scale", "web", replicas=4),))
+
+
+@pytest.mark.parametrize(
+    ("stages", "looks"),
+    [
+        ((Look("start"), Look("again")), 2),
+        ((Look("start"), CHANGE, Look("after")), 3),
+        ((Look("start"), CHANGE), 2),
+        ((CHANGE, Look("after")), 2),
+        ((Look("start"),), 1),
+    ],
+    ids=["asked again", "changed and asked", "changed and undone", "changed first", "unchanged"],
+)
+def test_what_a_check_changed_is_asked_anew(stages: tuple[Stage, ...], looks: int) -> None:
+    bench = Bench()
+    workloads = {"made": made_of("made", *stages), "same": made_of("same", Look("start"))}
+    runs = bench.run(make_check("made"), make_check("same"), workloads=workloads)
+    assert [run.error for run in runs] == [None, None]
+    assert bench.orchestrator.looks == looks
+
+
+def test_an_old_look_is_taken_again() -> None:
+    bench = Bench()
+
+    def idle(*_: object) -> Stages:
+        yield Look("start")
+        bench.time.sleep(SHARED_S + 1)
+
+    idles = Experiment("idle", Params, idle)
+    bench.run(make_check("idle"), make_check("idle"), workloads={"idle": idles})
+    assert bench.orchestrator.looks == 2
 
 
 def test_listeners_are_closed_after_every_check() -> None:
