@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TOPOLOGY ?= topologies/overlay.yaml
 
-.PHONY: help setup system run test verify nightly bench clean
+.PHONY: help setup system run test verify nightly test-vm bench clean
 
 help: ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,9 +32,13 @@ test: setup ## All tests: verify, then real clusters (within 60 minutes cold)
 verify: $(STAMP) ## Lint, types, floors and unit tests; runs everything, then reports
 	@bash ci/verify.sh $(BIN)
 
-nightly: setup ## Long histories and repeated accidents
+nightly: setup ## Long histories, every fault on every store, long scenarios, repeated accidents
 	HARNESS_HISTORIES=20000 $(BIN)/pytest tests/unit -q -k "brute"
-	for round in 1 2 3; do $(BIN)/pytest tests/cluster -m cluster -q; done
+	$(BIN)/pytest tests/cluster -m "cluster and nightly and not vm" -q --durations=0
+	for round in 1 2 3; do $(BIN)/pytest tests/cluster -m "cluster and not nightly and not vm" -q; done
+
+test-vm: setup ## All that needs virtual machines
+	$(BIN)/pytest tests/cluster -m vm -q --durations=0
 
 bench: setup ## Measure, side by side in one run, and write the table into README.md
 	$(BIN)/python -m tests.bench --write README.md

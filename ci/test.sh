@@ -6,5 +6,5 @@ status=0
 
 bash ci/verify.sh "$bin" || status=1
 echo "== real clusters"
-"$bin/pytest" tests/cluster tests/contract -m cluster -q --durations=15 || status=1
+"$bin/pytest" tests/cluster tests/contract -m "cluster and not nightly" -q --durations=15 || status=1
 exit $status
