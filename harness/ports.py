@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -84,6 +84,14 @@ class Host(Protocol):
 
     def channel(self, argv: Sequence[str]) -> Channel:
         """Start `argv` and keep its stdin and stdout."""
+
+
+@runtime_checkable
+class HasTerminal(Protocol):
+    """A host that a person can look into."""
+
+    def terminal(self, argv: Sequence[str]) -> list[str]:
+        """What to execute on this machine to run `argv` on the host with the caller's terminal."""
 
 
 class Wire(Protocol):

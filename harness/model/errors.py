@@ -6,7 +6,8 @@ HarnessError                 exit code
 ├── EnvironmentBroken        70   the machine, engine or cluster did not do what it must
 │   ├── CommandFailed        70   ... a command ended with another code than 0
 │   ├── DeadlineExceeded     70   ... something did not happen in time
-│   └── ChannelLost          70   ... a kept connection to a host is gone
+│   ├── ChannelLost          70   ... a kept connection to a host is gone
+│   └── Unreachable          70   ... a host cannot be reached, is not who it should be, or does not let us in
 └── Interrupted              130  Ctrl-C or SIGTERM
 """
 
@@ -114,6 +115,10 @@ class DeadlineExceeded(EnvironmentBroken):
 
 class ChannelLost(EnvironmentBroken):
     """A kept stream to a host ended. Operations that were under way are indeterminate."""
+
+
+class Unreachable(EnvironmentBroken):
+    """There is no connection to a host. Nothing was asked of it."""
 
 
 class Interrupted(HarnessError):

@@ -11,8 +11,7 @@ from functools import partial
 from harness import faults, features
 from harness.model.errors import EnvironmentBroken, FeatureMissing, HarnessError, UsageError
 from harness.model.plan import PREFIX, Demand, Plan, cluster_name
-from harness.ports import Cluster, ClusterInfo, Fault, Host, Orchestrator, Progress, Provider
-from harness.providers.nodes import ContainerHost
+from harness.ports import Cluster, ClusterInfo, Fault, HasTerminal, Host, Orchestrator, Progress, Provider
 from harness.session import storage
 from harness.session.registries import PROVIDERS, orchestrator, provider
 from harness.transport.agent import Agent
@@ -129,7 +128,7 @@ def host_of(cluster: str, node: str) -> Host:
 def shell_argv(cluster: str, node: str, container: str | None) -> list[str]:
     """What to execute for a shell with the caller's terminal. Raises UsageError where the host gives none."""
     host = host_of(cluster, node)
-    if not isinstance(host, ContainerHost):
+    if not isinstance(host, HasTerminal):
         raise UsageError(f"{cluster}: its hosts give no terminal")
     return host.terminal(["docker", "exec", "-it", container, "sh"] if container else ["bash"])
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from harness.model.errors import ChannelLost, DeadlineExceeded
 from harness.ports import Channel, Host, Result
 from harness.transport.local import LocalHost
+from harness.transport.ssh import Login, SshHost
 from tests.fakes import FakeHost
+from tests.ssh_server import host_key_text, ssh_server, write_key
 
 ENDLESS = ("sleep", "600")
 MISSING = ("a-program-that-is-nowhere", "--flag")
@@ -33,16 +37,27 @@ def _fake() -> Host:
     )
 
 
-HOSTS: dict[str, Callable[[], Host]] = {
-    "fake": _fake,
-    "local": LocalHost,
-    "local-prefixed": lambda: LocalHost("prefixed", prefix=("env",)),
+@contextlib.contextmanager
+def _by_ssh() -> Iterator[Host]:
+    with ssh_server() as server, tempfile.TemporaryDirectory() as folder:
+        key = write_key(Path(folder))
+        host = SshHost("n1", Login("127.0.0.1", port=server.port, key=key, host_key=host_key_text()))
+        yield host
+        host.close()
+
+
+HOSTS: dict[str, Callable[[], contextlib.AbstractContextManager[Host]]] = {
+    "fake": lambda: contextlib.nullcontext(_fake()),
+    "local": lambda: contextlib.nullcontext(LocalHost()),
+    "local-prefixed": lambda: contextlib.nullcontext(LocalHost("prefixed", prefix=("env",))),
+    "ssh": _by_ssh,
 }
 
 
 @pytest.fixture(params=HOSTS)
-def host(request: pytest.FixtureRequest) -> Host:
-    return HOSTS[request.param]()
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    with HOSTS[request.param]() as made:
+        yield made
 
 
 @contextlib.contextmanager
