@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from harness import __version__, loader, planner, session
-from harness.cli import clusters, doctor, histories, init
+from harness.cli import clusters, doctor, histories, init, record
 from harness.cli.choices import (
     Json,
     Keep,
@@ -63,6 +63,7 @@ app = typer.Typer(
 clusters.add_to(app)
 app.command(name="doctor")(doctor.doctor_)
 app.command()(init.init)
+app.command(name="record")(record.record_)
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A topology in YAML.")]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Topologies in YAML.")]

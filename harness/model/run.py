@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, get_args
 
 from harness.model.verdict import Failure, Outcome, Promise, Skip, Verdict, merge
@@ -31,7 +31,9 @@ class FaultRecord:
 class Run:
     """`started` is ISO 8601, UTC. `error` says why a run broke off; None where it came to its end.
 
-    `verdict` is what `overall` says, unless the caller knows of a reason to be stricter.
+    `verdict` is what `overall` says, unless the caller knows of a reason to be stricter. `settings` are what was
+    laid over the file (`--set`). Runs of one topology that were asked for at once (`--repeat`, `--retries`) share
+    `series`, the name of the first, and are numbered by `attempt`.
     """
 
     id: str
@@ -46,6 +48,9 @@ class Run:
     checks: tuple[Verdict, ...] = ()
     skipped: tuple[Skip, ...] = ()
     faults: tuple[FaultRecord, ...] = ()
+    settings: dict[str, str] = field(default_factory=dict)
+    series: str = ""
+    attempt: int = 1
 
     @property
     def all_skipped(self) -> tuple[Skip, ...]:
@@ -68,6 +73,9 @@ class Run:
             "checks": [verdict_to_json(check) for check in self.checks],
             "skipped": [asdict(skip) for skip in self.all_skipped],
             "faults": [{**asdict(fault), "targets": list(fault.targets)} for fault in self.faults],
+            "settings": dict(self.settings),
+            "series": self.series,
+            "attempt": self.attempt,
         }
 
 

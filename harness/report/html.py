@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from harness.model.verdict import Failure, Verdict
@@ -15,8 +14,9 @@ from harness.report import promises, series, timeline
 from harness.report.charted import charts_of
 from harness.report.mesh import LETTERS, PROTOCOLS, Matrix, crop, matrices, overview
 from harness.report.names import TRUTHS, Asked, asked
+from harness.report.page import templates
 from harness.report.scene import scene
-from harness.report.text import again, clean, figure, headline, labelled, listed, plural, seconds, write_text
+from harness.report.text import again, clean, headline, labelled, write_text
 from harness.report.view import RunView
 
 MAX_BYTES = 2_000_000
@@ -63,17 +63,7 @@ def render(view: RunView, meshes: Sequence[Mesh], folder: Path, limits: Limits) 
         "environment": _environment(view.env, limits), "commands": again(run, folder), "limits": limits,
         "notes": view.plan.notes[: limits.rows],
     }  # fmt: skip
-    return _environment_of_templates().get_template("report.html.j2").render(**facts)
-
-
-def _environment_of_templates() -> jinja2.Environment:
-    loader = jinja2.PackageLoader("harness.report", "templates")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-        finalize=lambda value: value if isinstance(value, Markup) else clean(value),
-    )  # fmt: skip
-    environment.filters.update(seconds=seconds, figure=figure, plural=plural, listed=listed, clean=clean)
-    return environment
+    return templates("harness.report").get_template("report.html.j2").render(**facts)
 
 
 def _tally(checks: Sequence[Verdict], skipped: int) -> list[tuple[str, int, str]]:

@@ -307,6 +307,9 @@ class _Execution:
             checks=tuple(verdicts),
             skipped=tuple(self.skipped),
             faults=fault_records(history),
+            settings=dict(self.options.overrides),
+            series=self.options.series,
+            attempt=self.options.attempt,
         )
         write_report(run, self.plan, history, self.env, self.folder)
         kept = self.live.cluster.name if self.live and self.ending in ("keep", "give back") else None

@@ -2,8 +2,9 @@
 
     python -m tests.bench [PART...] [--rounds N] [--write README.md]
 
-Parts: ready, run, mesh, appends, checkers; default: all. With --write the table also replaces what stands between
-`<!-- bench -->` and `<!-- /bench -->` in that file. Needs what `harness run` needs; clusters are taken down again.
+Parts: ready, run, mesh, appends, checkers, record; default: all. With --write the table also replaces what stands
+between `<!-- bench -->` and `<!-- /bench -->` in that file. Needs what `harness run` needs; clusters are
+taken down again.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from pathlib import Path
 from harness.cli.interrupts import Interrupts
 from harness.cli.output import show_error
 from harness.model.errors import EXIT_INTERRUPTED, EXIT_PASS, HarnessError
-from tests.bench import appends, checkers, mesh, registers, rig, search, start
+from tests.bench import appends, checkers, mesh, records, registers, rig, search, start
 from tests.bench.table import Row, around_markers, replace_between_markers, table
 
-PARTS = ("ready", "run", "mesh", "appends", "checkers")
+PARTS = ("ready", "run", "mesh", "appends", "checkers", "record")
 RUNS = 2
 
 
@@ -55,11 +56,13 @@ def _arguments() -> argparse.Namespace:
 def _measured(parts: tuple[str, ...], rounds: int) -> list[Row]:
     """Pure parts last: nothing else runs beside them then."""
     rows: list[Row] = []
-    if set(parts) - {"checkers"}:
+    if set(parts) - {"checkers", "record"}:
         rows += _on_an_engine(parts, rounds)
     if "checkers" in parts:
         rows += checkers.judging(rounds, _say) + registers.judging(rounds, _say) + checkers.reading(rounds, _say)
         rows += search.judging(rounds, _say)
+    if "record" in parts:
+        rows += records.over_a_thousand(rounds, _say)
     return rows
 
 
