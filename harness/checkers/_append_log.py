@@ -22,12 +22,16 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from harness.checkers._sources import Places
+from harness.model.columns import is_constant
 from harness.model.history import NEVER
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 WRITER_SHIFT = 32
+#: Writers' numbers up to here are counted in a table.
+_FEW = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -55,26 +59,16 @@ class Appends:
         return finish
 
     @cached_property
-    def _order(self) -> Ints:
-        order: Ints = np.argsort(self.ids, kind="stable")
-        return order
-
-    @cached_property
-    def _sorted(self) -> Ints:
-        ids: Ints = self.ids[self._order]
-        return ids
+    def _places(self) -> Places:
+        return Places(self.ids)
 
     def repeated(self) -> Ints:
         """Ids that were reported more than once: the record of the run contradicts itself."""
-        again: Ints = self._sorted[1:][self._sorted[1:] == self._sorted[:-1]]
-        return again
+        return self._places.repeated
 
     def find(self, ids: Ints) -> Ints:
         """The row of each id, -1 where it was never reported."""
-        if not len(self.ids):
-            return np.full(len(ids), -1, dtype=np.int64)
-        place = np.minimum(np.searchsorted(self._sorted, ids), len(self.ids) - 1)
-        return np.where(self._sorted[place] == ids, self._order[place], -1)
+        return self._places.of(ids)
 
     def reserved(self, ids: Ints) -> Mask:
         """Which ids lie in a reserved block. Blocks of one writer do not overlap."""
@@ -177,19 +171,26 @@ def order_violations(appends: Appends, rows: Ints, offsets: Ints) -> tuple[int, 
     `rows` in the order of the file. Within a host times are exact; across hosts each is widened by its `err`,
     so that what clocks cannot tell apart is never a violation.
     """
-    start, finish, err = appends.start[rows], appends.finish[rows], appends.err[rows]
-    earliest, latest = start - err, np.where(finish > NEVER - err, NEVER, finish + err)
-    across = _suffix_argmin(latest)
-    bad = latest[across] < earliest
-    behind = across
-    if err.any():
-        host = appends.host[rows]
-        within = _suffix_argmin_within(finish, host)
-        bad_within = finish[within] < start
-        behind = np.where(bad, across, within)
-        bad = bad | bad_within
+    start, finish = appends.start[rows], appends.finish[rows]
+    err = None if is_constant(appends.err) and not appends.err[0] else appends.err[rows]
+    earliest, latest = _widened(start, finish, err)
+    bad = _suffix_min(latest) < earliest
+    if err is not None:
+        bad |= _suffix_min_within(finish, appends.host[rows]) < start
     count = int(np.count_nonzero(bad))
-    return count, _inversion(rows, offsets, bad, behind) if count else None
+    if not count:
+        return 0, None
+    behind = _suffix_argmin(latest)
+    if err is not None:
+        within = _suffix_argmin_within(finish, appends.host[rows])
+        behind = np.where(latest[behind] < earliest, behind, within)
+    return count, _inversion(rows, offsets, bad, behind)
+
+
+def _widened(start: Ints, finish: Ints, err: Ints | None) -> tuple[Ints, Ints]:
+    if err is None:
+        return start, finish
+    return start - err, np.where(finish > NEVER - err, NEVER, finish + err)
 
 
 def _inversion(rows: Ints, offsets: Ints, bad: Mask, behind: Ints) -> Inversion:
@@ -200,12 +201,27 @@ def _inversion(rows: Ints, offsets: Ints, bad: Mask, behind: Ints) -> Inversion:
     return Inversion(int(rows[early]), int(rows[late]), int(offsets[early]), int(offsets[late]))
 
 
+def _suffix_min(values: Ints) -> Ints:
+    """For each place the smallest value at or behind it."""
+    smallest: Ints = np.minimum.accumulate(values[::-1])[::-1]
+    return smallest
+
+
 def _suffix_argmin(values: Ints) -> Ints:
     """For each place, where the smallest value at or behind it stands; the nearest of equals."""
     backward = values[::-1]
     smallest = np.minimum.accumulate(backward)
     places = np.where(backward == smallest, np.arange(len(values)), 0)
     return len(values) - 1 - np.maximum.accumulate(places)[: len(values)][::-1]
+
+
+def _suffix_min_within(values: Ints, groups: Ints) -> Ints:
+    """The same among the places of one group only."""
+    result = np.empty(len(values), dtype=np.int64)
+    for group in np.unique(groups).tolist():
+        places = np.flatnonzero(groups == group)
+        result[places] = _suffix_min(values[places])
+    return result
 
 
 def _suffix_argmin_within(values: Ints, groups: Ints) -> Ints:
@@ -226,7 +242,9 @@ def same_content(one: tuple[Ints, Ints], other: tuple[Ints, Ints]) -> bool:
 def writers(ids: Ints) -> Ints:
     """The writers' numbers in these ids, each once, ascending."""
     numbers = ids >> WRITER_SHIFT
-    return np.unique(numbers[np.flatnonzero(np.diff(numbers, prepend=-1))])
+    if len(numbers) and numbers.min() >= 0 and numbers.max() < _FEW:
+        return np.flatnonzero(np.bincount(numbers))
+    return np.unique(numbers)
 
 
 def islands(hosts: int, sees: Sequence[tuple[int, int]]) -> list[list[int]]:

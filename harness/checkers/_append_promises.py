@@ -49,7 +49,7 @@ def split(log: Log) -> Split:
     if its own reader sees its records and nobody else does; what no view holds at all is lost, not elsewhere.
     """
     views = log.whole_views
-    seen = {(view.host, writer) for view in views for writer in log.writer_hosts(view.ids)}
+    seen = log.sees()
     readers = {view.host for view in views}
     busy = readers | set(log.writer_host.values())
     crossing = any(reader != writer for reader, writer in seen)

@@ -54,6 +54,14 @@ class Log:
         """The hosts whose writers wrote these records; writers that nobody knows are passed over."""
         return {self.writer_host[writer] for writer in writers(ids).tolist() if writer in self.writer_host}
 
+    def sees(self) -> set[tuple[int, int]]:
+        """(host that reads, host of a record that it found), of whole views."""
+        seen: dict[str, set[int]] = {}
+        for view in self.whole_views:
+            if view.sha256 not in seen:
+                seen[view.sha256] = self.writer_hosts(view.ids)
+        return {(view.host, writer) for view in self.whole_views for writer in seen[view.sha256]}
+
 
 def read_log(history: History) -> Log:
     """Raises ValueError where the rows contradict each other: one id reported by two operations."""
@@ -99,13 +107,16 @@ def _writer_hosts(rows: History, reserved: History) -> dict[int, int]:
 
 
 def _views(history: History) -> tuple[View, ...]:
-    reads = {(row.host, row.at, row.process): row for row in history.only(f="read", outcome="ok").ops()}
+    whole = list(history.only(f="read", outcome="ok").ops())
+    reads = {(row.host, row.at, row.process): row for row in whole}
+    again = len(whole) > len(reads)
     entries, garbage = history.only(f="entry"), history.only(f="garbage")
     host_code = {name: code for code, name in enumerate(history.coded("host").texts.tolist())}
     views = []
     for (host, at, process), read in reads.items():
-        mine = _since(entries.only(host=host, at=at, process=process), read.start_ns)
-        spoilt = _since(garbage.only(host=host, at=at, process=process), read.start_ns)
+        mine, spoilt = (part.only(host=host, at=at, process=process) for part in (entries, garbage))
+        if again:
+            mine, spoilt = _since(mine, read.start_ns), _since(spoilt, read.start_ns)
         spans = zip(spoilt["value"].tolist(), spoilt["offset"].tolist(), spoilt["length"].tolist(), strict=True)
         views.append(
             View(

@@ -20,6 +20,9 @@ OPERATIONS = (
     "fio-write", "fio-verify", "stress-ng",
 )  # fmt: skip
 
+#: Rows that are looked at together: what is made on the way stays small.
+_CHUNK = 1 << 18
+
 
 def judge_with(checker: Checker, history: History, plan: Plan, check: Check) -> Verdict:
     rows = history.only(check=check.id)
@@ -78,16 +81,22 @@ def acknowledged(rows: History) -> dict[str, dict[str, int]]:
     """Operations with outcome ok, by host and kind."""
     done = rows.only(outcome="ok", f=OPERATIONS)
     hosts, kinds = done.coded("host"), done.coded("f")
-    counts = np.bincount(hosts.codes.astype(np.int64) * len(kinds.texts) + kinds.codes)
+    counts = np.zeros((len(hosts.texts), len(kinds.texts)), dtype=np.int64)
+    for first in range(0, len(done), _CHUNK):
+        part = slice(first, first + _CHUNK)
+        pairs = hosts.codes[part].astype(np.int64) * len(kinds.texts) + kinds.codes[part]
+        counts += np.bincount(pairs, minlength=counts.size).reshape(counts.shape)
     found: dict[str, dict[str, int]] = {}
-    for pair in np.flatnonzero(counts).tolist():
-        host, kind = divmod(pair, len(kinds.texts))
-        found.setdefault(hosts.texts[host], {})[kinds.texts[kind]] = int(counts[pair])
+    for host, kind in np.argwhere(counts).tolist():
+        found.setdefault(hosts.texts[host], {})[kinds.texts[kind]] = int(counts[host, kind])
     return found
 
 
 def duration_s(rows: History) -> float:
     """From the first start to the last known end; rows without a time (0) are passed over."""
-    starts, ends = rows["start_ns"], rows["end_ns"]
-    starts, ends = starts[starts > 0], ends[(ends > 0) & (ends < NEVER)]
-    return max(0.0, float(ends.max() - starts.min()) / 1e9) if len(starts) and len(ends) else 0.0
+    first, last = NEVER, 0
+    for place in range(0, len(rows), _CHUNK):
+        starts, ends = rows["start_ns"][place : place + _CHUNK], rows["end_ns"][place : place + _CHUNK]
+        first = min(first, int(starts.min(initial=NEVER, where=starts > 0)))
+        last = max(last, int(ends.max(initial=0, where=ends < NEVER)))
+    return max(0.0, (last - first) / 1e9) if last else 0.0

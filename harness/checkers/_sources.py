@@ -44,37 +44,49 @@ def sources(key: Ints, value: Ints, write: Mask, reserved: Reserved) -> tuple[In
     """
     rows = np.flatnonzero(write)
     written = value[rows]
-    found, repeated = _found(written, value)
+    places = Places(written)
+    found = places.of(value)
     source = np.where(found >= 0, rows[found] if len(rows) else PHANTOM, PHANTOM)
     source[value == NOTHING] = INITIAL
     lost = np.flatnonzero((source == PHANTOM) & ~write)
     source[lost[reserved.hold(value[lost])]] = UNREPORTED
     known = source >= 0
     source[known & (key[np.maximum(source, 0)] != key)] = PHANTOM
-    return source, repeated
+    return source, places.repeated
 
 
-def _found(written: Ints, wanted: Ints) -> tuple[Ints, Ints]:
-    """Where in `written` each wanted value stands, -1 for nowhere; and values that stand there twice."""
-    if not len(written):
-        return np.full(len(wanted), -1, dtype=np.int64), written
-    addresses = _Addresses(written)
-    if addresses.size > _SPARSE * (len(written) + len(wanted)):
-        return _found_sorted(written, wanted)
-    table = np.full(addresses.size + 1, -1, dtype=np.int32)
-    places = addresses.of(written)
-    numbers = np.arange(len(written), dtype=np.int32)
-    table[places] = numbers
-    repeated = np.unique(written[table[places] != numbers])
-    return table[addresses.of(wanted)].astype(np.int64), repeated
+class Places:
+    """Where values stand among those that were written: a table by writer and sequence where there are few gaps,
+    else a sorted copy.
+    """
 
+    def __init__(self, written: Ints) -> None:
+        self._written = written
+        addresses = _Addresses(written) if len(written) else None
+        self._addresses = addresses if addresses and addresses.size <= _SPARSE * len(written) + 1000 else None
+        self.repeated = self._by_table(self._addresses) if self._addresses else self._by_order()
 
-def _found_sorted(written: Ints, wanted: Ints) -> tuple[Ints, Ints]:
-    order = np.argsort(written, kind="stable")
-    ascending = written[order]
-    place = np.minimum(np.searchsorted(ascending, wanted), len(written) - 1)
-    found = np.where(ascending[place] == wanted, order[place], -1)
-    return found, np.unique(ascending[1:][ascending[1:] == ascending[:-1]])
+    def of(self, values: Ints) -> Ints:
+        """The row of each value, -1 for none."""
+        if not len(self._written):
+            return np.full(len(values), -1, dtype=np.int64)
+        if self._addresses:
+            return self._table[self._addresses.of(values)].astype(np.int64)
+        place = np.minimum(np.searchsorted(self._ascending, values), len(self._written) - 1)
+        return np.where(self._ascending[place] == values, self._order[place], -1)
+
+    def _by_table(self, addresses: _Addresses) -> Ints:
+        """Values that stand there twice."""
+        self._table = np.full(addresses.size + 1, -1, dtype=np.int32)
+        places = addresses.of(self._written)
+        numbers = np.arange(len(self._written), dtype=np.int32)
+        self._table[places] = numbers
+        return np.unique(self._written[self._table[places] != numbers])
+
+    def _by_order(self) -> Ints:
+        self._order = np.argsort(self._written, kind="stable")
+        self._ascending = self._written[self._order]
+        return np.unique(self._ascending[1:][self._ascending[1:] == self._ascending[:-1]])
 
 
 class _Addresses:

@@ -83,7 +83,8 @@ def _live(history: History) -> History:
 def _is_final(history: History) -> npt.NDArray[np.bool_]:
     processes = history.coded("process")
     final = np.array([str(name).startswith(_READER) for name in processes.texts.tolist()] + [False], dtype=bool)
-    return final[processes.codes]
+    whose: npt.NDArray[np.bool_] = final[processes.codes]
+    return whose
 
 
 def _reads(scans: History) -> list[_Read]:

@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from harness.model.columns import Coded, Gathered, GatheredTexts, GatheredValues, Values, taken
+
 Outcome = Literal["ok", "fail", "info"]
 
 #: `end_ns` of an operation that was never answered: it stays concurrent to everything after it.
@@ -52,49 +54,18 @@ class Op:
 COLUMNS = tuple(field.name for field in fields(Op))
 
 
-class Coded:
-    """A text column as small integers: `texts[codes[i]]` is the text of row i. Texts are distinct."""
-
-    __slots__ = ("codes", "texts")
-
-    def __init__(self, codes: npt.NDArray[np.int32], texts: npt.NDArray[Any]) -> None:
-        self.codes = codes
-        self.texts = texts
-
-    @classmethod
-    def of(cls, values: Iterable[Any]) -> Coded:
-        seen: dict[Any, int] = {}
-        codes = np.array([seen.setdefault(value, len(seen)) for value in values], dtype=np.int32)
-        return cls(codes, _objects(list(seen)))
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def __getitem__(self, rows: Any) -> Coded:
-        return Coded(self.codes[rows], self.texts)
-
-    def decoded(self) -> npt.NDArray[Any]:
-        return self.texts[self.codes]
-
-    def is_in(self, wanted: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Which rows hold one of the texts."""
-        hits = [code for code, text in enumerate(self.texts.tolist()) if text in wanted]
-        if len(hits) == 1:
-            same: npt.NDArray[np.bool_] = self.codes == hits[0]
-            return same
-        hit = np.zeros(len(self.texts) + 1, dtype=bool)
-        hit[hits] = True
-        return hit[self.codes]
+Column = npt.NDArray[Any] | Coded | Values
 
 
 class History:
-    """Operations in columns, all of one length. `value` is an object array of int or str by `f`.
+    """Operations in columns, all of one length. `value` is an int or a str by `f`.
 
-    Immutable by convention: `where` returns a new one. Made for millions of rows: text columns are kept coded,
-    so that selecting compares integers, and a selection copies a column only when it is asked for.
+    Immutable by convention: `where` returns a new one. Made for tens of millions of rows: text columns are kept
+    coded, so that selecting compares small integers, what is the same in all rows is kept once, and a selection
+    copies a column only when it is asked for.
     """
 
-    def __init__(self, columns: Mapping[str, npt.NDArray[Any] | Coded]) -> None:
+    def __init__(self, columns: Mapping[str, Column]) -> None:
         missing = [name for name in COLUMNS if name not in columns]
         if missing:
             raise ValueError(f"a history lacks the columns {', '.join(missing)}")
@@ -115,10 +86,12 @@ class History:
         part._chosen = chosen
         return part
 
-    def _column(self, name: str) -> npt.NDArray[Any] | Coded:
+    def _column(self, name: str) -> Column:
         if name not in self._columns:
+            assert self._chosen is not None
             whole = self._whole._columns[name]
-            self._columns[name] = whole[self._chosen]
+            chosen = self._chosen
+            self._columns[name] = taken(whole, chosen) if isinstance(whole, np.ndarray) else whole[chosen]
         return self._columns[name]
 
     @classmethod
@@ -138,7 +111,7 @@ class History:
         Raises ValueError where lists differ in length or a column is unknown; TypeError, OverflowError or
         ValueError where a value is not of its column's type.
         """
-        gathered = {name: _Gathered(name) for name in COLUMNS}
+        gathered = {name: _gathered(name) for name in COLUMNS}
         for sent in batches:
             batch = {name: _unpacked(value, sent) for name, value in sent.items()}
             rows = _rows(batch)
@@ -151,7 +124,7 @@ class History:
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         column = self._column(name)
-        return column.decoded() if isinstance(column, Coded) else column
+        return column.decoded() if isinstance(column, Coded | Values) else column
 
     def coded(self, name: str) -> Coded:
         """A text column as integers, for grouping. Its `texts` are those of the whole history, so that codes of
@@ -179,8 +152,15 @@ class History:
             mask &= self.coded(name).is_in([wanted] if isinstance(wanted, str) else list(wanted))
         return self.where(mask)
 
+    def values(self) -> Values:
+        """The column `value` as it is kept."""
+        column = self._column("value")
+        assert isinstance(column, Values)
+        return column
+
     def value_int(self) -> npt.NDArray[np.int64]:
-        return self["value"].astype(np.int64)
+        """Raises ValueError where a value is a text that is no number."""
+        return self.values().integers()
 
 
 _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Op)} | dict.fromkeys(
@@ -216,46 +196,19 @@ def _unpacked(value: Any, batch: Mapping[str, Any]) -> Any:
     raise ValueError(f"a column is packed in a way that this version does not know: {sorted(value)}")
 
 
-class _Gathered:
-    """One column, gathered from batches."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._text = name in TEXT_COLUMNS
-        self._seen: dict[Any, int] = {}
-        self._parts: list[npt.NDArray[Any]] = []
-
-    def add(self, value: Any, rows: int) -> None:
-        if isinstance(value, np.ndarray):
-            self._parts.append(value if self._name in INT_COLUMNS else _objects(value.tolist()))
-        elif isinstance(value, list):
-            self._parts.append(self._code(value) if self._text else _column(self._name, value))
-        elif self._text:
-            self._parts.append(np.full(rows, self._seen.setdefault(value, len(self._seen)), dtype=np.int32))
-        else:
-            dtype = np.int64 if self._name in INT_COLUMNS else object
-            self._parts.append(np.full(rows, value, dtype=dtype))
-
-    def _code(self, values: list[Any]) -> npt.NDArray[np.int32]:
-        seen = self._seen
-        return np.array([seen.setdefault(value, len(seen)) for value in values], dtype=np.int32)
-
-    def done(self) -> npt.NDArray[Any] | Coded:
-        if not self._parts:
-            return _column(self._name, [])
-        whole = np.concatenate(self._parts)
-        return Coded(whole, _objects(list(self._seen))) if self._text else whole
+def _gathered(name: str) -> Gathered | GatheredTexts | GatheredValues:
+    if name in TEXT_COLUMNS:
+        return GatheredTexts()
+    return Gathered() if name in INT_COLUMNS else GatheredValues()
 
 
-def _placed(name: str, column: npt.NDArray[Any] | Coded) -> npt.NDArray[Any] | Coded:
-    return Coded.of(column.tolist()) if name in TEXT_COLUMNS and not isinstance(column, Coded) else column
+def _placed(name: str, column: Column) -> Column:
+    if name in INT_COLUMNS or isinstance(column, Coded | Values):
+        return column
+    return Coded.of(column.tolist()) if name in TEXT_COLUMNS else Values.of(column.tolist())
 
 
-def _column(name: str, values: list[Any]) -> npt.NDArray[Any]:
-    return np.array(values, dtype=np.int64) if name in INT_COLUMNS else _objects(values)
-
-
-def _objects(values: list[Any]) -> npt.NDArray[Any]:
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
-    return column
+def _column(name: str, values: list[Any]) -> Column:
+    if name in INT_COLUMNS:
+        return np.array(values, dtype=np.int64)
+    return Coded.of(values) if name in TEXT_COLUMNS else Values.of(values)

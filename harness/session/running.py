@@ -290,7 +290,7 @@ class _Execution:
         history = read_history(self.folder.path) if recorded else History.of([])
         to_parquet(history, self.folder.path / PARQUET)
         stopped = {run.id: run.error.message for run in self.runs if run.error is not None}
-        ran = {run.id for run in self.runs} | set(history["check"])
+        ran = {run.id for run in self.runs} | history.coded("check").used()
         plan = dataclasses.replace(self.plan, checks=tuple(c for c in self.plan.checks if c.id in ran))
         verdicts = judge(history, plan, stopped, self.skipped)
         error = self.error.message if self.error else None

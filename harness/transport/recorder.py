@@ -16,9 +16,11 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 
+from harness.model.columns import NUMBER, Coded, Values, objects, smallest, tight
 from harness.model.errors import EnvironmentBroken, UsageError
-from harness.model.history import COLUMNS, INT_COLUMNS, TEXT_COLUMNS, Coded, History
+from harness.model.history import COLUMNS, INT_COLUMNS, TEXT_COLUMNS, History
 
 FLUSH_S = 0.4
 ROTATE_BYTES = 64 * 1024 * 1024
@@ -199,24 +201,31 @@ def to_parquet(history: History, path: Path) -> None:
 
 
 def _copy(history: History, path: Path) -> None:
+    values = history.values()
     rows = {name: history[name] for name in INT_COLUMNS}
     rows |= {name: history.coded(name).codes for name in TEXT_COLUMNS}
-    rows["row"] = np.arange(len(history), dtype=np.int64)
-    rows["value"] = np.array([str(value) for value in history["value"].tolist()], dtype=object)
-    if not len(history):
-        rows["value"] = np.array([], dtype=str)
+    rows |= {"number": values.numbers, "word": values.words.codes, "text": _texts(values)}
     texts = {name: history.coded(name).texts.tolist() for name in TEXT_COLUMNS}
     with duckdb.connect() as connection:
+        connection.execute("SET threads = 1")  # in the order of the rows, without sorting them
         connection.register("rows", rows)
         columns = ", ".join(_as_text(name) for name in COLUMNS)
         target = f"{_quoted(path)} (FORMAT parquet, COMPRESSION zstd)"
-        connection.execute(f'COPY (SELECT {columns} FROM rows ORDER BY "row") TO {target}', texts)
+        connection.execute(f"COPY (SELECT {columns} FROM rows) TO {target}", texts)
+
+
+def _texts(values: Values) -> npt.NDArray[Any]:
+    """The text of each row, any where its value is a number. Texts are not copied."""
+    texts = objects([*map(str, values.words.texts.tolist()), ""])
+    return texts[values.words.codes] if len(values) else np.array([], dtype=str)
 
 
 def _as_text(name: str) -> str:
     if name in TEXT_COLUMNS:
         return f'list_extract(${name}::VARCHAR[], "{name}" + 1) AS "{name}"'
-    return f'"{name}"::VARCHAR AS "{name}"' if name == "value" else f'"{name}"::BIGINT AS "{name}"'
+    if name == "value":
+        return f'CASE WHEN word = {NUMBER} THEN number::VARCHAR ELSE "text" END AS "value"'
+    return f'"{name}"::BIGINT AS "{name}"'
 
 
 def from_parquet(path: Path) -> History:
@@ -228,7 +237,7 @@ def from_parquet(path: Path) -> History:
             )
             _refuse_unknown(connection, path)
             return _read(connection)
-    except duckdb.Error as error:
+    except (duckdb.Error, ValueError) as error:
         raise UsageError(f"{path} is not a readable history: {str(error).splitlines()[0]}") from error
 
 
@@ -241,44 +250,55 @@ def _refuse_unknown(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def _read(connection: duckdb.DuckDBPyConnection) -> History:
-    """All columns by one query that says its order: without one, DuckDB 2.0 returns row groups in any order, and
-    another for each query, so that columns of several queries do not fit together.
+    """Column by column, each with the numbers of its rows: unless an order is asked for, DuckDB 2.0 returns row
+    groups in any, and another for each query; to sort all columns at once takes several times their memory.
     """
-    texts = {name: _enumerated(connection, name) for name in TEXT_COLUMNS}
+    rows = int(connection.execute("SELECT count(*) FROM rows").fetchall()[0][0])
+    read: dict[str, Any] = {name: tight(_column(connection, f'"{name}"', np.int64, rows)) for name in INT_COLUMNS}
+    for name in TEXT_COLUMNS:
+        texts = _enumerated(connection, name)
+        code = f'enum_code("{name}"::"{_label(name)}")'
+        read[name] = Coded(tight(_column(connection, code, smallest(len(texts)), rows)), texts)
+    return History(read | {"value": _values(connection, rows)})
+
+
+def _values(connection: duckdb.DuckDBPyConnection, rows: int) -> Values:
     kinds = ", ".join(f"'{kind}'" for kind in INTEGER_KINDS)
-    columns = [f'enum_code("{name}"::"{_label(name)}") AS "{name}"' for name in TEXT_COLUMNS]
-    columns += [f'"{name}"' for name in INT_COLUMNS]
-    columns += [
-        f"f IN ({kinds}) AS is_number",
-        "CASE WHEN is_number THEN value::BIGINT ELSE 0 END AS number",
-        "CASE WHEN is_number THEN '' ELSE value END AS text",
-    ]
-    found = connection.execute(f"SELECT {', '.join(columns)} FROM rows ORDER BY file_row_number").fetchnumpy()
-    read: dict[str, Any] = {name: np.asarray(found[name], dtype=np.int64) for name in INT_COLUMNS}
-    for name, known in texts.items():
-        read[name] = Coded(np.asarray(found[name]).astype(np.int32), known)
-    return History(read | {"value": _values(found)})
+    numbers, words = np.zeros(rows, dtype=np.int64), np.full(rows, NUMBER, dtype=np.int32)
+    places, found = _fetched(connection, "value::BIGINT", f"f IN ({kinds})")
+    numbers[places] = found
+    places, found = _fetched(connection, "value", f"f NOT IN ({kinds})")
+    coded = Coded.of(found.tolist())
+    words[places] = coded.codes
+    return Values(tight(numbers), Coded(tight(words.astype(smallest(len(coded.texts)), copy=False)), coded.texts))
+
+
+def _column(connection: duckdb.DuckDBPyConnection, expression: str, dtype: Any, rows: int) -> Any:
+    """One column in the order of the file."""
+    places, found = _fetched(connection, expression)
+    column = np.empty(rows, dtype=dtype)
+    column[places] = found
+    return column
+
+
+def _fetched(connection: duckdb.DuckDBPyConnection, expression: str, where: str = "true") -> tuple[Any, Any]:
+    """An expression of each row, and the row's number in the file. Raises ValueError where one is missing."""
+    query = f"SELECT file_row_number AS place, {expression} AS x FROM rows WHERE {where}"
+    found = connection.execute(query).fetchnumpy()
+    if np.ma.is_masked(found["x"]):
+        raise ValueError(f"{expression} is missing in some rows")
+    return np.asarray(found["place"]), np.asarray(found["x"])
 
 
 def _enumerated(connection: duckdb.DuckDBPyConnection, name: str) -> Any:
     """The texts of a column, which DuckDB's ENUM numbers: a million rows do not become a million strings here."""
     label = _label(name)
     connection.execute(f'CREATE TYPE "{label}" AS ENUM (SELECT DISTINCT "{name}" FROM rows)')
-    texts = connection.execute(f'SELECT enum_range(NULL::"{label}")').fetchall()[0][0]
-    column = np.empty(len(texts), dtype=object)
-    column[:] = texts
-    return column
+    return objects(connection.execute(f'SELECT enum_range(NULL::"{label}")').fetchall()[0][0])
 
 
 def _label(name: str) -> str:
     return f"label_{name}"
-
-
-def _values(found: Mapping[str, Any]) -> Any:
-    values = np.array(found["text"], dtype=object)
-    is_number = np.asarray(found["is_number"], dtype=bool)
-    values[is_number] = np.asarray(found["number"])[is_number]
-    return values
 
 
 def _quoted(path: Path) -> str:

@@ -2,9 +2,9 @@
 
     python -m tests.bench [PART...] [--rounds N] [--write README.md]
 
-Parts: ready, run, mesh, appends, checkers, record; default: all. With --write the table also replaces what stands
-between `<!-- bench -->` and `<!-- /bench -->` in that file. Needs what `harness run` needs; clusters are
-taken down again.
+Parts: ready, run, mesh, appends, checkers, record, and scale (1e7 operations: minutes, 4 GB); default: all but scale.
+With --write the table also replaces what stands between `<!-- bench -->` and `<!-- /bench -->` in that file. Needs
+what `harness run` needs; clusters are taken down again.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from pathlib import Path
 from harness.cli.interrupts import Interrupts
 from harness.cli.output import show_error
 from harness.model.errors import EXIT_INTERRUPTED, EXIT_PASS, HarnessError
-from tests.bench import appends, checkers, mesh, records, registers, rig, search, start
+from tests.bench import appends, checkers, mesh, records, registers, rig, scale, search, start
 from tests.bench.table import Row, around_markers, replace_between_markers, table
 
 PARTS = ("ready", "run", "mesh", "appends", "checkers", "record")
+#: Measured only where it is named.
+LONG = ("scale",)
 RUNS = 2
 
 
@@ -47,7 +49,9 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measures speeds and ratios.")
-    parser.add_argument("parts", nargs="*", choices=(*PARTS, []), metavar="PART", help=", ".join(PARTS))
+    parser.add_argument(
+        "parts", nargs="*", choices=(*PARTS, *LONG, []), metavar="PART", help=", ".join((*PARTS, *LONG))
+    )
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured (default 3)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table between the markers of FILE")
     return parser.parse_args()
@@ -56,13 +60,15 @@ def _arguments() -> argparse.Namespace:
 def _measured(parts: tuple[str, ...], rounds: int) -> list[Row]:
     """Pure parts last: nothing else runs beside them then."""
     rows: list[Row] = []
-    if set(parts) - {"checkers", "record"}:
+    if set(parts) - {"checkers", "record", *LONG}:
         rows += _on_an_engine(parts, rounds)
     if "checkers" in parts:
         rows += checkers.judging(rounds, _say) + registers.judging(rounds, _say) + checkers.reading(rounds, _say)
         rows += search.judging(rounds, _say)
     if "record" in parts:
         rows += records.over_a_thousand(rounds, _say)
+    if "scale" in parts:
+        rows += scale.growing(_say)
     return rows
 
 

@@ -91,13 +91,13 @@ def judging(rounds: int, progress: Progress) -> list[Row]:
     rows = []
     for appends in SIZES:
         history = History.of_batches(batches(appends))
-        rates = [appends / timed(partial(_judged, history)) for _ in range(rounds)]
+        rates = [appends / timed(partial(judged, history)) for _ in range(rounds)]
         rows.append(Row(f"append checker, {appends:,} appends, read back on 3 hosts", rates, "/s", FAST))
         progress(f"append checker, {appends:,}: {rows[-1].median:,.0f}/s")
     return rows
 
 
-def _judged(history: History) -> None:
+def judged(history: History) -> None:
     verdict = judge(history, plan(), CHECK)
     if verdict.verdict != "pass":
         raise AssertionError(f"a history without a fault is judged {verdict.verdict}: {verdict.reason}")

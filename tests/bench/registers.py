@@ -86,7 +86,7 @@ def judging(rounds: int, progress: Progress) -> list[Row]:
     rows = []
     for operations, cells in SIZES:
         history = History.of_batches(batches(operations, cells))
-        rates = [operations / timed(partial(_judged, history)) for _ in range(rounds)]
+        rates = [operations / timed(partial(judged, history)) for _ in range(rounds)]
         where = "one cell" if cells == 1 else f"{cells:,} cells"
         title = f"register checker, {operations:,} operations, {PROCESSES} processes, {where}"
         goal = FAST if (operations, cells) == (1_000_000, 1) else None
@@ -95,7 +95,7 @@ def judging(rounds: int, progress: Progress) -> list[Row]:
     return rows
 
 
-def _judged(history: History) -> None:
+def judged(history: History) -> None:
     verdict = judge(history, plan(), CHECK)
     if verdict.verdict != "pass":
         raise AssertionError(f"a history without a fault is judged {verdict.verdict}: {verdict.reason}")
