@@ -222,7 +222,7 @@ class FakeStore(Scripted):
         return [Demand("loop", f"store {store}"), Demand("package:mount", f"store {store}")]
 
     def scripts(self, plan: Plan, store: StorePlan) -> Scripts:
-        return Scripts(servers=":", mount=f"mkdir -p {store.mount}", down=":", daemons={"one": "echo"})
+        return Scripts(servers=":", mount=f"mkdir -p {store.mount}", down=":", fresh=":", daemons={"one": "echo"})
 
     def make(self, plan: Plan, store: StorePlan) -> Iterator[Step]:
         yield from each_node(plan, "store, words", "say a word", ["sh", "-c", f"echo {store.options['word']}"])

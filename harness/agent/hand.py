@@ -139,6 +139,14 @@ class Hand(Worker):
         rows[-1] = (process, f, key, told, offset, length, 0, start_ns, time.monotonic_ns(), "ok")
         return result
 
+    def saw(self, f: str, key: str, found: list[tuple[int, int]], length: int, start_ns: int) -> None:
+        """Rows of one read that found many things: their values and offsets, `length` bytes each."""
+        end_ns = time.monotonic_ns()
+        self._begun = True
+        self._rows.extend(
+            (self._process, f, key, value, offset, length, 0, start_ns, end_ns, "ok") for value, offset in found
+        )
+
     def retry(self, attempt: Callable[[], None]) -> None:
         """`attempt`, after a rest and again until it raises no OSError, or until the stop."""
         while self.going():

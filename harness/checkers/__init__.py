@@ -10,6 +10,7 @@ from harness.checkers._judge import judge_with
 from harness.checkers._linearizable import Linearity, linearizable
 from harness.checkers._models import MODELS, make_model, model_for
 from harness.checkers._staleness import Stale, stale_reads
+from harness.checkers._watching import Fails, again, followed
 from harness.model.history import History
 from harness.model.plan import Plan
 from harness.model.registry import collect
@@ -21,6 +22,7 @@ __all__ = [
     "MODELS",
     "ONLINE",
     "REGISTRY",
+    "Fails",
     "Linearity",
     "Stale",
     "judge",
@@ -28,13 +30,20 @@ __all__ = [
     "make_model",
     "model_for",
     "stale_reads",
+    "watch",
 ]
 
-#: Checks that can be judged while they run: a `fail` of what stands in the history so far stays one, since whoever
-#: wrote without telling yet has reserved what it wrote.
-ONLINE = frozenset({"register", "close-to-open"})
+#: Checks that can be judged while they run.
+ONLINE = frozenset({"register", "close-to-open", "concurrent-append"})
 
 REGISTRY: dict[str, Checker] = collect("harness.checkers", "check")
+
+
+def watch(plan: Plan, check: Check) -> Fails | None:
+    """What is fed with a check's rows while it runs and tells when it fails; None where only the end tells."""
+    if check.kind not in ONLINE:
+        return None
+    return followed(plan, check) if check.kind == "concurrent-append" else again(REGISTRY[check.kind], plan, check)
 
 
 def judge(history: History, plan: Plan, check: Check) -> Verdict:

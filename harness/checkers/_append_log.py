@@ -233,6 +233,18 @@ def _suffix_argmin_within(values: Ints, groups: Ints) -> Ints:
     return result
 
 
+def passed_over(appends: Appends, found: Findings, hosts: Sequence[int]) -> Ints:
+    """Rows of acknowledged appends of these hosts that are not in a content though they had finished when one that
+    is in it started: they would stand before it.
+    """
+    if not len(found.rows):
+        return np.zeros(0, dtype=np.int64)
+    latest = (appends.start[found.rows] - appends.err[found.rows]).max()
+    due = appends.acknowledged & np.isin(appends.host, hosts) & (appends.end < latest - appends.err)
+    due[found.rows] = False
+    return np.flatnonzero(due)
+
+
 def same_content(one: tuple[Ints, Ints], other: tuple[Ints, Ints]) -> bool:
     """Whether two lists of (ids, offsets) are the same records at the same places."""
     first, second = _by_offset(*one), _by_offset(*other)

@@ -10,7 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from harness.checkers._append_log import WRITER_SHIFT, Findings, Ints, Mask, examine, islands, same_content
+from harness.checkers._append_log import (
+    WRITER_SHIFT,
+    Findings,
+    Ints,
+    Mask,
+    examine,
+    islands,
+    passed_over,
+    same_content,
+)
 from harness.checkers._append_views import Log, View
 from harness.checkers._volumes import Measured, promise_of
 from harness.model.plan import VolumePlan
@@ -76,17 +85,23 @@ def promises_of(
 ) -> tuple[tuple[Promise, ...], dict[str, Any]]:
     """All five promises, and figures: how many of each defect were found. `absent`: files that were not seen."""
     parts = list(found.islands)
-    judged = [[(view, examine(log.appends, view.ids, view.offsets)) for view in part.contents] for part in parts]
+    judged = [[_examined(log, view) for view in part.contents] for part in parts]
+    looks = [[_examined(log, view) for view in log.glimpses if view.host in part.hosts] for part in parts]
+    both = [[*contents, *seen] for contents, seen in zip(judged, looks, strict=True)]
     measured = {
         "shared": _shared(log, found, absent),
-        "append-loses-nothing": _sum(_lost, log, parts, judged),
-        "append-no-duplicates": _sum(_duplicates, log, parts, judged),
-        "append-not-torn": _sum(_torn, log, parts, judged),
-        "append-real-time-order": _sum(_order, log, parts, judged),
+        "append-loses-nothing": _sum(_lost, log, parts, judged) + _passed_over(log, looks, judged),
+        "append-no-duplicates": _sum(_duplicates, log, parts, both),
+        "append-not-torn": _sum(_torn, log, parts, both),
+        "append-real-time-order": _sum(_order, log, parts, both),
     }
     return tuple(promise_of(name, found, volume) for name, found in measured.items()), _figures(
         log, measured, judged
     )
+
+
+def _examined(log: Log, view: View) -> Content:
+    return view, examine(log.appends, view.ids, view.offsets)
 
 
 def _sum(
@@ -151,6 +166,21 @@ def _lost(log: Log, part: Island, contents: list[Content]) -> Measured:
         return Measured(0, of)
     reader = ", ".join(view.label for view in part.views)
     return Measured(len(rows), of, f"{_operation(log, int(rows[0]))} is lost: not in the file as read by {reader}")
+
+
+def _passed_over(log: Log, looks: list[list[Content]], judged: list[list[Content]]) -> Measured:
+    """What readers that followed the file did not see though they saw later ones, and the last reads show."""
+    in_the_end = np.zeros(len(log.appends.ids), dtype=bool)
+    for _, findings in (content for contents in judged for content in contents):
+        in_the_end[findings.rows] = True
+    total = Measured()
+    for view, findings in (content for contents in looks for content in contents):
+        rows = passed_over(log.appends, findings, sorted(log.writer_hosts(view.ids)))
+        rows = rows[in_the_end[rows]]
+        if len(rows) > total.count:
+            lost = f"{_operation(log, int(rows[0]))} is not in the file as read by {view.label}"
+            total = Measured(len(rows), 0, f"{lost}, though later ones are")
+    return total
 
 
 def _duplicates(log: Log, _part: Island, contents: list[Content]) -> Measured:

@@ -37,13 +37,17 @@ class View:
 
 @dataclass(frozen=True)
 class Log:
-    """`hosts` names what Appends.host and View.host number; `writer_host` maps a writer's number to it."""
+    """`hosts` names what Appends.host and View.host number; `writer_host` maps a writer's number to it.
+
+    `glimpses` are what readers saw that followed the file while it grew: its first records, whole, without a gap.
+    """
 
     hosts: tuple[str, ...]
     appends: Appends
     writer_host: dict[int, int]
     views: tuple[View, ...]
     origin_ns: int
+    glimpses: tuple[View, ...] = ()
 
     @property
     def whole_views(self) -> tuple[View, ...]:
@@ -77,6 +81,7 @@ def read_log(history: History) -> Log:
         writer_host=_writer_hosts(rows, reserved),
         views=_views(history),
         origin_ns=int(rows["start_ns"].min()) if len(rows) else 0,
+        glimpses=_glimpses(history),
     )
 
 
@@ -132,6 +137,31 @@ def _views(history: History) -> tuple[View, ...]:
                 accounted=int(mine["length"].sum() + spoilt["length"].sum()),
             )
         )
+    return tuple(views)
+
+
+def _glimpses(history: History) -> tuple[View, ...]:
+    rows = history.only(f="glimpse")
+    host_code = {name: code for code, name in enumerate(history.coded("host").texts.tolist())}
+    views = []
+    for host in sorted(rows.coded("host").used()):
+        for process in sorted(rows.only(host=host).coded("process").used()):
+            mine = rows.only(host=host, process=process)
+            at = str(mine["at"][0])
+            views.append(
+                View(
+                    label=f"{process} at {at} on {host}, while the file grew",
+                    host=host_code[host],
+                    sha256="",
+                    size=int(mine["length"].sum()),
+                    start=int(mine["start_ns"].max()),
+                    err=0,
+                    ids=mine.value_int(),
+                    offsets=mine["offset"],
+                    garbage=(),
+                    accounted=int(mine["length"].sum()),
+                )
+            )
     return tuple(views)
 
 

@@ -15,7 +15,7 @@ from harness.ports import Checker
 #: Kinds of rows that are operations on what is checked; all others describe the scene or the nemesis.
 OPERATIONS = (
     "tcp", "udp", "icmp", "df", "bulk", "dns", "aaaa", "stream", "rtt", "beat", "append", "read", "mount", "nonce",
-    "attempts", "put", "get", "save", "load", "increment", "total", "blit", "scan",
+    "glimpse", "attempts", "put", "get", "save", "load", "increment", "total", "blit", "scan",
     "claim", "replace", "peek", "names", "owner", "sync", "kept", "appear", "sight", "roll",
     "fio-write", "fio-verify", "stress-ng",
 )  # fmt: skip

@@ -148,8 +148,18 @@ def absent_nonces(history: History, volume: str) -> list[str]:
     ]
 
 
+def fresh_mounts(history: History) -> int:
+    """On how many nodes the last reads were repeated from a fresh mount."""
+    return len(history.only(f="fresh", outcome="ok"))
+
+
 def failed_looks(history: History, volume: str) -> list[str]:
-    return [
+    unmounted = [
+        f"no fresh mount on {row.host} to read from: {str(row.value).strip() or f'exit code {row.errno}'}"
+        for row in history.only(f="fresh").ops()
+        if row.outcome != "ok"
+    ]
+    return unmounted + [
         f"{row.at} on {row.host} could not look for the file that {writer} left (errno {row.errno})"
         for row, writer in _nonces(history, volume, "fail")
     ]

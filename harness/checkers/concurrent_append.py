@@ -14,7 +14,7 @@ from harness.checkers._append_log import writers
 from harness.checkers._append_promises import promises_of, split
 from harness.checkers._append_views import Log, read_log
 from harness.checkers._judge import target_of, unknown
-from harness.checkers._volumes import absent_nonces, decided, failed_looks, too_few_workers, void_of
+from harness.checkers._volumes import absent_nonces, decided, failed_looks, fresh_mounts, too_few_workers, void_of
 from harness.model.history import History
 from harness.model.plan import Plan
 from harness.model.topology import Check
@@ -30,7 +30,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
         return unknown(check, "; ".join(["no reader read the whole file at the end", *doubts]))
     found = split(log)
     promises, figures = promises_of(log, found, volume, absent_nonces(history, volume.name))
-    figures = {**figures, **_settling(history)}
+    figures = {**figures, **_settling(history), "fresh_mounts": fresh_mounts(history)}
     verdict = Verdict(check.id, check.kind, target_of(check), "pass", "", promises=promises, figures=figures)
     void = void_of(history, volume, unshared=found.unshared)
     return _counted(decided(verdict, volume, unshared=found.unshared, doubts=doubts, void=void), log)

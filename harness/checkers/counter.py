@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.checkers._counter_tokens import Grants, Increments, Ints, Pair, Tokens, grants, tokens
 from harness.checkers._sharing import parts, summed, unread_hosts, verdict_of, workers_of
-from harness.checkers._volumes import Measured, too_few_workers
+from harness.checkers._volumes import Measured, fresh_mounts, too_few_workers
 from harness.model.history import History, Op
 from harness.model.plan import Plan
 from harness.model.topology import Check
@@ -47,6 +47,7 @@ def _figures(history: History, done: History, measured: dict[str, Measured]) -> 
         "contended": grants(found).contended,
         "double_grants": measured["lock-exclusion"].count,
         "duplicate_tokens": len(done) - tokens(found).distinct,
+        "fresh_mounts": fresh_mounts(history),
         "final": max((int(row.value) for row in history.only(f="total", outcome="ok").ops()), default=0),
     }
 

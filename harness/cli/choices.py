@@ -23,7 +23,9 @@ Reuse = Annotated[bool, typer.Option("--reuse", help="Use a cluster that was kep
 NoSkip = Annotated[bool, typer.Option("--no-skip", help="What is skipped for a missing feature fails.")]
 StopOnFail = Annotated[
     bool,
-    typer.Option("--stop-on-fail", help="End a register's or a session's load at the first proof that it fails."),
+    typer.Option(
+        "--stop-on-fail", help="End a load of appends, registers or sessions at the first proof that it fails."
+    ),
 ]
 WorkloadImage = Annotated[str | None, typer.Option("--workload-image", help="Instead of the harness's own.")]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Where run folders are written.")]

@@ -156,7 +156,8 @@ class StorePlan:
     """A store on this run's nodes. `nodes` have its servers; every node of the cluster mounts it at `mount`, with
     a directory for each of `volumes`. `options` are whole: defaults stand for what the topology leaves out.
     `address` is the server's where the store exists already; then `nodes` is empty. `source` is how the mount's
-    source begins, as /proc/self/mountinfo has it; empty where its kind alone tells.
+    source begins, as /proc/self/mountinfo has it; empty where its kind alone tells. `fresh` is where a node can
+    mount it once more, such that nothing is read from a cache; empty where it cannot.
     """
 
     name: str
@@ -167,6 +168,7 @@ class StorePlan:
     options: Mapping[str, Any] = field(default_factory=dict)
     address: str = ""
     source: str = ""
+    fresh: str = ""
 
     @property
     def served_by(self) -> str:

@@ -37,7 +37,7 @@ from harness.runner._faults import Nemesis
 from harness.runner._journal import Journal
 from harness.runner._load import LoadRunner, Rows
 from harness.runner._looks import Looks
-from harness.runner._seams import AgentLike, Clock, RecorderLike
+from harness.runner._seams import AgentLike, Batch, Clock, RecorderLike
 from harness.transport.parallel import at_once
 
 ALIVE_TIMEOUT_S = 2.0
@@ -70,7 +70,7 @@ class CheckRunner:
         progress: Progress,
         clock: Clock,
         looks: Looks,
-        fails: Callable[[History], bool] | None = None,
+        fails: Callable[[list[Batch]], bool] | None = None,
     ) -> None:
         self._cluster, self._plan, self._orchestrator, self._check = cluster, plan, orchestrator, check
         self._agents, self._progress, self._clock, self._looks = agents, progress, clock, looks

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.model.errors import EnvironmentBroken
-from harness.model.history import ABSENT, History
+from harness.model.history import ABSENT
 from harness.model.plan import Plan
 from harness.ports import Container, Felt, Scene
 from harness.runner._seams import Batch, Clock, RecorderLike
@@ -22,7 +22,7 @@ NO_SERVICE = "-"
 class Journal:
     """Writes one check's rows. `broken` is set once the recorder has refused a row: the run cannot go on.
 
-    With `keep`, `so_far` is a history of what was written.
+    With `keep`, `news` tells what was written since it was last asked.
     """
 
     def __init__(self, recorder: RecorderLike, check: str, clock: Clock, *, keep: bool = False) -> None:
@@ -74,8 +74,12 @@ class Journal:
         """A command that the runner ran on a host; it ends now."""
         self._write({"process": CONTROLLER, **row, "end_ns": self._clock.now_ns()}, now=True)
 
-    def so_far(self) -> History:
-        return History.of_batches(list(self._kept or ()))
+    def news(self) -> list[Batch]:
+        """Batches that were written since the last call."""
+        kept = self._kept or []
+        found = kept[:]
+        del kept[: len(found)]
+        return found
 
     def raise_if_broken(self) -> None:
         if self.broken is not None:

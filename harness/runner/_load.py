@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from harness.model.errors import ChannelLost, DeadlineExceeded, EnvironmentBroken
-from harness.model.history import History
 from harness.ports import Assignment, Load
 from harness.runner._journal import Journal
 from harness.runner._seams import AgentLike, Batch, Clock, JobLike
@@ -37,9 +36,9 @@ class LoadRunner:
         journal: Journal,
         clock: Clock,
         *,
-        fails: Callable[[History], bool] | None = None,
+        fails: Callable[[list[Batch]], bool] | None = None,
     ) -> None:
-        """`fails` says of the rows so far whether they fail the check: then the load ends early."""
+        """`fails` takes new batches of rows, and says whether the check fails by now: then the load ends early."""
         self._fails = fails
         self._agents = agents
         self._journal = journal
@@ -111,7 +110,7 @@ class LoadRunner:
         if fails is None or not endless:
             self._hold(load, during, tail_s, self._clock.sleep)
             return
-        with Watch(lambda: fails(self._journal.so_far()), partial(_stop, endless)) as watch:
+        with Watch(lambda: fails(self._journal.news()), partial(_stop, endless)) as watch:
             self._hold(load, during, tail_s, watch.wait)
 
     def _hold(

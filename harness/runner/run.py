@@ -6,17 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.model.errors import EnvironmentBroken, UsageError
-from harness.model.history import History
 from harness.model.plan import Plan
 from harness.model.topology import Check
 from harness.ports import Cluster, Fault, Orchestrator, Progress, Workload
 from harness.runner._check import CheckRunner
 from harness.runner._looks import Looks
-from harness.runner._seams import SYSTEM_CLOCK, AgentLike, Clock, RecorderLike
+from harness.runner._seams import SYSTEM_CLOCK, AgentLike, Batch, Clock, RecorderLike
 from harness.workloads import REGISTRY
 
 #: For a check, what says of its rows so far whether they fail it; None where that cannot be told before the end.
-Watcher = Callable[[Check], Callable[[History], bool] | None]
+Watcher = Callable[[Check], Callable[[list[Batch]], bool] | None]
 
 
 @dataclass(frozen=True)

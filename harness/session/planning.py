@@ -17,6 +17,9 @@ from harness.providers import images
 from harness.session.options import Options
 from harness.session.registries import CATALOG, CHOICES, orchestrator, provider
 
+#: How often a file that is appended to is read on, where a run is to stop at the first proof that it fails.
+FOLLOW_S = 0.5
+
 
 def new_run() -> str:
     """A run's name: sorts by time, unique enough for two runs that start in one second."""
@@ -39,7 +42,9 @@ def located(path: Path) -> Path:
 def make_plan(topology: Topology, options: Options, *, run: str) -> Plan:
     """Raises UsageError where the topology cannot be expressed, or `only` names no check."""
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**31)
-    chosen = topology.model_copy(update={"checks": _only(topology.checks, options.only)})
+    checks = _only(topology.checks, options.only)
+    checks = [_followed(check) for check in checks] if options.stop_on_fail else checks
+    chosen = topology.model_copy(update={"checks": checks})
     return planner.plan(
         chosen,
         CHOICES[topology.cluster.orchestrator],
@@ -56,6 +61,13 @@ def _only(checks: Sequence[Check], only: Sequence[str]) -> list[Check]:
         there = ", ".join(check.id for check in checks) or "none"
         raise UsageError(f"--only {unknown[0]}: the topology has no such check", hint=f"its checks are: {there}")
     return [check for check in checks if not only or check.id in only or check.kind in only]
+
+
+def _followed(check: Check) -> Check:
+    """With readers that follow the file: without them nothing of an append log is known before its end."""
+    if check.kind != "concurrent-append" or check.params.get("follow_s"):
+        return check
+    return check.model_copy(update={"params": {**check.params, "follow_s": FOLLOW_S}})
 
 
 def _demands(topology: Topology) -> Iterator[Demand]:

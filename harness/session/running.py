@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -280,7 +280,7 @@ class _Execution:
                 recorder=recorder,
                 progress=self.progress,
                 checks=checks,
-                watcher=partial(_watcher, self.plan) if self.options.stop_on_fail else None,
+                watcher=partial(checkers.watch, self.plan) if self.options.stop_on_fail else None,
             )
 
     # --- the end
@@ -327,13 +327,6 @@ def _skips(live: Live, check: Check) -> list[Skip]:
         lacking = faults.REGISTRY[fault.fault].rights - live.cluster.rights
         skips += [Skip(check.id, "", f"right {right} (fault {fault.fault})") for right in sorted(lacking)]
     return skips
-
-
-def _watcher(plan: Plan, check: Check) -> Callable[[History], bool] | None:
-    """What says of a check's rows so far that they fail it; None for kinds that only their end tells."""
-    if check.kind not in checkers.ONLINE:
-        return None
-    return lambda history: checkers.judge(history, plan, check).verdict == "fail"
 
 
 def _environment(live: Live) -> dict[str, Any]:

@@ -321,6 +321,15 @@ def file_system_script(store: StorePlan) -> str:
     return "\n".join(lines) + "\n"
 
 
+def attach_words(store: StorePlan, point: str, *, fresh: bool = False) -> str:
+    """What mounts it at `point`; a fresh mount of the kernel's shares no client with the other (`noshare`)."""
+    if store.options["client"] == "kernel":
+        secret = f"$(ceph-authtool -p -n client.admin {keyring_file(store.name)})"
+        options = f"name=admin,secret={secret}{',noshare' if fresh else ''}"
+        return f'mount -t ceph "{layout(store).monitor}:/" {point} -o "{options}"'
+    return f"ceph-fuse -c {config_file(store.name)} --id admin -r / {point}"
+
+
 def mount_script(store: StorePlan, directories: str) -> str:
     """A client that died leaves a mount that answers ENOTCONN, and a session whose capabilities block others until
     it times out (60 s): both are removed first. ceph-fuse gives up where no MDS serves yet, so it is tried again.
@@ -329,11 +338,7 @@ def mount_script(store: StorePlan, directories: str) -> str:
     evict = ceph(
         name, "tell", f"mds.{FILE_SYSTEM}:0", "session", "evict", 'client_metadata.hostname="$(hostname)"'
     )
-    if store.options["client"] == "kernel":
-        secret = f"$(ceph-authtool -p -n client.admin {keyring_file(name)})"
-        attach = f'mount -t ceph "{layout(store).monitor}:/" {point} -o "name=admin,secret={secret}"'
-    else:
-        attach = f"ceph-fuse -c {config_file(name)} --id admin -r / {point}"
+    attach = attach_words(store, point)
     return f"""set -eu
 mkdir -p {point} 2>/dev/null || :
 stat {point} >/dev/null 2>&1 || umount -l {point}

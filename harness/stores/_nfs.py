@@ -219,6 +219,12 @@ def options_text(store: StorePlan) -> str:
     return f"vers={store.options['version']}" + (f",{given}" if given else "")
 
 
+def fresh_words(plan: Plan, store: StorePlan) -> str:
+    """Mounts of one node share one cache unless they say otherwise (nfs(5), `nosharecache`)."""
+    options = f"{options_text(store)},nosharecache"
+    return f'timeout -k 2 30 mount -t nfs -o {options} {source(store, plan.run)} "$point"'
+
+
 def mount_script(plan: Plan, store: StorePlan) -> str:
     """Whether it is mounted is asked of the kernel, not of the mount: on a server that is gone `hard` waits."""
     rpcbind = _RPCBIND if store.options["version"] == "3" else ":"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from harness.model.errors import CommandFailed
-from harness.model.places import STORE_MOUNTS, STORES_DIR
+from harness.model.places import STORE_FRESH, STORE_MOUNTS, STORES_DIR
 from harness.ports import Cluster, Host
 from harness.transport.parallel import at_once
 
@@ -14,7 +14,11 @@ DOWN_TIMEOUT_S = 60.0
 
 _LIST = 'for folder in "$1"/*/; do [ ! -d "$folder" ] || basename "$folder"; done'
 #: All clients before any server: one that looks for its servers would hold its mount.
-_UNMOUNT = 'if mountpoint -q "$1"; then umount "$1" 2>/dev/null || umount -l "$1"; fi'
+_UNMOUNT = """
+for point; do
+  if mountpoint -q "$point"; then umount "$point" 2>/dev/null || umount -l "$point"; fi
+done
+"""
 _DOWN = """
 [ ! -e "$1/down" ] || sh "$1/down" || exit
 rm -rf "$1"
@@ -28,7 +32,8 @@ def clear(cluster: Cluster, store: str | None = None) -> list[str]:
     there = sorted({name for names in at_once([partial(_names, host) for host in hosts]) for name in names})
     wanted = [name for name in there if store in (None, name)]
     for name in wanted:
-        at_once([partial(_run, host, _UNMOUNT, f"{STORE_MOUNTS}/{name}") for host in hosts])
+        points = (f"{STORE_FRESH}/{name}", f"{STORE_MOUNTS}/{name}")
+        at_once([partial(_run, host, _UNMOUNT, *points) for host in hosts])
         at_once([partial(_run, host, _DOWN, f"{STORES_DIR}/{name}", f"{STORE_MOUNTS}/{name}") for host in hosts])
     return wanted
 

@@ -1,6 +1,7 @@
 """Stores whose every act on a node is a script that the node keeps.
 
 `servers` starts what serves, `mount` mounts the store and makes its volumes' directories, `down` ends and removes;
+`fresh` mounts it once more beside that (`on`), for reads that no cache answers, and takes that mount away (`off`);
 `daemons/NAME` is called with `pid` or `start`. All are idempotent: after a restart of the node its entrypoint
 calls `up`, which is `servers`, then `mount`. Scripts are the same on all nodes; `hostname` tells which one it is.
 """
@@ -18,7 +19,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.model.errors import CommandFailed
-from harness.model.places import STORE_DATA, STORE_MOUNTS, STORES_DIR
+from harness.model.places import STORE_DATA, STORE_FRESH, STORE_MOUNTS, STORES_DIR
 from harness.model.plan import Document, Plan, Step, StorePlan
 from harness.model.topology import Topology
 from harness.ports import Cluster, Daemon, Declared, Host, Progress
@@ -42,6 +43,24 @@ waits() {
 """
 
 
+_FRESH = """
+point={point}
+case "$1" in
+on)
+  mkdir -p "$point"
+  mountpoint -q "$point" || {{
+{attach}
+  }}
+  mountpoint -q "$point"
+  ;;
+off)
+  if mountpoint -q "$point"; then umount "$point" 2>/dev/null || umount -l "$point"; fi
+  if [ -d "$point" ]; then rmdir "$point"; fi
+  ;;
+esac
+"""
+
+
 class Options(BaseModel):
     """Base of a store's options: what it does not know is refused."""
 
@@ -50,11 +69,15 @@ class Options(BaseModel):
 
 @dataclass(frozen=True)
 class Scripts:
-    """What a node keeps of a store. `down` need not unmount the store: that is done before, on all nodes."""
+    """What a node keeps of a store. `down` need not unmount the store: that is done before, on all nodes.
+
+    `fresh` is the shell's words that mount the store at `$point` by a client of its own.
+    """
 
     servers: str
     mount: str
     down: str
+    fresh: str
     daemons: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -116,6 +139,7 @@ class Scripted:
             volumes=tuple(name for name, volume in topology.volumes.items() if volume.store == store),
             options=self.options.model_validate(spec.options).model_dump(mode="json"),
             address="" if spec.managed else spec.address or "",
+            fresh=f"{STORE_FRESH}/{store}",
         )
 
     def declare(self, plan: Plan, store: str) -> Declared:
@@ -177,6 +201,7 @@ def _installing(store: str, scripts: Scripts) -> str:
     """A script that writes all scripts of a store on the node where it runs."""
     up = f"sh {hook(store, 'servers')} && sh {hook(store, 'mount')}\n"
     files = {"servers": scripts.servers, "mount": scripts.mount, "up": up, "down": scripts.down}
+    files["fresh"] = _FRESH.format(point=f"{STORE_FRESH}/{store}", attach=scripts.fresh)
     files |= {f"daemons/{name}": text for name, text in scripts.daemons.items()}
     lines = [f"mkdir -p {shlex.quote(hook(store, 'daemons'))} {STORE_DATA}", f"cd {shlex.quote(hook(store, ''))}"]
     for name, text in files.items():

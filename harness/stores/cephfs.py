@@ -48,6 +48,7 @@ class Cephfs(Scripted):
             servers=_ceph.servers_script(plan, store),
             mount=_ceph.mount_script(store, directories(store)),
             down=_ceph.down_script(plan, store),
+            fresh=f"timeout 30 {_ceph.attach_words(store, '$point', fresh=True)} </dev/null >/dev/null 2>&1",
             daemons=daemons,
         )
 

@@ -99,6 +99,7 @@ class Gluster(Scripted):
             servers=_servers(plan, store),
             mount=_mount(store),
             down=_down(plan, store),
+            fresh=f'timeout 30 {_attach(store)} "$point"',
             daemons={"glusterd": _GLUSTERD, "brick": _brick(store), "client": _client(store)},
         )
 
@@ -175,18 +176,22 @@ esac
 """
 
 
-def _mount(store: StorePlan) -> str:
+def _attach(store: StorePlan) -> str:
+    """The words that mount it, but for where."""
     others = ":".join(store.nodes[1:])
     words = [f"backup-volfile-servers={others}" if others else "", store.options["mount_options"]]
     options = ",".join(word for word in words if word)
-    with_options = f"-o {options} " if options else ""
+    return f"mount -t glusterfs {f'-o {options} ' if options else ''}{store.source}"
+
+
+def _mount(store: StorePlan) -> str:
     return f"""
 set -eu
 {WAITS}
 works() {{
   timeout 10 stat -t {store.mount}/. >/dev/null 2>&1 && mountpoint -q {store.mount} && return 0
   umount -l {store.mount} 2>/dev/null || true
-  timeout 20 mount -t glusterfs {with_options}{store.source} {store.mount} && mountpoint -q {store.mount}
+  timeout 20 {_attach(store)} {store.mount} && mountpoint -q {store.mount}
 }}
 mkdir -p {store.mount} 2>/dev/null || true
 waits 45 works

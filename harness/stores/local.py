@@ -61,12 +61,25 @@ class Local(Scripted):
             servers=":",
             mount=f"set -eu\n{mounted(file, store.mount, store.options['fstype'])}\n{directories(store)}",
             down=f"rm -f {file}",
+            fresh=_uncached(store),
         )
 
     def make(self, plan: Plan, store: StorePlan) -> Iterator[Step]:
         argv = ["sh", "-c", formatting(image(plan, store.name), store.options["fstype"], store.options["size"])]
         phase = f"store {store.name}, file systems"
         yield from each_node(plan, phase, f"format {store.options['fstype']}", argv, timeout_s=FORMAT_TIMEOUT_S)
+
+
+def _uncached(store: StorePlan) -> str:
+    """A file system has one cache a kernel, whatever mounts it, and it is in use: what it has cached of the
+    checks' files is written and dropped (dd(1), `nocache`).
+    """
+    drop = "-exec dd if='{}' iflag=nocache count=0 status=none ';'"
+    return f"""
+sync -f {store.mount}
+find {store.mount} -maxdepth 2 -name '.harness-*' -type f {drop}
+mount --bind {store.mount} "$point"
+"""
 
 
 def too_small(key: str, size: str, fstype: str) -> Iterator[tuple[str, str]]:

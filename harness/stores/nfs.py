@@ -68,12 +68,15 @@ class Nfs(Scripted):
 
     def scripts(self, plan: Plan, store: StorePlan) -> Scripts:
         mount = _nfs.mount_script(plan, store)
+        fresh = _nfs.fresh_words(plan, store)
         if store.address:
-            return Scripts(servers=":", mount=mount, down=_nfs.leave_script(plan, store, plan.nodes[0].name))
+            down = _nfs.leave_script(plan, store, plan.nodes[0].name)
+            return Scripts(servers=":", mount=mount, down=down, fresh=fresh)
         return Scripts(
             servers=_nfs.servers_script(plan, store),
             mount=mount,
             down=_nfs.down_script(plan, store),
+            fresh=fresh,
             daemons={DAEMON: _nfs.daemon_script(store)},
         )
 

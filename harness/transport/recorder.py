@@ -28,7 +28,7 @@ PARQUET = "history.parquet"
 LINES = "history"
 
 #: Kinds of rows whose `value` is an integer; Parquet holds it in decimal.
-INTEGER_KINDS = ("append", "reserve", "entry", "put", "get", "save", "load")
+INTEGER_KINDS = ("append", "reserve", "entry", "glimpse", "put", "get", "save", "load")
 
 _MORE_SPACE = "free space there, or choose another folder with --runs-dir"
 

@@ -12,15 +12,20 @@ from typing import Any
 from pydantic import Field
 
 from harness.model.errors import UsageError
+from harness.model.places import STORES_DIR
 from harness.model.plan import Plan
 from harness.model.topology import Check
-from harness.ports import Commands, Container, Load, Look, Repeat, Scene
+from harness.ports import Command, Commands, Container, Load, Look, Repeat, Scene
 from harness.workloads._experiment import Params, Stages
 from harness.workloads._places import Item, on_hosts, one_per_node, place, until_stopped
 
 #: For workers to end after a stop; one that hangs is given up by the agent after 8 s.
 STOP_TIMEOUT_S = 60.0
 FILE_TIMEOUT_S = 60.0
+#: To mount a store once more; its script gives up before that.
+FRESH_TIMEOUT_S = 45.0
+#: The service of readers that have a mount of their own, the phase of their looks, and the row of that mount.
+FRESH = "fresh"
 #: Workers that end by themselves are told to stop this long before their call is given up.
 _MARGIN_S = 15.0
 
@@ -56,8 +61,11 @@ class Volume:
 Loads = Callable[[Volume, list[Container]], Iterator[Load | Commands | Repeat]]
 
 
-def on_volume(name: str, check: Check, plan: Plan, rng: random.Random, *, work: Loads, reads: Loads) -> Stages:
-    """The stages of a check of the volume `name`: `work` between looks at what is mounted, then `reads`.
+def on_volume(
+    name: str, check: Check, plan: Plan, rng: random.Random, *, work: Loads, reads: Loads, anew: bool = False
+) -> Stages:
+    """The stages of a check of the volume `name`: `work` between looks at what is mounted, then `reads`; with
+    `anew` once more, from a fresh mount of its store on every node, where it has one.
 
     Raises UsageError where no service can write to the volume, or none of its containers runs.
     """
@@ -73,6 +81,27 @@ def on_volume(name: str, check: Check, plan: Plan, rng: random.Random, *, work: 
     ends = _ends(_again(_users((yield Look("after")), volume), ends), volume, check, rng)
     yield _mounts("after", volume, ends)
     yield from reads(volume, ends)
+    if anew:
+        yield from _reads_anew(volume, ends, plan, reads)
+
+
+def _reads_anew(volume: Volume, ends: list[Container], plan: Plan, reads: Loads) -> Stages:
+    """What a cache answered so far must stand in the store as well. Nodes read there themselves."""
+    store = plan.volume(volume.name).store
+    folder = plan.store(store).fresh if store else ""
+    if not folder:
+        return
+    yield Commands(tuple(_mount_anew(store, volume, end) for end in ends))
+    here = replace(volume, paths={FRESH: f"{folder}/{volume.name}"})
+    readers = [Container(name=f"{FRESH}.{end.node}", service=FRESH, node=end.node, id="", pid=0) for end in ends]
+    yield _mounts(FRESH, here, readers)
+    yield from reads(here, readers)
+
+
+def _mount_anew(store: str, volume: Volume, end: Container) -> Command:
+    script = f"{STORES_DIR}/{store}/fresh"
+    on, off = ("sh", "-eu", script, "on"), ("sh", "-eu", script, "off")
+    return Command(end.node, volume.name, on, FRESH_TIMEOUT_S, undo=off, at=end.node, f=FRESH)
 
 
 def workers(volume: Volume, ends: list[Container], per_node: int, suffix: str) -> Iterator[Item]:
@@ -133,7 +162,8 @@ def final_program(
 
 def reader(container: Container) -> dict[str, Any]:
     """Who looks and reads on a node."""
-    return {"process": f"reader-{container.node}", **place(container).fields}
+    who = FRESH if container.service == FRESH else "reader"
+    return {"process": f"{who}-{container.node}", **place(container).fields}
 
 
 def outside(container: Container, path: str) -> str:

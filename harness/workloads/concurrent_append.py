@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 from pydantic import Field
 
 from harness.model.history import History
 from harness.model.plan import Plan
 from harness.model.topology import Check
-from harness.ports import Container, Load, Repeat
+from harness.ports import Assignment, Container, Load, Repeat
 from harness.workloads._experiment import Experiment, Params, Stages
-from harness.workloads._places import Item, on_hosts, until_stopped
+from harness.workloads._places import Item, on_hosts, place, until_stopped
 from harness.workloads._volumes import FILE_TIMEOUT_S, STOP_TIMEOUT_S, Volume, on_volume, reader, workers
 
 SUFFIX = ".log"
@@ -27,6 +28,9 @@ class ConcurrentAppendParams(Params):
     rate_per_s: int = Field(2000, ge=0, le=1_000_000, description="Records a second and process; 0: unpaced")
     block: int = Field(4096, ge=16, le=1_000_000, description="Sequence numbers a writer reserves at a time")
     fsync: bool = Field(False, description="fsync(2) after every record")
+    follow_s: float = Field(
+        0.0, ge=0, le=60, description="Every node also reads what is new so often while they append; 0: at the end"
+    )
     shim: Literal["none", "lost", "duplicated", "torn", "reordered"] = Field(
         "none", description="A bug on purpose, to see the check fail"
     )
@@ -40,7 +44,7 @@ def run(params: ConcurrentAppendParams, check: Check, plan: Plan, rng: random.Ra
         load, settle_s = _reads(params, volume, ends), plan.volume(params.volume).settle_s
         yield Repeat(load, _one_content, settle_s) if settle_s else load
 
-    return on_volume(params.volume, check, plan, rng, work=work, reads=reads)
+    return on_volume(params.volume, check, plan, rng, work=work, reads=reads, anew=True)
 
 
 def _appends(params: ConcurrentAppendParams, volume: Volume, ends: list[Container]) -> Load:
@@ -52,7 +56,26 @@ def _appends(params: ConcurrentAppendParams, volume: Volume, ends: list[Containe
         key=volume.name,
         **params.model_dump(include={"record_bytes", "rate_per_s", "block", "fsync", "shim"}),
     )
-    return until_stopped(load, faults=True, hold_s=params.duration_s)
+    followers = _followers(params, volume, ends) if params.follow_s else ()
+    both = replace(load, assignments=(*load.assignments, *followers))
+    return until_stopped(both, faults=True, hold_s=params.duration_s)
+
+
+def _followers(params: ConcurrentAppendParams, volume: Volume, ends: list[Container]) -> tuple[Assignment, ...]:
+    """A reader on every node that follows the file; it never writes, so its number says nothing."""
+    items: list[Item] = [
+        (
+            c.node,
+            {**place(c).fields, "process": f"tail-{c.node}", "writer": number, "path": volume.file(c, SUFFIX)},
+        )
+        for number, c in enumerate(ends, start=1)
+    ]
+    settings: dict[str, Any] = {
+        "record_bytes": params.record_bytes,
+        "every_s": params.follow_s,
+        "key": volume.name,
+    }
+    return on_hosts("work", "workers", items, timeout_s=STOP_TIMEOUT_S, program="tail", **settings).assignments
 
 
 def _one_content(rows: History) -> bool:

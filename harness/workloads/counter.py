@@ -33,7 +33,7 @@ def run(params: CounterParams, check: Check, plan: Plan, rng: random.Random) -> 
     def reads(volume: Volume, ends: list[Container]) -> Iterator[Load]:
         yield final_program("counter", volume, ends, params, SUFFIX)
 
-    yield from on_volume(params.volume, check, plan, rng, work=work, reads=reads)
+    yield from on_volume(params.volume, check, plan, rng, work=work, reads=reads, anew=True)
 
 
 WORKLOAD = Experiment("counter", CounterParams, run)

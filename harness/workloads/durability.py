@@ -24,6 +24,10 @@ class DurabilityParams(VolumeParams):
         0.02, ge=0, le=1, description="Share of the records during which the writer is killed"
     )
     block: int = Field(64, ge=16, le=1_000_000, description="Sequence numbers a worker reserves at a time")
+    killed: Literal["client", "server"] = Field(
+        "client",
+        description="Who dies: the processes that write, or what the check's faults kill, and nobody else",
+    )
     shim: Literal["none", "early-ack"] = Field("none", description="A bug on purpose, to see the check fail")
 
 
@@ -33,12 +37,13 @@ def run(params: DurabilityParams, check: Check, plan: Plan, rng: random.Random) 
     def work(volume: Volume, ends: list[Container]) -> Iterator[Load]:
         items = list(workers(volume, ends, params.workers_per_node, SUFFIX))
         numbers.extend(int(item["writer"]) for _, item in items)
-        yield program("durable", iter(items), params, rng)
+        share = params.kill_share if params.killed == "client" else 0.0
+        yield program("durable", iter(items), params.model_copy(update={"kill_share": share}), rng)
 
     def reads(volume: Volume, ends: list[Container]) -> Iterator[Load]:
         yield final_program("durable", volume, ends, params, SUFFIX, writers=numbers)
 
-    yield from on_volume(params.volume, check, plan, rng, work=work, reads=reads)
+    yield from on_volume(params.volume, check, plan, rng, work=work, reads=reads, anew=True)
 
 
 WORKLOAD = Experiment("durability", DurabilityParams, run)

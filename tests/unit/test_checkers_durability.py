@@ -118,3 +118,42 @@ def test_random_files_get_what_the_definition_says() -> None:
         assert (broken(verdict) == []) == right, f"history {number}: {outcomes} {found}"
         seen.update(["right" if right else "lost" if floor - found else "foreign"])
     assert min(seen[name] for name in ("right", "lost", "foreign")) * 40 > HISTORIES // 4, seen
+
+
+def server_kill(at_ns: int, **fields: Any) -> Op:
+    return row("fault", "durability", process="nemesis", host="controller", at="pool/brick@n2", key="kill",
+               value="inject", start_ns=at_ns - 100, end_ns=at_ns, **fields)  # fmt: skip
+
+
+def server_verdict(rows: list[Op]) -> Verdict:
+    plan = make_plan(volumes=(shared_volume("holds"),), targets=())
+    check = make_check("durability", volume="data", workers_per_node=1, killed="server")
+    return judge(History.of([*around("durability"), *rows]), plan, check)
+
+
+SERVED = [*(sync(1, n) for n in range(4)), *(sync(2, n) for n in range(3))]
+
+
+def test_a_server_that_dies_is_another_promise_and_counts_what_was_synced_before() -> None:
+    rows = [*SERVED, server_kill(2600), *kept(1, "0-3", "0-3"), *kept(2, "0-2", "0-2")]
+    verdict = server_verdict(rows)
+    assert verdict.verdict == "pass", verdict.reason
+    assert {p.name for p in verdict.promises} == {"shared", "fsync-survives-server-kill"}
+    assert (
+        promise(verdict, "fsync-survives-server-kill").of == 8
+    )  # two records of each worker, read from two hosts
+    assert verdict.figures["kills"] == 1
+
+
+def test_a_record_that_went_with_a_server_is_lost_and_says_so() -> None:
+    rows = [*SERVED, server_kill(2600), *kept(1, "0,2-3", "0,2-3"), *kept(2, "0-2", "0-2")]
+    verdict = server_verdict(rows)
+    assert broken(verdict) == ["fsync-survives-server-kill"]
+    assert "before a server was killed" in promise(verdict, "fsync-survives-server-kill").witness
+
+
+@pytest.mark.parametrize("rows", [[], [server_kill(2600, outcome="info")], [kill(1, 2600)]])
+def test_where_no_server_was_killed_for_certain_nothing_is_known(rows: list[Op]) -> None:
+    verdict = server_verdict([*SERVED, *rows, *kept(1, "0-3", "0-3"), *kept(2, "0-2", "0-2")])
+    assert verdict.verdict == "unknown"
+    assert "no server was killed" in verdict.reason
