@@ -2,8 +2,8 @@
 
     python -m tests.bench [PART...] [--rounds N] [--write README.md]
 
-Parts: ready, run, mesh, appends, checkers, record, and scale (1e7 operations: minutes, 4 GB); default: all but scale.
-With --write the table also replaces what stands between `<!-- bench -->` and `<!-- /bench -->` in that file. Needs
+Parts: ready, run, mesh, appends, checkers, record, and scale (1e7 operations: minutes, 4 GB); default: all but
+scale. With --write the table also replaces what stands between `<!-- bench -->` and `<!-- /bench -->` there. Needs
 what `harness run` needs; clusters are taken down again.
 """
 
