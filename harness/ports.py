@@ -556,6 +556,21 @@ class Fault(Protocol):
         """Undo this fault on the whole cluster, whoever injected it. Idempotent. Returns what it undid."""
 
 
+@runtime_checkable
+class Tunable(Protocol):
+    """A fault with keys of its own in YAML, beside its target and times (`{fault: rate, target: n2, mbit: 10}`).
+
+    Healing does not depend on them: who heals knows the cluster and nothing else.
+    """
+
+    @property
+    def params(self) -> type[BaseModel]:
+        """Its keys, defaults included; from it come validation and the JSON schema."""
+
+    def given(self, params: Mapping[str, Any]) -> Fault:
+        """The same fault with these parameters, which are valid ones."""
+
+
 class Checker(Protocol):
     """Judges one check. Pure: from the same rows and plan, the same verdict."""
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A node's first process after tini: prepares the container for an engine of its own, then becomes that engine.
+# A node's first process after tini: prepares the container for an engine of its own, then starts it and ends with it.
 #   HARNESS_ADDRESS      the node's address on the wire
 #   HARNESS_REGISTRY=no  no registry can be reached: names must fail at once instead of after time-outs
 set -eu
@@ -42,8 +42,23 @@ done
 rm -f /run/docker.pid /run/docker.sock /run/docker/containerd/containerd.pid
 
 # Containers ask the node's own address for names of the world: nobody listens, the answer is an immediate no.
-exec dockerd \
-  --host unix:///run/docker.sock \
-  --storage-driver overlay2 \
-  --dns "${HARNESS_ADDRESS:?}" \
-  --shutdown-timeout 2
+engine() {
+  dockerd \
+    --host unix:///run/docker.sock \
+    --storage-driver overlay2 \
+    --dns "${HARNESS_ADDRESS:?}" \
+    --shutdown-timeout 2 &
+  pid=$!
+}
+
+# The node ends with its engine, unless a fault holds it back (fault kill-engine): then it is started again later.
+trap 'kill -TERM "$pid"' TERM INT
+while :; do
+  engine
+  code=0
+  wait "$pid" || code=$?
+  while kill -0 "$pid" 2>/dev/null; do wait "$pid" || code=$?; done
+  [ -e /run/harness-engine-held ] || exit "$code"
+  say "the engine ended with $code and is held back"
+  while [ -e /run/harness-engine-held ]; do sleep 0.1; done
+done

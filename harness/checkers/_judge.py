@@ -30,7 +30,7 @@ def judge_with(checker: Checker, history: History, plan: Plan, check: Check) -> 
         verdict = unknown(check, "nothing was recorded: no operation of this check stands in the history")
     else:
         verdict = _guarded(checker, rows, plan, check)
-    verdict = _weakened(verdict, [*_unfelt(rows, check), *_lost(rows)])
+    verdict = _weakened(verdict, [*_unfelt(rows, check), *_unhealed(rows), *_lost(rows)])
     return replace(verdict, operations=acknowledged(rows), duration_s=duration_s(rows))
 
 
@@ -70,6 +70,13 @@ def _unfelt(rows: History, check: Check) -> list[str]:
         elif missed:
             reasons.append(f"fault {name} was not felt: {missed[0].value}")
     return reasons
+
+
+def _unhealed(rows: History) -> list[str]:
+    """A fault that could not be healed, or a cluster that was not healthy again in time after it."""
+    wrong = {"heal": "could not be healed", "recover": "was healed, and the cluster was not healthy again in time"}
+    failed = [row for row in rows.only(f="fault").ops() if row.value in wrong and row.outcome == "fail"]
+    return [f"fault {row.key} on {row.at} {wrong[str(row.value)]}" for row in failed]
 
 
 def _lost(rows: History) -> list[str]:

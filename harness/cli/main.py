@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from harness import __version__, loader, planner, session
-from harness.cli import clusters, doctor, histories, init, record
+from harness.cli import clusters, doctor, faults, histories, init, record
 from harness.cli.choices import (
     Json,
     Keep,
@@ -61,6 +61,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 clusters.add_to(app)
+app.add_typer(faults.app)
 app.command(name="doctor")(doctor.doctor_)
 app.command()(init.init)
 app.command(name="record")(record.record_)

@@ -8,9 +8,7 @@ from harness.ports import Cluster, Lifecycle, Right, Wire
 
 def lifecycle_of(cluster: Cluster, fault: str) -> Lifecycle:
     if cluster.lifecycle is None:
-        raise EnvironmentBroken(
-            f"the fault {fault} needs the right `lifecycle`, which {cluster.name} does not give"
-        )
+        raise _lacking(cluster, fault, "lifecycle")
     return cluster.lifecycle
 
 
@@ -18,6 +16,11 @@ def wire_of(cluster: Cluster, fault: str) -> Wire:
     if cluster.wire is None:
         raise _lacking(cluster, fault, "wire")
     return cluster.wire
+
+
+def shell_of(cluster: Cluster, fault: str) -> None:
+    if "shell" not in cluster.rights:
+        raise _lacking(cluster, fault, "shell")
 
 
 def _lacking(cluster: Cluster, fault: str, right: Right) -> EnvironmentBroken:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from harness.loader.messages import shown
 from harness.loader.problems import Problems
 from harness.loader.tree import Tree
@@ -90,7 +92,7 @@ def _check(entry: Entry, catalog: Catalog, problems: Problems) -> Check | None:
     if entry.params.value is None:
         entry.params.value = {}
     _check_id(entry, problems)
-    faults = _faults(entry.params, problems)
+    faults = _faults(entry.params, catalog, problems)
     if not _known(entry, catalog, problems):
         return None
     if not isinstance(entry.params.value, dict):
@@ -119,9 +121,34 @@ def _check_id(entry: Entry, problems: Problems) -> None:
         problems.at(given, f"{shown(given)} is no id: a-z, 0-9 and -, beginning with a letter, 63 at most")
 
 
-def _faults(params: Tree, problems: Problems) -> list[Fault]:
+def _faults(params: Tree, catalog: Catalog, problems: Problems) -> list[Fault]:
     given = params.get("faults")
-    return (validated(given, list[Fault], problems) or []) if given else []
+    if given is None or not isinstance(given.value, list):
+        return (validated(given, list[Fault], problems) or []) if given else []
+    return [fault for item in given.items() if (fault := _fault(item, catalog, problems))]
+
+
+class _NoParams(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+#: Keys that every fault has; what else stands beside them is the fault's own.
+_FAULT_KEYS = tuple(name for name in Fault.model_fields if name != "params")
+
+
+def _fault(item: Tree, catalog: Catalog, problems: Problems) -> Fault | None:
+    """One fault, its own keys held against its own model."""
+    if not isinstance(item.value, dict):
+        return validated(item, Fault, problems)
+    name = item.get("fault")
+    model = catalog.fault_params.get(str(name.value), _NoParams) if name else _NoParams
+    shared = {key: tree for key, tree in item.entries().items() if key in _FAULT_KEYS}
+    own = {key: tree for key, tree in item.entries().items() if key not in _FAULT_KEYS}
+    fault = validated(Tree(item.key, item.place, item.name_place, shared), Fault, problems)
+    params = validated(Tree(item.key, item.place, item.name_place, own), model, problems, also_known=_FAULT_KEYS)
+    if fault is None or params is None:
+        return None
+    return fault.model_copy(update={"params": params.model_dump(mode="json")})
 
 
 def _without_own(params: Tree) -> Tree:

@@ -25,5 +25,7 @@ def dump(topology: Topology) -> str:
 def _entry(check: Check) -> dict[str, Any]:
     own: dict[str, Any] = {"id": check.id} if check.id != check.kind else {}
     if check.faults:
-        own["faults"] = [fault.model_dump(mode="json") for fault in check.faults]
+        own["faults"] = [
+            {**fault.model_dump(mode="json", exclude={"params"}), **fault.params} for fault in check.faults
+        ]
     return {check.kind: {**check.params, **own}}

@@ -69,8 +69,21 @@ def _name_catalog(definitions: Schema, catalog: Catalog) -> None:
         definitions[model]["properties"][key]["enum"] = sorted(names.built)
         definitions[model]["properties"][key].pop("description", None)
     definitions["PromiseOverride"]["properties"]["promise"]["enum"] = list(PROMISES)
+    _fault_params(definitions["Fault"]["properties"], catalog)
     target = definitions["Fault"]["properties"]["target"]
     target["anyOf"] = [{"enum": list(TARGETS)}, {"pattern": "^n[1-9][0-9]?$"}]
+
+
+def _fault_params(properties: Schema, catalog: Catalog) -> None:
+    """Keys of faults' own stand beside the others: which fault has which is left to the loader."""
+    del properties["params"]
+    for fault, model in sorted(catalog.fault_params.items()):
+        for key, schema in _without_titles(model.model_json_schema())["properties"].items():
+            told = {**schema, "description": f"{fault}: {schema.get('description', '')}"}
+            if key in properties:
+                properties[key] = {"anyOf": [*properties[key].get("anyOf", [properties[key]]), told]}
+            else:
+                properties[key] = told
 
 
 def _allow_short_forms(definitions: Schema) -> None:

@@ -6,7 +6,7 @@ The loader is given one; session fills it from the registries.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
@@ -39,4 +39,5 @@ class Catalog:
     faults: Names
     checks: Mapping[str, type[BaseModel]]
     checks_later: frozenset[str] = frozenset()
+    fault_params: Mapping[str, type[BaseModel]] = field(default_factory=dict)
     problems: Callable[[Topology], list[tuple[str, str]]] = lambda _topology: []

@@ -273,6 +273,7 @@ class Fault(Part):
     at_s: float = Field(1.0, ge=0, le=3600)
     hold_s: float = Field(3.0, gt=0, le=3600)
     repeat: int = Field(1, ge=1, le=100)
+    params: dict[str, Any] = Field(default_factory=dict, description="Keys of the fault's own; flat in YAML")
 
 
 class Check(Part):

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from harness.faults import configured
 from harness.model.errors import EnvironmentBroken, UsageError
 from harness.model.plan import Plan
 from harness.model.topology import Fault as FaultSpec
@@ -61,7 +62,7 @@ class Nemesis:
                 due_s = self.clock.now_s() + spec.at_s
 
     def _strike(self, spec: FaultSpec, targets: tuple[str, ...]) -> None:
-        fault = self.faults[spec.fault]
+        fault = configured(self.faults[spec.fault], spec.params)
         self._say(f"{spec.fault} on {', '.join(targets)} ({spec.direction})")
         try:
             self._inject(fault, spec, targets)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from harness.faults.partition import cuts
 from harness.model.errors import UsageError
 from harness.model.plan import Plan
 from harness.model.topology import Fault
 
 #: Faults that strike a daemon of a store, and no node.
 OF_DAEMONS = frozenset({"kill"})
-_COUNTS: dict[str, Callable[[int], int]] = {
+COUNTS: dict[str, Callable[[int], int]] = {
     "one": lambda _nodes: 1,
     "minority": lambda nodes: (nodes - 1) // 2,
     "majority": lambda nodes: nodes // 2 + 1,
@@ -38,14 +39,14 @@ def choose_targets(fault: Fault, plan: Plan, rng: random.Random) -> tuple[str, .
         raise UsageError(
             f"the fault {fault.fault!r} has the target {fault.target!r}, which is no node of {len(nodes)}"
         )
-    if fault.fault == "partition" and len(chosen) == len(nodes):
-        raise UsageError(f"a partition of {fault.target!r} cuts off all {len(nodes)} nodes from nobody")
+    if fault.fault == "partition":
+        cuts(nodes, [node for node in nodes if node in chosen], fault.params.get("form", "sides"), fault.direction)
     return tuple(node for node in nodes if node in chosen)
 
 
 def _chosen(target: str, nodes: list[str], plan: Plan, rng: random.Random) -> set[str]:
-    if target in _COUNTS:
-        return set(rng.sample(nodes, _COUNTS[target](len(nodes))))
+    if target in COUNTS:
+        return set(rng.sample(nodes, COUNTS[target](len(nodes))))
     if target in nodes:
         return {target}
     return {node.name for node in plan.nodes if node.role == target}

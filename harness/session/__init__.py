@@ -9,6 +9,7 @@ from harness.session.planning import make_plan, new_run, topology_of
 from harness.session.registries import CATALOG, provider
 from harness.session.running import RunResult, run
 from harness.session.series import Series
+from harness.session.striking import inject, known_faults
 
 __all__ = [
     "CATALOG",
@@ -24,8 +25,10 @@ __all__ = [
     "find",
     "heal",
     "host_of",
+    "inject",
     "judge_history",
     "judge_run",
+    "known_faults",
     "make_plan",
     "new_run",
     "provider",

@@ -138,11 +138,19 @@ def _provider_of(name: str) -> str:
     return known.get(cluster_name(name.removeprefix(PREFIX)), "docker")
 
 
-def heal(name: str) -> list[str]:
-    """Undo every fault on a cluster, whoever injected it, also after kill -9. Returns what was undone."""
+def heal(name: str, only: Sequence[str] = ()) -> list[str]:
+    """Undo every fault on a cluster, or those of `only`, whoever injected them, also after kill -9. Returns
+    what was undone. Raises UsageError for a fault that there is not.
+    """
+    unknown = [fault for fault in only if fault not in faults.REGISTRY]
+    if unknown:
+        raise UsageError(
+            f"no fault is called {unknown[0]!r}", hint=f"there are {', '.join(sorted(faults.REGISTRY))}"
+        )
     cluster = find(name)
     healed: list[str] = []
-    waiting = [fault for fault in faults.REGISTRY.values() if fault.rights <= cluster.rights]
+    wanted = [fault for fault in faults.REGISTRY.values() if not only or fault.name in only]
+    waiting = [fault for fault in wanted if fault.rights <= cluster.rights]
     failed = _heal_each(waiting, cluster, healed)
     # one fault may stand in the way of another's healing: a manager that is paused cannot end a drain
     for _, error in _heal_each([fault for fault, _ in failed], cluster, healed):
@@ -154,12 +162,17 @@ def _heal_each(
     waiting: Sequence[Fault], cluster: Cluster, healed: list[str]
 ) -> list[tuple[Fault, EnvironmentBroken]]:
     """Try all of them; what was undone goes to `healed`. Returns those that failed."""
-    failed = []
-    for fault in waiting:
+    failed: list[tuple[Fault, EnvironmentBroken]] = []
+
+    def heal_one(fault: Fault) -> list[str]:
         try:
-            healed += fault.heal(cluster, timeout_s=HEAL_TIMEOUT_S)
+            return fault.heal(cluster, timeout_s=HEAL_TIMEOUT_S)
         except EnvironmentBroken as error:
             failed.append((fault, error))
+            return []
+
+    for undone in at_once([partial(heal_one, fault) for fault in waiting]):
+        healed += undone
     return failed
 
 

@@ -70,5 +70,6 @@ CATALOG = Catalog(
     faults=_names(set(faults.REGISTRY), "faults"),
     checks={name: workload.params for name, workload in workloads.REGISTRY.items()},
     checks_later=frozenset(_LATER["checks"] - set(workloads.REGISTRY)),
+    fault_params=faults.PARAMS,
     problems=_problems,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Sequence
@@ -11,32 +12,61 @@ import pytest
 
 from harness import faults
 from harness.features import FEATURES
-from harness.model.errors import EnvironmentBroken, UsageError
+from harness.model.errors import ChannelLost, EnvironmentBroken, UsageError
 from harness.model.places import STORES_DIR
-from harness.ports import Cluster, Fault, Felt, Host, Result
+from harness.ports import Cluster, Fault, Felt, Host, Result, Tunable
 from tests.fakes import Answer, FakeHost, FakeLifecycle, FakeWire
+from tests.faulty_nodes import Inside, Links, knocked
 
 NODES = {"n1": "192.0.2.1", "n2": "192.0.2.2", "n3": "192.0.2.3"}
 ALL = {"shell", "wire", "lifecycle", "networks"}
 
 
 class Bridge:
-    """nft on a fake wire: rules that drop between ports, and pings that meet them."""
+    """nft, ip and tc on a fake wire: rules that drop between ports, and what nodes send that meets them."""
 
     def __init__(self) -> None:
         self.tables: dict[str, str] = {}
         self.dropped = 0
-        self.wire = FakeHost("wire", address="", answers={("nft",): self.nft})
+        self.links = Links(list(NODES))
+        self.inside = {name: Inside() for name in NODES}
+        programs = {("nft",): self.nft, ("ip",): self.links.ip, ("tc",): self.links.tc("")}
+        self.wire = FakeHost("wire", address="", answers=programs)
         self.drained: set[str] = set()
         self.dead: set[str] = set()
         self.hosts = {
             name: FakeHost(
                 name,
                 address=ip,
-                answers={("ping",): self._ping, ("docker",): self._docker(name), ("sh",): self._sh(name)},
+                answers={
+                    ("ping",): self._ping,
+                    ("bash",): self._bash,
+                    ("docker",): self._docker(name),
+                    ("sh",): self._sh(name),
+                    ("tc",): self.links.tc(name),
+                    ("ethtool",): Result(0, "", ""),
+                    ("python3",): self._python(name),
+                    **dict.fromkeys([("test",), ("cat",), ("rm",)], self.inside[name].file),
+                },
             )
             for name, ip in NODES.items()
         }
+
+    def _bash(self, argv: Sequence[str], _stdin: bytes) -> Result:
+        """A packet to a port of another node."""
+        if not knocked(list(self.tables.values()), argv[5]):
+            return Result(0, "", "")
+        self.dropped += 2
+        return Result(0, "silent", "")
+
+    def _python(self, node: str) -> Answer:
+        def python(argv: Sequence[str], stdin: bytes) -> Result:
+            if "SOCK_DGRAM" in argv[2]:
+                self.links.passed += 10
+                return Result(0, "", "")
+            return self.inside[node].python(argv, stdin)
+
+        return python
 
     def _sh(self, node: str) -> Answer:
         """A node that keeps one daemon of the store `pool`, called after its number: osd.1."""
@@ -53,7 +83,7 @@ class Bridge:
                 case [named, "start"] if named == script:
                     self.dead.discard(node)
                 case _:
-                    return Result(1, "", f"unknown: {argv}")
+                    return self.inside[node].sh(argv)
             return Result(0, "", "")
 
         return sh
@@ -62,6 +92,9 @@ class Bridge:
         """A swarm of which n1 is the manager, with a task on every node that takes some."""
 
         def docker(argv: Sequence[str], _stdin: bytes) -> Result:
+            ours = self.inside[node].docker(argv)
+            if ours is not None:
+                return ours
             match list(argv[1:]):
                 case ["info", *_]:
                     return Result(0, "true" if node == "n1" else "false", "")
@@ -100,9 +133,11 @@ class Bridge:
         return Result(0, "", "")
 
     def _ping(self, argv: Sequence[str], _stdin: bytes) -> Result:
-        cut = any(" drop" in text for text in self.tables.values())
+        cut = any(" drop" in text and "dport" not in text for text in self.tables.values())
         self.dropped += cut
-        return Result(1 if cut else 0, "", "")
+        small = min([1500, *self.links.mtus.values()])
+        large = int(argv[argv.index("-s") + 1]) + 28 > small if "-s" in argv else False
+        return Result(1 if cut or large or self.links.down else 0, self.links.pings(), "")
 
 
 def make_cluster() -> Cluster:
@@ -138,6 +173,14 @@ def test_it_is_registered_under_its_name_and_needs_known_rights_and_features(fau
     assert {demand.feature for demand in fault.demands()} <= set(FEATURES)
 
 
+def test_its_own_keys_are_the_fields_that_they_set(fault: Fault) -> None:
+    """With them left out it is the fault of the registry, and every one of them changes it."""
+    if isinstance(fault, Tunable):
+        model = faults.PARAMS[fault.name]
+        assert fault.given({}) == fault
+        assert set(model.model_fields) <= set(vars(fault))
+
+
 def test_what_was_injected_is_felt_on_every_target_with_evidence(fault: Fault, cluster: Cluster) -> None:
     fault.inject(cluster, struck(fault, "n2", "n3"), "both", timeout_s=5)
     for targets in (["n2"], ["n3"], ["n2", "n3"]):
@@ -158,7 +201,7 @@ def test_healing_what_was_never_injected_is_nothing(fault: Fault, cluster: Clust
 
 def test_another_process_heals_by_the_clusters_name_alone(fault: Fault, cluster: Cluster) -> None:
     fault.inject(cluster, struck(fault, "n1"), "both", timeout_s=5)
-    fresh: Fault = type(fault)()
+    fresh: Fault = copy.copy(fault)
     assert fresh.heal(replace(cluster), timeout_s=5) != []
 
 
@@ -169,12 +212,21 @@ def test_it_comes_again_after_healing(fault: Fault, cluster: Cluster) -> None:
         assert fault.heal(cluster, timeout_s=5)
 
 
+def test_two_faults_on_one_link_hold_together_and_heal_apart(fault: Fault, cluster: Cluster) -> None:
+    other = faults.REGISTRY["block-port" if fault.name == "partition" else "partition"]
+    fault.inject(cluster, struck(fault, "n2"), "both", timeout_s=5)
+    other.inject(cluster, ["n2"], "both", timeout_s=5)
+    assert fault.heal(cluster, timeout_s=5)
+    assert felt(other, cluster, "n2").felt
+    assert other.heal(cluster, timeout_s=5)
+
+
 @pytest.mark.parametrize("verb", ["inject", "felt", "heal"])
 def test_a_right_that_is_missing_is_named(fault: Fault, cluster: Cluster, verb: str) -> None:
     bare: dict[str, Host] = {name: FakeHost(name, rights=frozenset()) for name in NODES}
     poor = replace(cluster, hosts=bare, wire=None, lifecycle=None)
     arguments = () if verb == "heal" else (["n2"], "both")
-    with pytest.raises(EnvironmentBroken, match=f"{fault.name} needs the right `{next(iter(fault.rights))}`"):
+    with pytest.raises(EnvironmentBroken, match=f"{fault.name} needs the right `({'|'.join(fault.rights)})`"):
         getattr(fault, verb)(poor, *arguments, timeout_s=5)
 
 
@@ -254,3 +306,73 @@ def test_what_does_not_run_or_is_not_there_cannot_be_killed(cluster: Cluster) ->
     with pytest.raises(UsageError, match="no daemon pool/os") as refused:
         kill.inject(cluster, ["pool/os"], "both", timeout_s=5)
     assert "pool/osd.1, pool/osd.2, pool/osd.3" in (refused.value.hint or "")
+
+
+class Gone(FakeWire):
+    """A wire that one node has left."""
+
+    def port(self, node: str) -> str:
+        if node == "n3":
+            raise EnvironmentBroken("container n3 is not running")
+        return super().port(node)
+
+
+@pytest.fixture
+def bereft(cluster: Cluster) -> Cluster:
+    """A cluster of which n3 is gone: its link, and whatever is asked of it."""
+    assert cluster.wire
+    assert isinstance(cluster.wire.host, FakeHost)
+
+    def lost(_argv: Sequence[str], _stdin: bytes) -> Result:
+        raise ChannelLost("n3 is gone")
+
+    n3 = FakeHost("n3", address=NODES["n3"], answers={(program,): lost for program in GONE_PROGRAMS})
+    return replace(cluster, hosts={**cluster.hosts, "n3": n3}, wire=Gone(cluster.wire.host))
+
+
+GONE_PROGRAMS = ("ping", "bash", "docker", "sh", "tc", "ethtool", "python3", "test", "cat", "rm")
+#: Faults whose targets are links of the wire, or what runs on a node: not those of a node's or a store's own life.
+ON_LINKS = sorted({"link-down", "loss", "partition", "block-port", "mtu", "rate", "latency"})
+INSIDE = sorted({"kill-engine", "kill-container", "cpu-pressure", "memory-pressure"})
+
+
+@pytest.mark.parametrize("name", ON_LINKS)
+def test_a_fault_on_a_node_that_is_gone_is_refused_with_its_name(bereft: Cluster, name: str) -> None:
+    with pytest.raises(EnvironmentBroken, match=f"the fault {name} cannot strike n3, which has no port"):
+        faults.REGISTRY[name].inject(bereft, ["n3"], "both", timeout_s=5)
+
+
+@pytest.mark.parametrize("name", [*ON_LINKS, *INSIDE])
+def test_a_node_that_is_gone_does_not_keep_others_from_being_healed(bereft: Cluster, name: str) -> None:
+    fault = faults.REGISTRY[name]
+    fault.inject(bereft, ["n2"], "both", timeout_s=5)
+    assert fault.heal(bereft, timeout_s=5)
+
+
+def test_a_link_has_one_fault_by_tc_at_a_time(cluster: Cluster) -> None:
+    faults.REGISTRY["rate"].inject(cluster, ["n2"], "both", timeout_s=5)
+    with pytest.raises(
+        UsageError, match="latency cannot strike n2: its link has the fault rate already"
+    ) as refused:
+        faults.REGISTRY["latency"].inject(cluster, ["n2", "n3"], "in", timeout_s=5)
+    assert refused.value.hint == "a link has one such fault at a time: heal rate first"
+    assert faults.REGISTRY["latency"].heal(cluster, timeout_s=5) == []
+    assert faults.REGISTRY["rate"].heal(cluster, timeout_s=5) == ["removed rate from the link of n2"]
+
+
+def test_a_port_that_is_blocked_for_udp_only_is_felt_by_what_was_dropped(cluster: Cluster) -> None:
+    blocked = faults.configured(faults.REGISTRY["block-port"], {"port": 7946, "protocol": "udp"})
+    assert isinstance(cluster.wire, FakeWire)
+    blocked.inject(cluster, ["n2"], "in", timeout_s=5)
+    assert isinstance(cluster.wire.host, FakeHost)
+    ruleset = cluster.wire.host.inputs[-1].decode()
+    rule = 'iifname { "port-n1", "port-n3" } oifname { "port-n2" } meta l4proto udp th dport 7946 counter drop'
+    assert [line.strip() for line in ruleset.splitlines() if "drop" in line] == [rule]
+    assert blocked.felt(cluster, ["n2"], "in", timeout_s=5).felt
+
+
+def test_killing_containers_of_a_service_that_has_none_there_says_so(cluster: Cluster) -> None:
+    kill = faults.configured(faults.REGISTRY["kill-container"], {"service": "web"})
+    kill.inject(cluster, ["n2"], "both", timeout_s=5)
+    with pytest.raises(EnvironmentBroken, match="no container of service web runs on n2"):
+        kill.inject(cluster, ["n2"], "both", timeout_s=5)
