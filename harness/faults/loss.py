@@ -1,7 +1,7 @@
 """`loss`: a share of the frames between the targets and all others is dropped at random, on the wire.
 
 By nft's `numgen random` in the bridge's forward hook, with or without netem in the kernel: each frame is drawn
-by itself, what is dropped is counted, and both ways are struck from the wire (docs/decisions: faults on the wire).
+by itself, what is dropped is counted, and both ways are struck from the wire (docs/decisions/014).
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,10 +17,13 @@ from harness.session.clusters import find
 
 INJECT_TIMEOUT_S = 30.0
 FELT_TIMEOUT_S = 15.0
+FELT_EVERY_S = 0.25
+#: An engine that is told to end stops its containers first.
+SHOWS_WITHIN_S = 10.0
 
 
 def inject(cluster: str, fault: str, targets: Sequence[str], direction: str, keys: Mapping[str, Any]) -> Felt:
-    """Inject, and ask the fault's own probe once. What breaks on the way is healed again.
+    """Inject, and ask the fault's own probe until it shows, for a while. What breaks on the way is healed again.
 
     Raises UsageError for what cannot be before anything is touched, EnvironmentBroken.
     """
@@ -34,7 +38,12 @@ def inject(cluster: str, fault: str, targets: Sequence[str], direction: str, key
     except EnvironmentBroken:
         chosen.heal(live, timeout_s=INJECT_TIMEOUT_S)
         raise
-    return chosen.felt(live, struck, direction, timeout_s=FELT_TIMEOUT_S)
+    deadline = time.monotonic() + SHOWS_WITHIN_S
+    while True:
+        felt = chosen.felt(live, struck, direction, timeout_s=FELT_TIMEOUT_S)
+        if felt.felt or time.monotonic() > deadline:
+            return felt
+        time.sleep(FELT_EVERY_S)
 
 
 def known_faults() -> Iterator[tuple[str, Fault, dict[str, Any]]]:

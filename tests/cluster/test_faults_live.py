@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from harness import faults
+from harness import faults, features, session
 from harness.model.plan import Demand
 from harness.model.topology import Fault
 from harness.model.verdict import Verdict
 from harness.ports import Cluster, Felt, Right
+from harness.runner._seams import SYSTEM_CLOCK
 from harness.session import Bench
 from harness.session.judging import fault_records
 from harness.transport.recorder import read_history
@@ -109,3 +111,37 @@ def test_a_fault_that_nobody_felt_leaves_the_check_unknown(
     assert verdict.verdict == "unknown"
     assert verdict.reason == "fault nothing was not felt: nothing happened"
     assert nothing.healed == 1
+
+
+#: Every fault that this machine's kernel may carry and no other test strikes with: its keys, and what shows it.
+BY_HAND: list[tuple[str, dict[str, Any], str]] = [
+    ("block-port", {"port": 7946}, r"n2 to n1:7946 by TCP: no answer"),
+    ("link-down", {}, r"n2's link is down; ping n2 to n1: no answer"),
+    ("mtu", {"packet_bytes": 1300}, r"a packet of 1300 bytes passes, one of 1305 does not pass"),
+    ("loss", {"percent": 30}, r"[1-9]\d* during 50 pings"),
+    ("rate", {"mbit": 5}, r"tbf held [1-9]\d* packets back at 5 Mbit/s, on 2 ends of links"),
+    ("kill-container", {"service": "web"}, r"1 containers of n2 were killed and do not run"),
+    ("kill-engine", {}, r"the engine of n2 has no process"),
+    ("cpu-pressure", {"workers": 1}, r"pressure used 0\.[0-9]* s of CPU on n2"),
+    ("memory-pressure", {"mib": 32}, r"pressure holds [3-9]\d MiB on n2"),
+]
+
+
+@pytest.mark.parametrize(("name", "keys", "shown"), BY_HAND, ids=[name for name, _, _ in BY_HAND])
+def test_a_fault_by_hand_is_measured_on_its_target_and_gone_after_healing(
+    bench: Bench, name: str, keys: dict[str, Any], shown: str
+) -> None:
+    cluster = bench.live.cluster
+    demands = faults.REGISTRY[name].demands()
+    if features.missing(cluster, demands):
+        pytest.skip(f"needs {', '.join(demand.feature for demand in demands)}")
+    try:
+        felt = session.inject(cluster.name, name, ["n2"], "both", keys)
+    finally:
+        healed = session.heal(cluster.name, [name])
+
+    assert felt.felt, felt.evidence
+    assert re.search(shown, felt.evidence), felt.evidence
+    assert any("n2" in line or cluster.name in line for line in healed), healed
+    assert session.heal(cluster.name, [name]) == []
+    assert SYSTEM_CLOCK.until(lambda: bench.problems() == [], 60, 0.5), bench.problems()

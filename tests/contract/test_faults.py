@@ -30,7 +30,11 @@ class Bridge:
         self.dropped = 0
         self.links = Links(list(NODES))
         self.inside = {name: Inside() for name in NODES}
-        programs = {("nft",): self.nft, ("ip",): self.links.ip, ("tc",): self.links.tc("")}
+        programs: dict[tuple[str, ...], Result | Answer] = {
+            ("nft",): self.nft,
+            ("ip",): self.links.ip,
+            ("tc",): self.links.tc(""),
+        }
         self.wire = FakeHost("wire", address="", answers=programs)
         self.drained: set[str] = set()
         self.dead: set[str] = set()

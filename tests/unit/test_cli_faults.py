@@ -29,8 +29,11 @@ def test_a_fault_holds_after_the_command_and_says_by_what_it_was_felt(
     assert lifecycle.states == {"n1": "running", "n2": "frozen", "n3": "frozen"}
 
 
-def test_a_fault_that_is_not_felt_is_unknown(lifecycle: FakeLifecycle, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_that_is_not_felt_is_unknown(
+    lifecycle: FakeLifecycle, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     lifecycle.stubborn = {"n2"}
+    monkeypatch.setattr(striking, "SHOWS_WITHIN_S", 0.0)
     assert main(["fault", "inject", "r1", "pause", "n2"]) == 2
     assert "pause NOT FELT: n2 is running" in capsys.readouterr().out
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import itertools
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from harness.faults import _wire
-from harness.faults.partition import Form, cuts
+from harness.faults.partition import Cut, Form, cuts
 from harness.model.errors import UsageError
 
 NODES = ["n1", "n2", "n3", "n4", "n5"]
 
 
-def apart(found: list[tuple[object, object]]) -> set[tuple[str, str]]:
+def apart(found: Sequence[Cut]) -> set[tuple[str, str]]:
     """(from, to) of every pair that is cut."""
-    return {pair for sources, sinks in found for pair in itertools.product(sources, sinks)}  # type: ignore[call-overload]
+    return {pair for sources, sinks in found for pair in itertools.product(sources, sinks)}
 
 
 def test_a_direction_is_seen_from_the_targets() -> None:
