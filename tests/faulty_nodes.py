@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from harness.faults._tc import HANDLES
 from harness.faults.kill_container import KILLED
-from harness.faults.kill_engine import HELD
+from harness.faults.kill_engine import HELD, STRUCK
 from harness.ports import Result
 
 OK, NO = Result(0, "", ""), Result(1, "", "no")
@@ -83,6 +83,7 @@ class Inside:
     """What runs on one node: an engine that can be held back, containers, and processes that press."""
 
     held: bool = False
+    struck: bool = False
     killed: list[str] = field(default_factory=list)
     dead: set[str] = field(default_factory=set)
     pressing: set[str] = field(default_factory=set)
@@ -91,7 +92,7 @@ class Inside:
     def sh(self, argv: Sequence[str]) -> Result:
         text, words = argv[2], list(argv[4:])
         if "kill -" in text and HELD in text:
-            self.held = True
+            self.held = self.struck = True
         elif "docker.pid" in text:
             return NO if self.held else OK
         elif "docker kill" in text:
@@ -106,11 +107,18 @@ class Inside:
     def file(self, argv: Sequence[str], _stdin: bytes) -> Result:
         match list(argv):
             case ["test", "-e", path]:
-                return OK if (path == HELD and self.held) or (path == KILLED and self.killed) else NO
+                return (
+                    OK
+                    if (path == HELD and self.held)
+                    or (path == STRUCK and self.struck)
+                    or (path == KILLED and self.killed)
+                    else NO
+                )
             case ["cat", path]:
                 return Result(0, "\n".join(self.killed), "") if path == KILLED else NO
             case ["rm", "-f", path]:
                 self.held = self.held and path != HELD
+                self.struck = self.struck and path != STRUCK
                 self.killed = [] if path == KILLED else self.killed
         return OK
 

@@ -16,17 +16,19 @@ from pydantic import BaseModel, Field
 from harness.faults import _plain, _wire
 from harness.faults._rights import shell_of
 from harness.faults._tuned import Params, Tuned
-from harness.model.errors import EnvironmentBroken
+from harness.model.errors import CommandFailed, EnvironmentBroken
 from harness.model.plan import Demand
 from harness.ports import Cluster, Felt, Host, Right
 
 #: The entrypoint of a node does not start its engine while this file is there (ci/images/entrypoint.sh).
 HELD = "/run/harness-engine-held"
+#: Is there until all of the healing is done, so that a healing that was cut short is taken up again.
+STRUCK = "/run/harness-engine-struck"
 _ALIVE = 'pid=$(cat /run/docker.pid 2>/dev/null) && [ "$(cat /proc/$pid/comm 2>/dev/null)" = dockerd ]'
 _KILL = f"""
 grep -qs {HELD} /usr/lib/harness/entrypoint.sh || {{ echo nobody holds the engine of this node back; exit 3; }}
 {_ALIVE} || {{ echo the engine of this node does not run; exit 4; }}
-touch {HELD} && kill -"$1" "$pid"
+touch {HELD} {STRUCK} && kill -"$1" "$pid"
 """
 BACK_WITHIN_S = 60.0
 
@@ -62,21 +64,36 @@ class KillEngine(Tuned):
     def heal(self, cluster: Cluster, *, timeout_s: float) -> list[str]:
         """Every engine that is held back runs again, and the plain containers that ended with it."""
         shell_of(cluster, self.name)
-        held = list(_held(cluster, timeout_s))
-        for host in held:
-            _await_end(host, timeout_s)
-            _wire.run(host, ["rm", "-f", HELD], timeout_s)
-        for host in held:
+        struck = list(_struck(cluster, timeout_s))
+        for host in struck:
+            if host.run(["test", "-e", HELD], timeout_s=timeout_s).ok:
+                _await_end(host, timeout_s)
+                _wire.run(host, ["rm", "-f", HELD], timeout_s)
+        for host in struck:
             _await_engine(host, timeout_s)
+            _start_plain(host, timeout_s)
+            _wire.run(host, ["rm", "-f", STRUCK], timeout_s)
+        return [f"started the engine of {host.name}" for host in struck]
+
+
+def _start_plain(host: Host, timeout_s: float) -> None:
+    """An engine that has just come back may not have its swarm's networks yet, and then refuses."""
+
+    def started() -> bool:
+        try:
             _plain.start_exited(host, timeout_s)
-        return [f"started the engine of {host.name}" for host in held]
+        except CommandFailed:
+            return False
+        return True
+
+    _until(started, f"the plain containers of {host.name} cannot be started again")
 
 
-def _held(cluster: Cluster, timeout_s: float) -> Iterator[Host]:
+def _struck(cluster: Cluster, timeout_s: float) -> Iterator[Host]:
     """Nodes that are gone hold nothing back."""
     for host in cluster.hosts.values():
         try:
-            if host.run(["test", "-e", HELD], timeout_s=timeout_s).ok:
+            if host.run(["test", "-e", STRUCK], timeout_s=timeout_s).ok:
                 yield host
         except EnvironmentBroken:
             continue
