@@ -16,7 +16,7 @@ import pytest
 
 from harness.model.errors import EnvironmentBroken, UsageError
 from harness.model.places import STATE_VARIABLE, engine_dir, run_dir, state_name
-from harness.providers import own_engine
+from harness.providers import machine, own_engine
 from harness.providers.engine import Engine
 from harness.providers.own_engine import OwnEngine
 from tests.providers_engine import script
@@ -141,7 +141,7 @@ def test_an_engine_that_answers_is_taken_and_not_started_again(
     assert engine().start(lines.append) is answering
     assert lines == []
     assert calls(folder) == "ip -n harness-unit-test-of-nothing-engine route show default\n"
-    engine()._drop_lease()
+    engine()._guard.drop_lease()
 
 
 # --- lock and lease
@@ -151,8 +151,7 @@ def test_a_lock_that_another_process_holds_for_too_long_is_told(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(own_engine, "START_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(own_engine, "STOP_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(machine, "LOCK_TIMEOUT_S", 0.1)
     (folder / "run").mkdir()
     hold = "f = open(path + '/lock', 'w')\nfcntl.flock(f, fcntl.LOCK_EX)"
     with (
@@ -166,7 +165,7 @@ def test_a_lock_is_free_again_when_its_holder_is_gone(folder: Path) -> None:
     (folder / "run").mkdir()
     with in_another_process(folder, "f = open(path + '/lock', 'w')\nfcntl.flock(f, fcntl.LOCK_EX)"):
         pass
-    with engine()._locked():
+    with engine()._guard.locked():
         held = os.open(folder / "run" / "lock", os.O_RDWR)
         with pytest.raises(BlockingIOError):
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -177,7 +176,7 @@ def test_an_engine_that_another_process_uses_is_not_stopped(folder: Path) -> Non
     """A lease is shared: two processes hold it at once, and the last one to go stops the engine."""
     (folder / "run" / "engine").mkdir(parents=True)
     mine = engine()
-    mine._take_lease()
+    mine._guard.take_lease()
     with in_another_process(folder, "f = open(path + '/users', 'w')\nfcntl.flock(f, fcntl.LOCK_SH)"):
         assert mine.stop_if_unused(lambda _engine: False) is False
         assert mine.left
@@ -187,8 +186,8 @@ def test_an_engine_that_another_process_uses_is_not_stopped(folder: Path) -> Non
 
 def test_a_lease_is_the_processes_and_not_the_objects(folder: Path) -> None:
     (folder / "run" / "engine").mkdir(parents=True)
-    engine()._take_lease()
-    assert engine()._others_use_it()
+    engine()._guard.take_lease()
+    assert engine()._guard.others_use_it()
     assert engine().stop_if_unused(lambda _engine: False) is True
 
 
@@ -229,7 +228,7 @@ def test_a_process_that_only_has_the_engines_number_is_not_ended(folder: Path) -
 
 def test_the_engines_process_is_ended(folder: Path) -> None:
     with sleeper() as ours:
-        write_pid(folder, ours.pid, str(own_engine._start_time(ours.pid)))
+        write_pid(folder, ours.pid, str(machine.start_time(ours.pid)))
         assert engine().stop_if_unused(lambda _engine: False) is True
         assert ours.wait(30) == -signal.SIGTERM
 
@@ -243,9 +242,9 @@ def test_a_pid_file_that_makes_no_sense_names_nobody(folder: Path, text: str) ->
 
 def test_a_zombie_is_no_engine(folder: Path) -> None:
     with sleeper("true") as ended:
-        started = own_engine._start_time(ended.pid)
+        started = machine.start_time(ended.pid)
         os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
-        assert own_engine._start_time(ended.pid) is None
+        assert machine.start_time(ended.pid) is None
         write_pid(folder, ended.pid, str(started))
         assert engine()._pid() is None
 
@@ -269,4 +268,4 @@ def test_an_engine_that_does_not_come_up_is_told_with_the_end_of_its_log(
         engine().start(quiet)
     assert "line 25\n" not in broken.value.message
     assert made == [str(folder / "cache" / "engine.log")]
-    engine()._drop_lease()
+    engine()._guard.drop_lease()
