@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TOPOLOGY ?= topologies/overlay.yaml
 
-.PHONY: help setup system run test verify nightly test-vm bench clean
+.PHONY: help setup system run test verify nightly vm-system box test-vm bench clean
 
 help: ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +37,13 @@ nightly: setup ## Long histories, every fault on every store, long scenarios, re
 	$(BIN)/pytest tests/cluster -m "cluster and nightly and not vm" -q --durations=0
 	for round in 1 2 3; do $(BIN)/pytest tests/cluster -m "cluster and not nightly and not vm" -q; done
 
-test-vm: setup ## All that needs virtual machines
+vm-system: ## Install what provider vagrant calls, where it is missing (apt, some 250 MB)
+	@bash ci/system.sh vm
+
+box: setup vm-system ## Build the box of guests into the cache, where it is not there (then `vagrant up` works too)
+	@$(BIN)/python -c 'from harness.providers import box; print(box.ensure(print).folder)'
+
+test-vm: setup vm-system ## All that needs virtual machines
 	$(BIN)/pytest tests/cluster -m vm -q --durations=0
 
 bench: setup ## Measure, side by side in one run, and write the table into README.md

@@ -48,9 +48,18 @@ def engine_dir() -> Path:
     return cache_dir() / f"engine{state_name().removeprefix('harness')}"
 
 
+def vms_dir() -> Path:
+    """Configuration, disks and logs of virtual machines, and of the harness's own libvirt."""
+    return cache_dir() / f"vms{state_name().removeprefix('harness')}"
+
+
 def data_dir(name: str) -> Path:
-    """A folder of data files: `topologies`, `images`. From the checkout if this is one, else from the package."""
+    """A folder of data files: `topologies`, `images`, `box`, `vagrant` (the Vagrantfile). From the checkout if
+    this is one, else from the package.
+    """
     package = Path(__file__).resolve().parent.parent
-    checkout = {"topologies": package.parent / "topologies", "images": package.parent / "ci" / "images"}[name]
+    root = package.parent
+    places = {"images": root / "ci" / "images", "box": root / "ci" / "box", "vagrant": root}
+    checkout = places.get(name, root / name)
     inside = package / "_data" / name
     return inside if inside.is_dir() else checkout

@@ -39,6 +39,8 @@ class Cluster(Part):
     heartbeat_s: int | None = Field(None, ge=1, le=600, description="Swarm's dispatcher heartbeat")
     engine: str | None = Field(None, description="Version of the engine on the nodes")
     inventory: str | None = Field(None, description="Hosts that exist, for provider existing")
+    memory_mb: int | None = Field(None, ge=512, le=1 << 20, description="Of each machine, for provider vagrant")
+    cpus: int | None = Field(None, ge=1, le=64, description="Of each machine, for provider vagrant")
 
     @property
     def effective_heartbeat_s(self) -> int:

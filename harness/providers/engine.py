@@ -61,7 +61,7 @@ def docker_errors(doing: str, *, hint: str | None = None) -> Iterator[None]:
         raise CommandFailed(error.docker_command, error.return_code, output, doing=doing, hint=hint) from error
 
 
-def _choice() -> str:
+def choice() -> str:
     found = os.environ.get(CHOICE_VARIABLE, "auto")
     if found not in ("auto", "own", "system"):
         raise UsageError(f"{CHOICE_VARIABLE} is auto, own or system, not {found!r}")
@@ -73,7 +73,7 @@ def system_engine() -> Engine | None:
     HARNESS_ENGINE says to leave it alone.
     """
     program = shutil.which("docker")
-    if program is None or _choice() == "own":
+    if program is None or choice() == "own":
         return None
     host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     if host.startswith("unix://") and not Path(host.removeprefix("unix://")).exists():
@@ -85,11 +85,11 @@ def system_engine() -> Engine | None:
 
 def choose(start_own: Callable[[], Engine]) -> Engine:
     """The engine to make nodes on. Raises UsageError for a bad HARNESS_ENGINE, EnvironmentBroken for none."""
-    choice = _choice()
+    chosen = choice()
     found = system_engine()
     if found is not None:
         return found
-    if choice == "system":
+    if chosen == "system":
         raise EnvironmentBroken(
             "no Docker engine answers", hint="start one, or let the harness: HARNESS_ENGINE=own"
         )

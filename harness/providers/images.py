@@ -8,12 +8,14 @@ receipt, written last, so a half-written one is built again.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import platform
 import re
 import shlex
 import shutil
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,6 +100,42 @@ def image_archive(engine: Engine, role: Role, progress: Progress) -> Path:
     return path
 
 
+def plain_archive(role: Role, progress: Progress) -> Path:
+    """The image as `docker load` takes it, made without an engine: for nodes that are on none."""
+    path = cache_dir() / "images" / f"{role}-{recipe_hash(role)}.plain.tar"
+    if not _is_whole(path):
+        root = root_tar(role, progress)
+        with _replacing(path) as new:
+            write_archive(root, tag(role), new)
+    return path
+
+
+def write_archive(root: Path, name: str, into: Path) -> None:
+    """One layer and its configuration (OCI image specification, config.md; `docker save` names them so)."""
+    with root.open("rb") as stream:
+        layer = hashlib.file_digest(stream, "sha256").hexdigest()
+    config = {
+        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
+        "os": "linux",
+        "created": "1970-01-01T00:00:00Z",
+        "config": {
+            "Cmd": ["sleep", "infinity"],
+            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+        },
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer}"]},
+        "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "harness"}],
+    }
+    about = json.dumps(config, sort_keys=True).encode()
+    number = hashlib.sha256(about).hexdigest()
+    manifest = json.dumps([{"Config": f"{number}.json", "RepoTags": [name], "Layers": ["layer.tar"]}]).encode()
+    with tarfile.open(into, "w") as archive:
+        for member, data in ((f"{number}.json", about), ("manifest.json", manifest)):
+            entry = tarfile.TarInfo(member)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+        archive.add(root, "layer.tar")
+
+
 def root_tar(role: Role, progress: Progress) -> Path:
     """A Debian root for `role` as a tar file in the cache."""
     path = cache_dir() / "images" / f"{role}-{recipe_hash(role)}.tar"
@@ -156,12 +194,12 @@ def _bootstrap(role: Role, into: Path) -> None:
         "--format=tar",
         SUITE,
         str(into),
-        *_mirror(),
+        *mirror(),
     ]
     _run(*argv, timeout_s=BUILD_TIMEOUT_S)
 
 
-def _mirror() -> list[str]:
+def mirror() -> list[str]:
     """The mirror that this machine's apt uses for Debian; none where it uses none: mmdebstrap's default then."""
     if shutil.which("apt-get") is None:
         return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from harness import drivers, faults, stores, workloads
 from harness.model.catalog import Catalog, Names
@@ -12,8 +12,9 @@ from harness.orchestrators.swarm import Swarm, SwarmRendering
 from harness.planner import Choice, problems
 from harness.ports import Orchestrator, Provider
 from harness.providers.docker import DockerProvider
+from harness.providers.vagrant import VagrantProvider
 
-PROVIDERS: Mapping[str, type[DockerProvider]] = {"docker": DockerProvider}
+PROVIDERS: Mapping[str, Callable[[], Provider]] = {"docker": DockerProvider, "vagrant": VagrantProvider}
 ORCHESTRATORS: Mapping[str, type[Swarm]] = {"swarm": Swarm}
 CHOICES: Mapping[str, Choice] = {
     "swarm": Choice(SwarmRendering(), drivers.REGISTRY, drivers.VOLUMES, stores.REGISTRY)
@@ -24,7 +25,7 @@ WIRE_MTU = 1500
 
 #: Parts of the format that are not built yet: the loader says so, with the line.
 _LATER = {
-    "providers": {"kind", "vagrant", "existing"},
+    "providers": {"kind", "existing"},
     "orchestrators": {"kubernetes"},
     "networks": {"macvlan", "ipvlan", "bridge"},
     "volumes": {"glusterfs", "cephfs", "nfs"},
@@ -58,7 +59,12 @@ def _unbuilt(topology: Topology) -> Iterator[tuple[str, str]]:
         "cluster.engine": topology.cluster.engine,
         "cluster.inventory": topology.cluster.inventory,
     }
-    return ((key, f"not supported yet: {key}") for key, value in named.items() if value)
+    yield from ((key, f"not supported yet: {key}") for key, value in named.items() if value)
+    cluster = topology.cluster
+    sizes = {"cluster.memory_mb": cluster.memory_mb, "cluster.cpus": cluster.cpus}
+    if cluster.provider != "vagrant":
+        message = f"nodes of provider {cluster.provider} have the machine's; only those of vagrant have their own"
+        yield from ((key, message) for key, value in sizes.items() if value)
 
 
 CATALOG = Catalog(

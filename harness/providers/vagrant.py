@@ -1,0 +1,421 @@
+"""Provider `vagrant`: every node a machine with a kernel of its own, by Vagrant and libvirt.
+
+Domains, networks and disks are called harness-<run>-...; list, find, logs and down work from those names, and from
+the domains' descriptions, alone. Vagrant makes guests; what is there is seen and removed by virsh.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness.model.errors import ChannelLost, CommandFailed, EnvironmentBroken, HarnessError, UsageError
+from harness.model.places import SHARED_DIR, data_dir, vms_dir
+from harness.model.plan import PREFIX, Demand, Plan, cluster_name
+from harness.model.topology import Topology
+from harness.ports import Cluster, ClusterInfo, Progress
+from harness.providers import box as boxes
+from harness.providers import images, kvm, libvirt
+from harness.providers.box import Box
+from harness.providers.guests import GuestHost, cluster_of, guests
+from harness.providers.libvirt import Libvirt, OwnLibvirt, within
+from harness.providers.machine import call, tell, wait_until
+from harness.providers.vagrant_plan import Guest, console_lines, death, render, run_of, subnets
+from harness.transport.local import LocalHost
+from harness.transport.parallel import at_once
+from harness.transport.process import ProcessChannel
+
+#: From the first line of `vagrant up` to SSH on the last guest.
+UP_TIMEOUT_S = {"kvm": 300.0, "qemu": 900.0}
+SAY_EVERY_S = 20.0
+PREPARE_TIMEOUT_S = 120.0
+LOAD_TIMEOUT_S = 120.0
+LOG_TIMEOUT_S = 20.0
+POOL = "default"
+#: What stands in the environment of every process that makes something for a run.
+RUN_VARIABLE = "HARNESS_RUN"
+
+#: On a guest that has come up: names, what drivers will ask the kernel for, and an engine that answers.
+_PREPARE = r"""
+set -e
+mkdir -p "$1"
+sed -i '/ n[0-9]*$/d' /etc/hosts
+printf '%s\n' "$2" >>/etc/hosts
+modprobe -a vxlan ip_vs esp4 xfrm_user 8021q macvlan ipvlan sch_netem sch_tbf sch_htb 2>/dev/null || true
+modprobe -a nfsv3 nfsv4 loop xfs overlay 2>/dev/null || true
+until docker info --format '{{.Driver}}' >/tmp/driver 2>/dev/null && [ -s /tmp/driver ]; do sleep 1; done
+cat /tmp/driver
+"""
+
+
+class VagrantProvider:
+    """Implements ports.Provider."""
+
+    name = "vagrant"
+
+    def __init__(self, own: OwnLibvirt | None = None) -> None:
+        self.own = own or OwnLibvirt()
+
+    def demands(self, _topology: Topology) -> list[Demand]:
+        """Nothing of a guest: it has a kernel of its own. Programs are asked for by `up`."""
+        return []
+
+    # --- making
+
+    def up(self, plan: Plan, progress: Progress) -> Cluster:
+        chosen = libvirt.choose(lambda: self.own.start(progress))
+        try:
+            # in a thread of its own: an interrupt waits for its end, so that what it makes can be removed
+            [cluster] = at_once([partial(self._make, chosen, plan, progress)])
+        except BaseException:
+            progress(f"{plan.cluster} did not come up: removing what was made")
+            with contextlib.suppress(HarnessError):
+                self.down(plan.cluster)
+            raise
+        return cluster
+
+    def _make(self, chosen: Libvirt, plan: Plan, progress: Progress) -> Cluster:
+        box = boxes.ensure(progress)
+        driver = _driver(box, progress)
+        folder = _folder(plan.run)
+        folder.mkdir(parents=True, exist_ok=True)
+        wire, control = subnets(plan, _routes(chosen))
+        rendered = render(
+            plan,
+            box,
+            driver=driver,
+            wire=wire,
+            control=control,
+            serial=folder,
+            since=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            boot_timeout_s=int(UP_TIMEOUT_S[driver]),
+        )
+        (folder / "plan.json").write_text(json.dumps(rendered, indent=1))
+        how = "under KVM" if driver == "kvm" else "emulated"
+        progress(f"starting {len(plan.nodes)} machines, {how}, {rendered['memory_mb']} MiB each (vagrant up)")
+        _Up(chosen, plan.run, folder, UP_TIMEOUT_S[driver], progress).run()
+        cluster = self.find(plan.cluster)
+        at_once([partial(_prepare, host, cluster) for host in _guest_hosts(cluster)])
+        progress(f"the engines of {', '.join(cluster.hosts)} answer")
+        return cluster
+
+    def supply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
+        """Our own workload image is built and handed on; any other is left to a registry."""
+        if images.tag("workload") in plan.images:
+            archive = images.plain_archive("workload", progress)
+            at_once([partial(_load, host, archive) for host in _guest_hosts(cluster)])
+
+    # --- finding
+
+    def find(self, name: str) -> Cluster:
+        run = name.removeprefix(PREFIX)
+        for each in self._libvirts():
+            found = guests(each, run)
+            box = boxes.built()
+            if found and box is None:
+                raise EnvironmentBroken(
+                    f"the box of {cluster_name(run)} is gone from the cache: its key was there"
+                )
+            if found and box is not None:
+                return cluster_of(each, run, found, box)
+        known = ", ".join(info.name for info in self.clusters()) or "none"
+        raise UsageError(f"there is no cluster {name!r}", hint=f"clusters that are there: {known}")
+
+    def clusters(self) -> list[ClusterInfo]:
+        return [info for each in self._libvirts() for info in _infos(each)]
+
+    def _libvirts(self) -> list[Libvirt]:
+        found = [self.own.running(), libvirt.system_libvirt()]
+        return [each for each in found if each is not None]
+
+    def logs(self, name: str, into: Path) -> None:
+        run = name.removeprefix(PREFIX)
+        for each in self._libvirts():
+            found = guests(each, run)
+            for guest in found:
+                folder = into / guest.node
+                folder.mkdir(parents=True, exist_ok=True)
+                _copy_console(guest, folder / "console.log")
+            if any(guest.running for guest in found):
+                at_once([partial(_save_journal, host, into) for host in _guest_hosts(self.find(name))])
+
+    # --- removing
+
+    def down(self, name: str) -> list[str]:
+        run = name.removeprefix(PREFIX)
+        _end_makers(run)
+        if self.own.left and self.own.running() is None:
+            self.own.start(lambda _line: None)  # killed, with guests that live on: only a libvirt can remove them
+        try:
+            removed = [line for each in self._libvirts() for line in _remove(each, run)]
+            shutil.rmtree(_folder(run), ignore_errors=True)
+            return removed
+        finally:
+            self.own.stop_if_unused(_is_used)
+
+    def tidy(self) -> list[str]:
+        """Stop a libvirt of ours that no guest needs, also one that was killed. Returns what was removed."""
+        was_there = self.own.left
+        if was_there and self.own.running() is None:
+            self.own.start(lambda _line: None)
+        return ["the harness's own libvirt"] if was_there and self.own.stop_if_unused(_is_used) else []
+
+
+def _folder(run: str) -> Path:
+    return vms_dir() / "runs" / run
+
+
+def _guest_hosts(cluster: Cluster) -> list[GuestHost]:
+    return [host for host in cluster.hosts.values() if isinstance(host, GuestHost)]
+
+
+# --- parts of making
+
+
+def _driver(box: Box, progress: Progress) -> str:
+    """`kvm` where a guest runs under it; else the emulator, said aloud with what it costs."""
+    why = kvm.refusal(box)
+    if not why:
+        return "kvm"
+    progress(
+        f"no guest runs under KVM here ({why}): machines are emulated, about ten times slower; `up` takes minutes"
+    )
+    return "qemu"
+
+
+def _routes(chosen: Libvirt) -> list[str]:
+    """Subnets that the namespace of the guests routes to already."""
+    argv = within(chosen, ["ip", "-4", "-o", "route", "show"])
+    words = (line.split()[0] for line in call(*argv).splitlines() if line.strip())
+    return [word for word in words if word != "default"]
+
+
+class _Up:
+    """One `vagrant up`: bounded, listened to, and ended early where a guest's console says that it is dead."""
+
+    def __init__(self, chosen: Libvirt, run: str, folder: Path, timeout_s: float, progress: Progress) -> None:
+        self.chosen = chosen
+        self.run_name = run
+        self.folder = folder
+        self.timeout_s = timeout_s
+        self.progress = progress
+        self.said: list[str] = []
+
+    def run(self) -> None:
+        """Raises EnvironmentBroken, with the last lines of the consoles."""
+        channel = ProcessChannel(self._argv(), where="vagrant up", env=self._environment())
+        try:
+            self._follow(channel)
+        finally:
+            channel.close()
+            (self.folder / "up.log").write_text("\n".join(self.said) + "\n")
+
+    def _argv(self) -> list[str]:
+        script = '"$@" 2>&1; echo "harness: vagrant ended with $?"'
+        return ["sh", "-c", script, "sh", *within(self.chosen, ["vagrant", "up", "--no-tty", "--no-color"])]
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            RUN_VARIABLE: self.run_name,
+            "HARNESS_VAGRANT_PLAN": str(self.folder / "plan.json"),
+            "VAGRANT_HOME": str(vms_dir() / "vagrant"),
+            "VAGRANT_CWD": str(data_dir("vagrant")),
+            "VAGRANT_DOTFILE_PATH": str(self.folder / "vagrant"),
+            "VAGRANT_CHECKPOINT_DISABLE": "1",
+        }
+
+    def _follow(self, channel: ProcessChannel) -> None:
+        deadline, next_word = time.monotonic() + self.timeout_s, time.monotonic() + SAY_EVERY_S
+        while time.monotonic() < deadline:
+            code = self._listen(channel)
+            if code == 0:
+                return
+            if code is not None:
+                raise CommandFailed(["vagrant", "up"], code, "\n".join([*self.said[-15:], *self._last_words()]))
+            for node, lines in self._consoles().items():
+                if why := death(lines):
+                    raise self._broken(f"{node} will not come up: {why}")
+            if time.monotonic() > next_word:
+                next_word += SAY_EVERY_S
+                self.progress("; ".join(self._at()) or "no machine has said anything yet")
+        raise self._broken(f"the machines were not up within {self.timeout_s:g} s")
+
+    def _listen(self, channel: ProcessChannel) -> int | None:
+        """One line of vagrant's; its code when that was the last."""
+        try:
+            line = channel.receive(2.0)
+        except ChannelLost as error:
+            raise self._broken("vagrant went away") from error
+        if line is None:
+            return None
+        text = line.decode(errors="replace").rpartition("\r")[2].strip()
+        before, _, code = text.partition("harness: vagrant ended with ")
+        if not before and code:
+            return int(code)
+        self.said.append(text)
+        return None
+
+    def _consoles(self) -> dict[str, list[str]]:
+        return {path.stem: _console(path) for path in sorted(self.folder.glob("n*.log"))}
+
+    def _at(self) -> Iterator[str]:
+        for node, lines in self._consoles().items():
+            yield f"{node}: {lines[-1][:70]}" if lines else f"{node}: not a word yet"
+
+    def _last_words(self) -> list[str]:
+        return [f"{node} | {line[:160]}" for node, lines in self._consoles().items() for line in lines[-8:]]
+
+    def _broken(self, message: str) -> EnvironmentBroken:
+        words = "\n".join(self._last_words()) or "no machine has said anything on its console"
+        return EnvironmentBroken(f"{message}; the end of the consoles:\n{words}")
+
+
+def _console(path: Path) -> list[str]:
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - 8192))
+            return console_lines(stream.read().decode(errors="replace"))
+    except OSError:
+        return []
+
+
+def _prepare(host: GuestHost, cluster: Cluster) -> None:
+    names = "\n".join(f"{each.address} {each.name}" for each in cluster.hosts.values())
+    argv = ["sh", "-c", _PREPARE, "sh", SHARED_DIR, names]
+    result = host.run(argv, timeout_s=PREPARE_TIMEOUT_S)
+    if not result.ok:
+        raise CommandFailed(argv, result.code, result.output, where=host.name, doing=f"preparing {host.name}")
+    if result.stdout.strip() != "overlay2":
+        raise EnvironmentBroken(f"the engine of {host.name} uses the storage driver {result.stdout.strip()}")
+
+
+def _load(host: GuestHost, archive: Path) -> None:
+    """Where the box did not bring it."""
+    if host.run(["docker", "image", "inspect", images.tag("workload")], timeout_s=LOG_TIMEOUT_S).ok:
+        return
+    argv = ["docker", "load", "--quiet"]
+    result = host.feed(argv, archive, timeout_s=LOAD_TIMEOUT_S)
+    if not result.ok:
+        raise CommandFailed(argv, result.code, result.output, where=host.name)
+
+
+def _copy_console(guest: Guest, path: Path) -> None:
+    try:
+        path.write_text("\n".join(console_lines(Path(guest.serial).read_text(errors="replace"))) + "\n")
+    except OSError as error:
+        path.write_text(f"could not be had: {error}\n")
+
+
+def _save_journal(host: GuestHost, into: Path) -> None:
+    path = into / host.name / "engine.log"
+    argv = ["journalctl", "--no-pager", "--lines=3000", "--unit=docker.service"]
+    try:
+        path.write_text(host.run(argv, timeout_s=LOG_TIMEOUT_S).output + "\n")
+    except HarnessError as error:
+        path.write_text(f"could not be had: {error}\n")
+
+
+# --- what is there, and its removal
+
+
+def _names(chosen: Libvirt, *listing: str) -> list[str]:
+    return [line.split()[0] for line in chosen.ask(*listing).stdout.splitlines() if line.strip()]
+
+
+def _networks(chosen: Libvirt) -> list[str]:
+    return [name for name in _names(chosen, "net-list", "--all", "--name") if run_of(name)]
+
+
+def _is_used(chosen: Libvirt) -> bool:
+    return bool(_infos(chosen))
+
+
+def _infos(chosen: Libvirt) -> list[ClusterInfo]:
+    """Every run of which anything is there: a killed one may have got no further than its networks."""
+    by_run: dict[str, list[Guest]] = {}
+    for guest in guests(chosen):
+        by_run.setdefault(guest.run, []).append(guest)
+    for network in _networks(chosen):
+        by_run.setdefault(str(run_of(network)), [])
+    return [_info(run, found) for run, found in by_run.items()]
+
+
+def _info(run: str, found: list[Guest]) -> ClusterInfo:
+    first = found[0] if found else None
+    return ClusterInfo(
+        name=cluster_name(run),
+        run=run,
+        provider="vagrant",
+        nodes=len(found),
+        since=first.since if first else "",
+        topology=first.topology if first else "",
+        key=first.key if first else "",
+    )
+
+
+def _end_makers(run: str) -> None:
+    """What a killed harness left making machines: processes with the run in their environment."""
+
+    def makers() -> list[int]:
+        word = f"{RUN_VARIABLE}={run}".encode()
+        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if word in _environ(pid)]
+
+    for pid in makers():
+        if pid != os.getpid():
+            tell(pid, signal.SIGKILL)
+    wait_until(lambda: not set(makers()) - {os.getpid()}, 5.0)
+
+
+def _environ(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def _remove(chosen: Libvirt, run: str) -> list[str]:
+    """Remove what carries the run: faults on the wire, machines, their disks, networks. Returns what was
+    removed.
+    """
+    removed = []
+    mine = f"{cluster_name(run)}-"
+    found = guests(chosen, run)
+    removed += _remove_tables(chosen, run) if found else []
+    for guest in found:
+        chosen.ask("destroy", guest.domain)
+        chosen.ask("undefine", guest.domain, "--managed-save", "--snapshots-metadata")
+        removed.append(f"machine {guest.domain}")
+    for volume in _names(chosen, "vol-list", POOL):
+        if volume.startswith(mine):
+            chosen.tell("vol-delete", volume, "--pool", POOL)
+            removed.append(f"disk {volume}")
+    for network in _networks(chosen):
+        if network.startswith(mine):
+            chosen.ask("net-destroy", network)
+            chosen.tell("net-undefine", network)
+            removed.append(f"network {network}")
+    left = [guest.domain for guest in guests(chosen, run)]
+    if left:
+        raise EnvironmentBroken(f"machines that libvirt does not let go of: {', '.join(left)}")
+    return removed
+
+
+def _remove_tables(chosen: Libvirt, run: str) -> list[str]:
+    """Nft tables on the wire that carry the run's name: those of faults that were never healed."""
+    wire = LocalHost("wire", prefix=within(chosen, ()))
+    listed = wire.run(["nft", "-j", "list", "tables"], timeout_s=LOG_TIMEOUT_S)
+    rows: list[dict[str, Any]] = json.loads(listed.stdout)["nftables"] if listed.ok else []
+    tables = [row["table"] for row in rows if "table" in row]
+    ours = [(table["family"], table["name"]) for table in tables if table["name"].startswith(cluster_name(run))]
+    for family, name in ours:
+        wire.run(["nft", "delete", "table", family, name], timeout_s=LOG_TIMEOUT_S)
+    return [f"nft table {family} {name}" for family, name in ours]
