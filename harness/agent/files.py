@@ -19,6 +19,8 @@ _LAYERS = ("lowerdir", "upperdir", "workdir")
 def mount(call: Call) -> Row:
     for look in call.params["looks"]:
         call.rows.add(_row(look, "mount", lambda look=look: _mount_value(look)))  # type: ignore[misc]
+        if "file" in look:
+            call.rows.add(_row(look, "file", lambda look=look: f"{look['file']} {os.uname().release}"))  # type: ignore[misc]
     return {}
 
 

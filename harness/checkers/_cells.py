@@ -18,7 +18,6 @@ from harness.checkers._volumes import (
     absent_nonces,
     decided,
     failed_looks,
-    mounts,
     promise_of,
     seen_nonces,
     too_few,
@@ -291,9 +290,3 @@ def staleness(stale_ns: Ints) -> dict[str, Any]:
         for name, quantile in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
             found[f"stale_{name}_ms"] = round(float(np.quantile(stale_ns, quantile)) / 1e6, 3)
     return found
-
-
-def mounted(history: History) -> str:
-    """For a witness: what the hosts had mounted, where that was recorded."""
-    kinds = sorted(set(mounts(history).values()))
-    return f"; mounted: {', '.join(kinds)}" if kinds else ""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from harness.checkers._volumes import situation
 from harness.model.history import NEVER, History
 from harness.model.plan import Plan
 from harness.model.topology import Check
@@ -30,8 +31,17 @@ def judge_with(checker: Checker, history: History, plan: Plan, check: Check) -> 
         verdict = unknown(check, "nothing was recorded: no operation of this check stands in the history")
     else:
         verdict = _guarded(checker, rows, plan, check)
+    verdict = _situated(verdict, situation(rows))
     verdict = _weakened(verdict, [*_unfelt(rows, check), *_unhealed(rows), *_lost(rows)])
     return replace(verdict, operations=acknowledged(rows), duration_s=duration_s(rows))
+
+
+def _situated(verdict: Verdict, where: str) -> Verdict:
+    """Every witness with what it takes to look again; the reason stays short."""
+    if not where:
+        return verdict
+    promises = (replace(p, witness=f"{p.witness}; {where}") if p.witness else p for p in verdict.promises)
+    return replace(verdict, promises=tuple(promises))
 
 
 def unknown(check: Check, reason: str) -> Verdict:

@@ -110,11 +110,16 @@ def mount_changes(history: History) -> list[str]:
     return changes
 
 
-def mounts(history: History) -> dict[str, str]:
-    """By host, what its container had mounted: `fstype source options`."""
-    return {
-        row.host: str(row.value).partition(" ")[2] for row in history.only(f="mount", outcome="ok").ops()
-    }  # fmt: skip
+def situation(history: History) -> str:
+    """For witnesses: which files, how they were mounted, on which kernels; empty where that was not recorded."""
+    told = [str(row.value).rpartition(" ") for row in history.only(f="file", outcome="ok").ops()]
+    mounted = [str(row.value).partition(" ")[2] for row in history.only(f="mount", outcome="ok").ops()]
+    parts = {
+        "files": sorted({f"{stem}*" for stem, _, _ in told}),
+        "mounted": sorted(set(mounted)),
+        "kernel": sorted({release for _, _, release in told}),
+    }
+    return "; ".join(f"{name}: {', '.join(values)}" for name, values in parts.items() if values)
 
 
 def too_few_workers(

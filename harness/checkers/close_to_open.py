@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.checkers._cells import Cells, mounted, read_cells, staleness, verdict_of
+from harness.checkers._cells import Cells, read_cells, staleness, verdict_of
 from harness.checkers._sessions import Findings, examine
 from harness.checkers._volumes import Measured
 from harness.model.history import History
@@ -25,13 +25,13 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     """Params used: `volume`, `workers_per_node`. Rows used: save load reserve mount nonce."""
     cells = read_cells(history, check.params["volume"], ("save", "load"))
     found = examine(cells.registers)
-    kept = _measured(cells, found, history)
+    kept = _measured(cells, found)
     return verdict_of(cells, PROMISE, kept, _figures(found), history, plan, check)
 
 
-def _measured(cells: Cells, found: Findings, history: History) -> Measured:
+def _measured(cells: Cells, found: Findings) -> Measured:
     wrong = set(found.phantoms.tolist()) | set(found.early.tolist()) | set(found.stale.tolist())
-    return Measured(len(wrong), cells.reads, _witness(cells, found) + mounted(history) if wrong else "")
+    return Measured(len(wrong), cells.reads, _witness(cells, found) if wrong else "")
 
 
 def _witness(cells: Cells, found: Findings) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.checkers._cells import Cells, mounted, read_cells, staleness, verdict_of
+from harness.checkers._cells import Cells, read_cells, staleness, verdict_of
 from harness.checkers._volumes import Measured
 from harness.checkers._zones import Cycle, Findings, examine
 from harness.model.history import History
@@ -24,15 +24,15 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     """Params used: `volume`, `workers_per_node`. Rows used: put get reserve mount nonce."""
     cells = read_cells(history, check.params["volume"], ("put", "get"))
     found = examine(cells.registers)
-    kept = _measured(cells, found, history)
+    kept = _measured(cells, found)
     return verdict_of(cells, PROMISE, kept, _figures(found), history, plan, check)
 
 
-def _measured(cells: Cells, found: Findings, history: History) -> Measured:
+def _measured(cells: Cells, found: Findings) -> Measured:
     """Breaches are reads: phantoms, early ones, stale ones; at least one where values contradict each other."""
     wrong = set(found.phantoms.tolist()) | set(found.early.tolist()) | set(found.stale.tolist())
     count = max(len(wrong), 1 if found.contradictions else 0)
-    return Measured(count, cells.reads, witness_of(cells, found) + mounted(history) if count else "")
+    return Measured(count, cells.reads, witness_of(cells, found) if count else "")
 
 
 def witness_of(cells: Cells, found: Findings) -> str:

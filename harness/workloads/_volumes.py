@@ -210,7 +210,11 @@ def _again(users: list[Container], ends: list[Container]) -> list[Container]:
 
 def _mounts(phase: str, volume: Volume, ends: list[Container]) -> Load:
     looks: list[Item] = [
-        (c.node, {**reader(c), "path": volume.path(c), "key": f"{phase}|{volume.name}"}) for c in ends
+        (
+            c.node,
+            {**reader(c), "path": volume.path(c), "file": volume.file(c, ""), "key": f"{phase}|{volume.name}"},
+        )
+        for c in ends
     ]
     return on_hosts("mount", "looks", looks, timeout_s=FILE_TIMEOUT_S)
 

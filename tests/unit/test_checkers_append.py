@@ -368,3 +368,18 @@ def test_writes_to_anything_else_than_the_volume_void_the_run_by_name(look: str)
     assert verdict.verdict == "unknown"
     assert f"data is not mounted for edge.n2 on n2 (before): it has {look.partition(' ')[2]}" in verdict.reason
     assert "not fuse.glusterfs n1:/pool" in verdict.reason
+
+
+def test_a_witness_says_which_files_how_they_were_mounted_and_on_which_kernels() -> None:
+    where = [mount(host, "before") for host in HOSTS]
+    where += [replace(op, f="file", value="/data/.harness-r-append-1f 6.1.0-test") for op in where]
+    records, garbage, name, _ = BUGS["lost"]
+    verdict = verdict_on([*where, *APPENDS, *everywhere(records, garbage)])
+    witness = promise(verdict, name).witness
+    assert witness.endswith("files: /data/.harness-r-append-1f*; mounted: ext4 /dev/x; kernel: 6.1.0-test")
+    assert "kernel" not in verdict.reason
+
+
+def test_a_promise_that_is_kept_has_no_witness_wherever_it_was() -> None:
+    verdict = verdict_on([*(mount(host, "before") for host in HOSTS), *APPENDS, *everywhere(RIGHT)])
+    assert {promise.witness for promise in verdict.promises} == {""}
