@@ -29,7 +29,8 @@ EXIT_INTERRUPTED = 130
 class HarnessError(Exception):
     """Base of all errors that are shown to a user without a stack trace.
 
-    `hint` says what to do about it; None where nothing sensible can be said.
+    `hint` says what to do about it; None where nothing sensible can be said. `logs` are what hosts that are gone
+    by now have said, by file (`n1/journal.log`): they go into the run.
     """
 
     exit_code: ClassVar[int] = EXIT_BROKEN
@@ -38,6 +39,7 @@ class HarnessError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.logs: dict[str, str] = {}
 
 
 class UsageError(HarnessError):

@@ -54,12 +54,12 @@ def vms_dir() -> Path:
 
 
 def data_dir(name: str) -> Path:
-    """A folder of data files: `topologies`, `images`, `box`, `vagrant` (the Vagrantfile). From the checkout if
-    this is one, else from the package.
+    """A folder of data files: `topologies`, `images`, `kind`, `box`, `vagrant` (the Vagrantfile). From the
+    checkout if this is one, else from the package.
     """
     package = Path(__file__).resolve().parent.parent
     root = package.parent
-    places = {"images": root / "ci" / "images", "box": root / "ci" / "box", "vagrant": root}
+    places = {**{recipe: root / "ci" / recipe for recipe in ("images", "kind", "box")}, "vagrant": root}
     checkout = places.get(name, root / name)
     inside = package / "_data" / name
     return inside if inside.is_dir() else checkout

@@ -37,10 +37,22 @@ class Cluster(Part):
     orchestrator: str = Field("swarm", description="swarm | kubernetes")
     nodes: Nodes = Field(default_factory=Nodes)
     heartbeat_s: int | None = Field(None, ge=1, le=600, description="Swarm's dispatcher heartbeat")
-    engine: str | None = Field(None, description="Version of the engine on the nodes")
+    engine: str | None = Field(
+        None,
+        description="Version of the engine on the nodes; of Kubernetes, or kind's node image, for provider kind",
+    )
     inventory: str | None = Field(None, description="Hosts that exist, for provider existing")
     memory_mb: int | None = Field(None, ge=512, le=1 << 20, description="Of each machine, for provider vagrant")
     cpus: int | None = Field(None, ge=1, le=64, description="Of each machine, for provider vagrant")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kubernetes_on_containers_is_kind(cls, data: Any) -> Any:
+        """So that `--orchestrator kubernetes` is enough."""
+        asked = data if isinstance(data, dict) else {}
+        if asked.get("orchestrator") == "kubernetes" and asked.get("provider", "docker") == "docker":
+            return {**asked, "provider": "kind"}
+        return data
 
     @property
     def effective_heartbeat_s(self) -> int:

@@ -17,6 +17,7 @@ from harness.model.errors import CommandFailed, EnvironmentBroken
 from harness.model.places import cache_dir, data_dir
 from harness.ports import Progress
 from harness.providers import images
+from harness.providers.debian import mirror
 from harness.transport.process import run_process
 
 BUILD_TIMEOUT_S = 1200.0
@@ -90,7 +91,7 @@ def ensure(progress: Progress) -> Box:
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place, prefix="new-", ignore_cleanup_errors=True) as folder:
         new = Path(folder) / "box"
-        argv = ["bash", str(data_dir("box") / "build.sh"), str(new), str(image), *images.mirror()]
+        argv = ["bash", str(data_dir("box") / "build.sh"), str(new), str(image), *mirror()]
         result = run_process(argv, timeout_s=BUILD_TIMEOUT_S, stdin=b"", where="this machine")
         if not result.ok:
             raise CommandFailed(argv, result.code, result.output)

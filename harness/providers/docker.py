@@ -6,10 +6,8 @@ Everything carries the label harness.run=<run>; list, find, logs and down work f
 from __future__ import annotations
 
 import contextlib
-import ipaddress
-import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,22 +15,20 @@ from typing import Any
 
 from harness.model.errors import CommandFailed, EnvironmentBroken, HarnessError, UsageError
 from harness.model.places import SHARED_DIR
-from harness.model.plan import LABEL, PREFIX, Demand, Plan, cluster_key
+from harness.model.plan import LABEL, PREFIX, Demand, Plan
 from harness.model.topology import Topology
 from harness.ports import Cluster, ClusterInfo, Progress
 from harness.providers import engine as engines
-from harness.providers import images
+from harness.providers import images, wire
 from harness.providers.engine import Engine, docker_errors
 from harness.providers.labels import (
     CALL_TIMEOUT_S,
     LABEL_ADDRESS,
-    LABEL_KEY,
-    LABEL_ROLE,
-    LABEL_TOPOLOGY,
     WIRE,
     cluster_of,
     infos,
     is_used,
+    labels_of,
     nodes_of,
     remove,
 )
@@ -44,9 +40,6 @@ from harness.transport.process import run_process
 
 START_TIMEOUT_S = 60.0
 ENGINE_TIMEOUT_S = 60.0
-#: Wires are /24s of this block: outside Docker's default pools (172.17-31, 192.168) and of most topologies.
-WIRE_BLOCK = ipaddress.IPv4Network("10.213.0.0/16")
-WIRE_TRIES = 20
 
 
 @dataclass(frozen=True)
@@ -58,14 +51,6 @@ class _Maker:
     network: str
     addresses: dict[str, str]
     image: str
-
-    def labels(self, role: str) -> dict[str, str]:
-        return {
-            LABEL: self.plan.run,
-            LABEL_ROLE: role,
-            LABEL_TOPOLOGY: self.plan.topology.name,
-            LABEL_KEY: cluster_key(self.plan.topology),
-        }
 
     def node(self, name: str, rights: dict[str, Any]) -> None:
         cluster = self.plan.cluster
@@ -90,25 +75,10 @@ class _Maker:
                     "HARNESS_ADDRESS": self.addresses[name],
                     "HARNESS_REGISTRY": "no" if self.engine.own else "yes",
                 },
-                labels={**self.labels("node"), LABEL_ADDRESS: self.addresses[name]},
+                labels={**labels_of(self.plan, "node"), LABEL_ADDRESS: self.addresses[name]},
                 # a name that nobody knows is refused by the node: the kernel else says so once a second (icmp(7)),
                 # and to all who ask more often it looks like silence
                 sysctl={"net.ipv4.icmp_ratelimit": "0"},
-                **rights,
-            )
-
-    def wire(self, rights: dict[str, Any]) -> None:
-        with docker_errors("starting the helper on the wire"):
-            self.engine.client(START_TIMEOUT_S).container.run(
-                self.image,
-                ["tini", "--", "sleep", "infinity"],
-                name=f"{self.plan.cluster}-{WIRE}",
-                detach=True,
-                pull="never",
-                networks=["host"],
-                pid="host",
-                cgroupns="host",
-                labels=self.labels(WIRE),
                 **rights,
             )
 
@@ -155,15 +125,19 @@ class DockerProvider:
             raise
 
     def _make(self, engine: Engine, plan: Plan, image: str, progress: Progress) -> None:
-        network, addresses = _make_wire_network(engine, plan)
-        self._make_nodes(_Maker(engine, plan, network, addresses, image), progress)
+        subnet = wire.make_network(engine, plan, {LABEL: plan.run})
+        addresses = {node.name: str(subnet[10 + number]) for number, node in enumerate(plan.nodes)}
+        self._make_nodes(_Maker(engine, plan, plan.cluster, addresses, image), progress)
 
     def _make_nodes(self, maker: _Maker, progress: Progress) -> None:
         names = [node.name for node in maker.plan.nodes]
         whose = "the harness's own engine" if maker.engine.own else "the engine"
         progress(f"starting {len(names)} nodes on {whose} {maker.engine.version}")
         rights = _first_rights(maker, names[0])
-        at_once([partial(maker.wire, rights), *(partial(maker.node, name, rights) for name in names[1:])])
+        helper = partial(
+            wire.start_helper, maker.engine, maker.plan, maker.image, labels_of(maker.plan, WIRE), rights
+        )
+        at_once([helper, *(partial(maker.node, name, rights) for name in names[1:])])
         hosts = [ContainerHost(n, maker.addresses[n], maker.engine, f"{maker.plan.cluster}-{n}") for n in names]
         at_once([partial(_await_engine, host) for host in hosts])
         progress(f"the engines of {', '.join(names)} answer")
@@ -174,10 +148,10 @@ class DockerProvider:
         for image in plan.images:
             if image == images.tag("workload"):
                 archive = images.image_archive(hosts[0].engine, "workload", progress)
-                at_once([partial(_load, host, archive) for host in hosts])
-            elif _has_image(hosts[0].engine, image):
+                at_once([partial(_load, host, ["cat", str(archive)]) for host in hosts])
+            elif images.is_there(hosts[0].engine, image):
                 progress(f"handing {image} to the nodes")
-                at_once([partial(_pipe_image, host, image) for host in hosts])
+                at_once([partial(_load, host, host.engine.argv("save", image)) for host in hosts])
 
     # --- finding
 
@@ -256,43 +230,6 @@ def _first_rights(maker: _Maker, name: str) -> dict[str, Any]:
     return privileged
 
 
-def _make_wire_network(engine: Engine, plan: Plan) -> tuple[str, dict[str, str]]:
-    """One bridge with a subnet that clashes with nothing that the engine or the topology uses."""
-    taken = [ipaddress.ip_network(text) for text in _taken_subnets(engine, plan)]
-    start = sum(plan.run.encode()) % 256
-    candidates = list(WIRE_BLOCK.subnets(new_prefix=24))
-    free = [net for net in candidates[start:] + candidates[:start] if not any(net.overlaps(t) for t in taken)]
-    for subnet in free[:WIRE_TRIES]:
-        try:
-            with docker_errors("making the wire"):
-                engine.client(CALL_TIMEOUT_S).network.create(
-                    plan.cluster, driver="bridge", subnet=str(subnet), labels={LABEL: plan.run}
-                )
-        except CommandFailed as error:
-            if "overlap" in error.output:  # another run took it between our look and our call
-                continue
-            raise
-        addresses = [str(subnet[10 + number]) for number in range(len(plan.nodes))]
-        return plan.cluster, dict(zip((node.name for node in plan.nodes), addresses, strict=True))
-    raise EnvironmentBroken(f"no subnet of {WIRE_BLOCK} is free for the wire")
-
-
-def _taken_subnets(engine: Engine, plan: Plan) -> Iterator[str]:
-    for network in plan.topology.networks.values():
-        yield from (subnet for subnet in network.subnets if ":" not in subnet)
-    networks = _ask(engine, "network", "ls", "-q").split()
-    # networks of other runs may go away between the two calls: what is left is still told
-    told = _ask(
-        engine, "network", "inspect", "--format", "{{range .IPAM.Config}}{{println .Subnet}}{{end}}", *networks
-    )
-    yield from (subnet for subnet in told.split() if ":" not in subnet)
-
-
-def _ask(engine: Engine, *arguments: str) -> str:
-    argv = engine.argv(*arguments)
-    return run_process(argv, timeout_s=CALL_TIMEOUT_S, stdin=b"", where="the engine").stdout
-
-
 def _await_engine(host: ContainerHost) -> None:
     """Wait until the node's own engine answers, and refuse a storage driver that would copy every layer."""
     deadline = time.monotonic() + ENGINE_TIMEOUT_S
@@ -315,31 +252,9 @@ def _last_log(host: ContainerHost) -> str:
     return run_process(argv, timeout_s=CALL_TIMEOUT_S, stdin=b"", where=host.name).output
 
 
-def _load(host: ContainerHost, archive: Path) -> None:
-    _piped(
-        ["cat", str(archive)],
-        host.engine.argv("exec", "-i", host.container, "docker", "load", "--quiet"),
-        host.name,
-    )
-
-
-def _has_image(engine: Engine, image: str) -> bool:
-    with docker_errors(f"looking for the image {image}"):
-        return engine.client(CALL_TIMEOUT_S).image.exists(image)
-
-
-def _pipe_image(host: ContainerHost, image: str) -> None:
-    engine = host.engine
-    load = engine.argv("exec", "-i", host.container, "docker", "load", "--quiet")
-    _piped(engine.argv("save", image), load, host.name)
-
-
-def _piped(source: Sequence[str], sink: Sequence[str], where: str) -> None:
-    """`source | sink`, without holding the bytes here."""
-    argv = ["sh", "-c", f"{shlex.join(source)} | {shlex.join(sink)}"]
-    result = run_process(argv, timeout_s=images.IMPORT_TIMEOUT_S, stdin=b"", where=where)
-    if not result.ok:
-        raise CommandFailed(argv, result.code, result.output, where=where)
+def _load(host: ContainerHost, source: Sequence[str]) -> None:
+    sink = host.engine.argv("exec", "-i", host.container, "docker", "load", "--quiet")
+    images.piped(source, sink, host.name)
 
 
 def _write_output(argv: Sequence[str], path: Path) -> None:

@@ -12,21 +12,20 @@ import io
 import json
 import os
 import platform
-import re
 import shlex
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from harness.model.errors import CommandFailed, EnvironmentBroken
+from harness.model.errors import EnvironmentBroken
 from harness.model.places import cache_dir, data_dir
 from harness.ports import Progress
+from harness.providers.cache import is_whole, replacing
+from harness.providers.debian import LEFT_OUT, call, mmdebstrap, names_in
 from harness.providers.engine import Engine, docker_errors
-from harness.transport.process import run_process
 
 Role = Literal["node", "node-stores", "workload"]
 
@@ -50,12 +49,10 @@ LISTS: dict[Role, tuple[str, ...]] = {
 }
 #: For people, on two quiet cores.
 TAKES: dict[Role, str] = {"node": "30 s", "node-stores": "2 min", "workload": "20 s"}
-LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 
 def packages(role: Role) -> list[str]:
-    lines = [line for name in LISTS[role] for line in (data_dir("images") / name).read_text().splitlines()]
-    return sorted({line.strip() for line in lines if line.strip() and not line.startswith("#")})
+    return names_in("\n".join((data_dir("images") / name).read_text() for name in LISTS[role]))
 
 
 def recipe_hash(role: Role) -> str:
@@ -75,9 +72,8 @@ def tag(role: Role) -> str:
 def ensure_image(engine: Engine, role: Role, progress: Progress) -> str:
     """The tag of the image on `engine`, built or imported when it is not there. Raises EnvironmentBroken."""
     name = tag(role)
-    with docker_errors(f"looking for the image {name}"):
-        if engine.client(20).image.exists(name):
-            return name
+    if is_there(engine, name):
+        return name
     if not engine.own and _build(engine, role, progress):
         return name
     root = root_tar(role, progress)
@@ -88,14 +84,25 @@ def ensure_image(engine: Engine, role: Role, progress: Progress) -> str:
     return name
 
 
+def is_there(engine: Engine, image: str) -> bool:
+    with docker_errors(f"looking for the image {image}"):
+        return engine.client(20).image.exists(image)
+
+
+def piped(source: Sequence[str], sink: Sequence[str], where: str) -> None:
+    """`source | sink`, without holding the bytes of an image here."""
+    argv = ["sh", "-c", f"{shlex.join(source)} | {shlex.join(sink)}"]
+    call(*argv, timeout_s=IMPORT_TIMEOUT_S, where=where)
+
+
 def image_archive(engine: Engine, role: Role, progress: Progress) -> Path:
     """`docker save` of the image: loading it gives one image ID on every node, importing on each would not."""
     name = ensure_image(engine, role, progress)
     with docker_errors(f"asking for the ID of {name}"):
         image_id = engine.client(20).image.inspect(name).id.removeprefix("sha256:")[:12]
     path = cache_dir() / "images" / f"{role}-{recipe_hash(role)}-{image_id}.docker.tar"
-    if not _is_whole(path):
-        with _replacing(path) as new, docker_errors(f"saving {name}"):
+    if not is_whole(path):
+        with replacing(path) as new, docker_errors(f"saving {name}"):
             engine.client(IMPORT_TIMEOUT_S).image.save(name, output=new)
     return path
 
@@ -103,9 +110,9 @@ def image_archive(engine: Engine, role: Role, progress: Progress) -> Path:
 def plain_archive(role: Role, progress: Progress) -> Path:
     """The image as `docker load` takes it, made without an engine: for nodes that are on none."""
     path = cache_dir() / "images" / f"{role}-{recipe_hash(role)}.plain.tar"
-    if not _is_whole(path):
+    if not is_whole(path):
         root = root_tar(role, progress)
-        with _replacing(path) as new:
+        with replacing(path) as new:
             write_archive(root, tag(role), new)
     return path
 
@@ -139,9 +146,9 @@ def write_archive(root: Path, name: str, into: Path) -> None:
 def root_tar(role: Role, progress: Progress) -> Path:
     """A Debian root for `role` as a tar file in the cache."""
     path = cache_dir() / "images" / f"{role}-{recipe_hash(role)}.tar"
-    if not _is_whole(path):
+    if not is_whole(path):
         progress(f"building the {role} root from Debian's packages (once; about {TAKES[role]})")
-        with _replacing(path) as new:
+        with replacing(path) as new:
             _bootstrap(role, new)
     return path
 
@@ -156,7 +163,7 @@ def engine_root(progress: Progress) -> Path:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix="root-new-") as folder:
             new = Path(folder) / "root"
             new.mkdir()
-            _run(
+            call(
                 "tar",
                 "--extract",
                 f"--directory={new}",
@@ -173,11 +180,6 @@ def engine_root(progress: Progress) -> Path:
 
 
 def _bootstrap(role: Role, into: Path) -> None:
-    if shutil.which("mmdebstrap") is None:
-        raise EnvironmentBroken(
-            "no image registry is used here, and mmdebstrap, which builds the images, is missing",
-            hint="apt-get install mmdebstrap",
-        )
     inside = f'"$1"{INSIDE}'
     files = [shlex.quote(str(data_dir("images") / name)) for name in (*SCRIPTS, *LISTS[role])]
     hooks = [
@@ -185,8 +187,7 @@ def _bootstrap(role: Role, into: Path) -> None:
         f"cp {' '.join(files)} {inside}/",
         f'chroot "$1" sh {INSIDE}/setup.sh configure {role}',
     ]
-    argv = [
-        "mmdebstrap",
+    mmdebstrap(
         f"--variant={VARIANTS[role]}",
         f"--include={','.join(packages(role))}",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
@@ -194,19 +195,9 @@ def _bootstrap(role: Role, into: Path) -> None:
         "--format=tar",
         SUITE,
         str(into),
-        *mirror(),
-    ]
-    _run(*argv, timeout_s=BUILD_TIMEOUT_S)
-
-
-def mirror() -> list[str]:
-    """The mirror that this machine's apt uses for Debian; none where it uses none: mmdebstrap's default then."""
-    if shutil.which("apt-get") is None:
-        return []
-    sites = _run("apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)").splitlines()
-    found = [line.split() for line in sites if line.startswith("Debian ")]
-    plain = [uri for _origin, codename, uri in found if re.fullmatch(r"[a-z]+", codename)]
-    return plain[:1]
+        scratch=into.parent,
+        timeout_s=BUILD_TIMEOUT_S,
+    )
 
 
 # --- by a Dockerfile
@@ -232,38 +223,4 @@ def build_image(engine: Engine, role: Role, base: str, progress: Progress) -> No
     for name, value in arguments.items():
         argv += ["--build-arg", f"{name}={value}"]
     environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
-    _run(*argv, str(data_dir("images")), timeout_s=BUILD_TIMEOUT_S, env=environment)
-
-
-# --- files that are whole or not there
-
-
-def _is_whole(path: Path) -> bool:
-    try:
-        receipt = json.loads(_receipt(path).read_text())
-        return bool(receipt["bytes"] == path.stat().st_size)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _receipt(path: Path) -> Path:
-    return path.with_name(path.name + ".json")
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary path that becomes `path`, with a receipt, when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix="new-") as folder:
-        new = Path(folder) / path.name
-        yield new
-        size = new.stat().st_size
-        new.replace(path)
-        _receipt(path).write_text(json.dumps({"bytes": size}))
-
-
-def _run(*argv: str, timeout_s: float = 60.0, env: dict[str, str] | None = None) -> str:
-    result = run_process(argv, timeout_s=timeout_s, stdin=b"", where="this machine", env=env)
-    if not result.ok:
-        raise CommandFailed(argv, result.code, result.output)
-    return result.stdout
+    call(*argv, str(data_dir("images")), timeout_s=BUILD_TIMEOUT_S, env=environment)

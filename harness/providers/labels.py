@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.model.errors import CommandFailed
-from harness.model.plan import LABEL, cluster_name
+from harness.model.plan import LABEL, Plan, cluster_key, cluster_name
 from harness.ports import Cluster, ClusterInfo
 from harness.providers.engine import Engine, docker_errors
 from harness.providers.nodes import ContainerHost, ContainerLifecycle, ContainerWire
@@ -19,7 +19,10 @@ LABEL_ROLE = "harness.role"
 LABEL_ADDRESS = "harness.address"
 LABEL_TOPOLOGY = "harness.topology"
 LABEL_KEY = "harness.key"
+#: Missing on what provider `docker` makes.
+LABEL_PROVIDER = "harness.provider"
 WIRE = "wire"
+DOCKER = "docker"
 CALL_TIMEOUT_S = 30.0
 REMOVE_TIMEOUT_S = 120.0
 
@@ -29,8 +32,18 @@ _FIELDS = (
     ".CreatedAt",
     *(f'.Label "{label}"' for label in (LABEL, LABEL_ROLE, LABEL_ADDRESS)),
 )
-_LONG_FIELDS = tuple(f'.Label "{label}"' for label in (LABEL_TOPOLOGY, LABEL_KEY))
+_LONG_FIELDS = tuple(f'.Label "{label}"' for label in (LABEL_PROVIDER, LABEL_TOPOLOGY, LABEL_KEY))
 _FORMAT = "\t".join(f"{{{{{field}}}}}" for field in (*_FIELDS, *_LONG_FIELDS))
+
+
+def labels_of(plan: Plan, role: str) -> dict[str, str]:
+    """What a container of `plan` is told by."""
+    return {
+        LABEL: plan.run,
+        LABEL_ROLE: role,
+        LABEL_TOPOLOGY: plan.topology.name,
+        LABEL_KEY: cluster_key(plan.topology),
+    }
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,7 @@ class Labelled:
     run: str
     role: str
     address: str
+    provider: str
     topology: str
     key: str
 
@@ -51,14 +65,15 @@ class Labelled:
         return self.name.removeprefix(f"{cluster_name(self.run)}-")
 
 
-def labelled(engine: Engine, run: str | None = None) -> list[Labelled]:
-    """Containers of one run, or of all, also those that do not run. Nodes are in their order."""
+def labelled(engine: Engine, run: str | None = None, provider: str = DOCKER) -> list[Labelled]:
+    """A provider's containers of one run, or of all, also those that do not run. Nodes are in their order."""
     label = LABEL if run is None else f"{LABEL}={run}"
     argv = engine.argv("ps", "--all", "--no-trunc", "--filter", f"label={label}", "--format", _FORMAT)
     listed = run_process(argv, timeout_s=CALL_TIMEOUT_S, stdin=b"", where="the engine")
     if not listed.ok:
         raise CommandFailed(argv, listed.code, listed.output, where="the engine")
-    found = [Labelled(*line.split("\t")) for line in listed.stdout.splitlines()]
+    every = [Labelled(*line.split("\t")) for line in listed.stdout.splitlines()]
+    found = [container for container in every if (container.provider or DOCKER) == provider]
     return sorted(found, key=lambda container: (container.run, len(container.node), container.node))
 
 
@@ -86,14 +101,17 @@ def infos(engine: Engine) -> list[ClusterInfo]:
     by_run: dict[str, list[Labelled]] = {}
     for container in labelled(engine):
         by_run.setdefault(container.run, []).append(container)
-    for run in _runs_of_kind(engine, "network") + _runs_of_kind(engine, "volume"):
+    for run in runs_of_kind(engine, "network") + runs_of_kind(engine, "volume"):
         by_run.setdefault(run, [])
     return [_info(run, containers) for run, containers in by_run.items()]
 
 
-def _runs_of_kind(engine: Engine, kind: str) -> list[str]:
-    template = f'{{{{.Label "{LABEL}"}}}}'
-    return _checked(engine.argv(kind, "ls", "--filter", f"label={LABEL}", "--format", template)).split()
+def runs_of_kind(engine: Engine, kind: str, provider: str = DOCKER) -> list[str]:
+    """Runs that have a network, or a volume, of the provider's."""
+    template = f'{{{{.Label "{LABEL}"}}}}\t{{{{.Label "{LABEL_PROVIDER}"}}}}'
+    listed = _checked(engine.argv(kind, "ls", "--filter", f"label={LABEL}", "--format", template))
+    pairs = [line.split("\t") for line in listed.splitlines()]
+    return [run for run, whose in pairs if (whose or DOCKER) == provider]
 
 
 def _info(run: str, containers: list[Labelled]) -> ClusterInfo:
@@ -102,46 +120,48 @@ def _info(run: str, containers: list[Labelled]) -> ClusterInfo:
         run=run,
         provider="docker",
         nodes=sum(container.role == "node" for container in containers),
-        since=min((_utc(container.created) for container in containers), default=""),
+        since=min((utc(container.created) for container in containers), default=""),
         topology=containers[0].topology if containers else "",
         key=containers[0].key if containers else "",
     )
 
 
-def _utc(created: str) -> str:
+def utc(created: str) -> str:
     """From the client's form, `2026-11-24 23:43:01 +0100 CET`."""
     moment = datetime.datetime.strptime(" ".join(created.split()[:3]), "%Y-%m-%d %H:%M:%S %z")
     return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def is_used(engine: Engine) -> bool:
-    return bool(infos(engine))
+    """Whether anything of any provider's is there: each makes a network before all else, and removes it last."""
+    argv = engine.argv("network", "ls", "--filter", f"label={LABEL}", "--format", "{{.Name}}")
+    return bool(infos(engine) or _checked(argv).split())
 
 
 def remove(engine: Engine, run: str) -> list[str]:
     """Remove what carries the run: faults on the wire, containers, loop devices, volumes, networks. Returns what
-    was removed.
+    was removed. What another provider made is left to it.
     """
     containers = labelled(engine, run)
-    removed = _remove_tables(engine, run, containers)
+    removed = remove_tables(engine, run, containers)
     nodes = [container.name for container in containers if container.role != WIRE]
     others = [container.name for container in containers if container.role == WIRE]
     if nodes:
-        _remove_containers(engine, run, nodes)
+        remove_containers(engine, run, nodes)
     removed += _free_loops(engine, run, containers)  # the helper still runs: nodes' mounts have ended
     if others:
-        _remove_containers(engine, run, others)
+        remove_containers(engine, run, others)
     removed += [f"container {container.name}" for container in containers]
-    return removed + _remove_kind(engine, run, "volume") + _remove_kind(engine, run, "network")
+    return removed + remove_kind(engine, run, "volume") + remove_kind(engine, run, "network")
 
 
-def _remove_containers(engine: Engine, run: str, names: list[str]) -> None:
+def remove_containers(engine: Engine, run: str, names: list[str]) -> None:
     """Another process may remove them at the same time: what counts is that none is left."""
     try:
         with docker_errors(f"removing the nodes of {cluster_name(run)}"):
             engine.client(REMOVE_TIMEOUT_S).container.remove(names, force=True, volumes=True)
     except CommandFailed:
-        if {container.name for container in labelled(engine, run)} & set(names):
+        if set(_checked(engine.argv("ps", "--all", "--format", "{{.Names}}")).split()) & set(names):
             raise
 
 
@@ -173,21 +193,23 @@ def _free_loops(engine: Engine, run: str, containers: Iterable[Labelled]) -> lis
     return [f"loop device {name}" for name in freed.stdout.split()]
 
 
-def _remove_kind(engine: Engine, run: str, kind: str) -> list[str]:
+def remove_kind(engine: Engine, run: str, kind: str, provider: str = DOCKER) -> list[str]:
     """Likewise of volumes and networks."""
-    names = _names_of_kind(engine, run, kind)
+    names = _names_of_kind(engine, run, kind, provider)
     if names:
         try:
             _checked(engine.argv(kind, "rm", *names))
         except CommandFailed:
-            if _names_of_kind(engine, run, kind):
+            if _names_of_kind(engine, run, kind, provider):
                 raise
     return [f"{kind} {name}" for name in names]
 
 
-def _names_of_kind(engine: Engine, run: str, kind: str) -> list[str]:
-    argv = engine.argv(kind, "ls", "--filter", f"label={LABEL}={run}", "--format", "{{.Name}}")
-    return _checked(argv).split()
+def _names_of_kind(engine: Engine, run: str, kind: str, provider: str) -> list[str]:
+    template = f'{{{{.Name}}}}\t{{{{.Label "{LABEL_PROVIDER}"}}}}'
+    listed = _checked(engine.argv(kind, "ls", "--filter", f"label={LABEL}={run}", "--format", template))
+    pairs = [line.split("\t") for line in listed.splitlines()]
+    return [name for name, whose in pairs if (whose or DOCKER) == provider]
 
 
 def _checked(argv: list[str]) -> str:
@@ -197,7 +219,7 @@ def _checked(argv: list[str]) -> str:
     return result.stdout
 
 
-def _remove_tables(engine: Engine, run: str, containers: Iterable[Labelled]) -> list[str]:
+def remove_tables(engine: Engine, run: str, containers: Iterable[Labelled]) -> list[str]:
     """Nft tables on the wire that carry the run's name: those of faults that were never healed."""
     if not any(container.role == WIRE and container.state == "running" for container in containers):
         return []

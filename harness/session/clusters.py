@@ -19,6 +19,8 @@ from harness.transport.parallel import at_once
 
 AGENT_TIMEOUT_S = 20.0
 HEAL_TIMEOUT_S = 30.0
+#: Of containerd's client, for a container of Kubernetes by its ID.
+_TERMINAL = ("--namespace=k8s.io", "tasks", "exec", "--tty", "--exec-id", "harness-shell")
 #: Who may want a feature that is not there, so that a run skips its checks and does not break.
 _SKIPPED = ("network ", "volume ", "store ")
 
@@ -130,7 +132,11 @@ def shell_argv(cluster: str, node: str, container: str | None) -> list[str]:
     host = host_of(cluster, node)
     if not isinstance(host, HasTerminal):
         raise UsageError(f"{cluster}: its hosts give no terminal")
-    return host.terminal(["docker", "exec", "-it", container, "sh"] if container else ["bash"])
+    if container is None:
+        return host.terminal(["bash"])
+    if _provider_of(cluster) == "kind":
+        return host.terminal(["ctr", *_TERMINAL, container, "sh"])
+    return host.terminal(["docker", "exec", "-it", container, "sh"])
 
 
 def _provider_of(name: str) -> str:

@@ -36,6 +36,13 @@ class RunFolder:
         with telling(self.path):
             (self.path / "env.json").write_text(json.dumps(env, indent=1) + "\n")
 
+    def write_logs(self, logs: Mapping[str, str]) -> None:
+        """What hosts have said that are gone by now, by file."""
+        for name, text in logs.items():
+            path = self.path / "logs" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
     def read_plan(self) -> Plan:
         """Raises UsageError where there is none that this version can read."""
         file = self.path / "plan.json"

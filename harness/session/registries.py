@@ -12,9 +12,14 @@ from harness.orchestrators.swarm import Swarm, SwarmRendering
 from harness.planner import Choice, problems
 from harness.ports import Orchestrator, Provider
 from harness.providers.docker import DockerProvider
+from harness.providers.kind import KindProvider
 from harness.providers.vagrant import VagrantProvider
 
-PROVIDERS: Mapping[str, Callable[[], Provider]] = {"docker": DockerProvider, "vagrant": VagrantProvider}
+PROVIDERS: Mapping[str, Callable[[], Provider]] = {
+    "docker": DockerProvider,
+    "kind": KindProvider,
+    "vagrant": VagrantProvider,
+}
 ORCHESTRATORS: Mapping[str, type[Swarm]] = {"swarm": Swarm}
 CHOICES: Mapping[str, Choice] = {
     "swarm": Choice(SwarmRendering(), drivers.REGISTRY, drivers.VOLUMES, stores.REGISTRY)
@@ -50,13 +55,17 @@ def _names(built: set[str], kind: str) -> Names:
 
 
 def _problems(topology: Topology) -> list[tuple[str, str]]:
-    return [*_unbuilt(topology), *problems(topology, CHOICES[topology.cluster.orchestrator], wire_mtu=WIRE_MTU)]
+    return [
+        *_unbuilt(topology),
+        *_of_kind(topology),
+        *problems(topology, CHOICES[topology.cluster.orchestrator], wire_mtu=WIRE_MTU),
+    ]
 
 
 def _unbuilt(topology: Topology) -> Iterator[tuple[str, str]]:
     """Keys of the format that nothing acts on yet: refused, never dropped."""
     named = {
-        "cluster.engine": topology.cluster.engine,
+        "cluster.engine": topology.cluster.engine and topology.cluster.provider != "kind",
         "cluster.inventory": topology.cluster.inventory,
     }
     yield from ((key, f"not supported yet: {key}") for key, value in named.items() if value)
@@ -65,6 +74,17 @@ def _unbuilt(topology: Topology) -> Iterator[tuple[str, str]]:
     if cluster.provider != "vagrant":
         message = f"nodes of provider {cluster.provider} have the machine's; only those of vagrant have their own"
         yield from ((key, message) for key, value in sizes.items() if value)
+
+
+def _of_kind(topology: Topology) -> Iterator[tuple[str, str]]:
+    """What provider `kind` cannot do."""
+    if topology.cluster.provider != "kind":
+        return
+    if topology.cluster.orchestrator != "kubernetes":
+        yield "cluster.provider", "kind makes clusters of Kubernetes: say orchestrator: kubernetes"
+    for name, store in topology.stores.items():
+        if store.managed:
+            yield f"stores.{name}", "kind's nodes have no servers of stores: name one that exists (managed: false)"
 
 
 CATALOG = Catalog(

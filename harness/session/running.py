@@ -194,10 +194,11 @@ class _Execution:
         self.folder.write_env(self.env)
 
     def _save_logs(self) -> None:
-        if self.live is None:
-            return
         try:
-            self.live.provider.logs(self.live.cluster.name, self.folder.path / "logs")
+            if self.live is not None:
+                self.live.provider.logs(self.live.cluster.name, self.folder.path / "logs")
+            elif self.error is not None:
+                self.folder.write_logs(self.error.logs)
         except (HarnessError, OSError) as error:
             self.progress(f"the nodes' logs could not be saved: {error}")
 
@@ -337,6 +338,7 @@ def _environment(live: Live) -> dict[str, Any]:
 
 
 def _node_facts(host: Host) -> dict[str, str]:
-    ask = ["sh", "-c", "uname -r; docker version --format '{{.Server.Version}}'"]
-    kernel, _, engine = host.run(ask, timeout_s=ENGINE_TIMEOUT_S).stdout.strip().partition("\n")
-    return {"address": host.address, "kernel": kernel, "engine": engine}
+    engine = "docker version --format '{{.Server.Version}}' 2>/dev/null || kubelet --version"
+    ask = ["sh", "-c", f"uname -r; {engine}"]
+    kernel, _, version = host.run(ask, timeout_s=ENGINE_TIMEOUT_S).stdout.strip().partition("\n")
+    return {"address": host.address, "kernel": kernel, "engine": version.strip()}

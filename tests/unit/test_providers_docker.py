@@ -11,7 +11,7 @@ import pytest
 from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentBroken, UsageError
 from harness.model.places import SHARED_DIR
 from harness.model.plan import NodePlan, Plan
-from harness.providers import docker, engine, images, labels, rights
+from harness.providers import docker, engine, images, labels, rights, wire
 from harness.providers.docker import DockerProvider
 from harness.providers.engine import Engine, docker_errors
 from harness.providers.own_engine import OwnEngine
@@ -115,7 +115,7 @@ def test_the_wire_avoids_subnets_of_the_topology_of_others_and_of_the_race(
     fake.change(taken=[str(first)])
     third = ipaddress.ip_network(_subnet_of(fake, provider, make_plan()))
     assert first not in (second, third)
-    assert all(net.subnet_of(docker.WIRE_BLOCK) for net in (first, second, third))  # type: ignore[arg-type]
+    assert all(net.subnet_of(wire.BLOCK) for net in (first, second, third))  # type: ignore[arg-type]
 
 
 def _subnet_of(fake: FakeDocker, provider: DockerProvider, plan: Plan) -> str:
@@ -124,7 +124,7 @@ def _subnet_of(fake: FakeDocker, provider: DockerProvider, plan: Plan) -> str:
 
 
 def test_where_no_subnet_is_free_that_is_said(fake: FakeDocker, provider: DockerProvider) -> None:
-    fake.change(taken=[str(net) for net in docker.WIRE_BLOCK.subnets(new_prefix=24)])
+    fake.change(taken=[str(net) for net in wire.BLOCK.subnets(new_prefix=24)])
     with pytest.raises(EnvironmentBroken, match=r"no subnet of 10\.213\.0\.0/16 is free"):
         provider.up(make_plan(), quiet)
 

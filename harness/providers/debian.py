@@ -1,0 +1,58 @@
+"""Roots of Debian by mmdebstrap, from the mirror that this machine's apt uses."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.model.errors import CommandFailed, EnvironmentBroken
+from harness.transport.process import run_process
+
+LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+
+
+def mmdebstrap(*arguments: str, sources: Sequence[str] = (), scratch: Path, timeout_s: float) -> None:
+    """Run mmdebstrap with `arguments`, which end with suite and target. `sources` are whole lines for apt; without
+    any it is the mirror. `scratch` is a folder that goes away with whoever was cut short, and mounts end with
+    their namespace: mmdebstrap itself cannot tidy up then. Raises EnvironmentBroken where there is no mmdebstrap.
+    """
+    if shutil.which("mmdebstrap") is None:
+        raise EnvironmentBroken(
+            "no image registry is used here, and mmdebstrap, which builds the images, is missing",
+            hint="apt-get install mmdebstrap",
+        )
+    words = ["mmdebstrap", *arguments, *(sources or mirror())]
+    if os.geteuid() != 0:  # it works as other users then, who may not enter a cache of ours
+        call(*words, timeout_s=timeout_s)
+        return
+    apart = ["unshare", "--mount", "--propagation", "private"] if shutil.which("unshare") else []
+    call(*apart, *words, timeout_s=timeout_s, env={**os.environ, "TMPDIR": str(scratch)})
+
+
+def mirror() -> list[str]:
+    """The mirror that this machine's apt uses for Debian; none where it uses none: mmdebstrap's default then."""
+    if shutil.which("apt-get") is None:
+        return []
+    sites = call("apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)").splitlines()
+    found = [line.split() for line in sites if line.startswith("Debian ")]
+    plain = [uri for _origin, codename, uri in found if re.fullmatch(r"[a-z]+", codename)]
+    return plain[:1]
+
+
+def names_in(text: str) -> list[str]:
+    """Packages of a list: one a line, `#` for remarks; sorted, each once."""
+    lines = (line.strip() for line in text.splitlines())
+    return sorted({line for line in lines if line and not line.startswith("#")})
+
+
+def call(
+    *argv: str, timeout_s: float = 60.0, env: dict[str, str] | None = None, where: str = "this machine"
+) -> str:
+    """The standard output of a program of this machine. `where` is what messages name."""
+    result = run_process(argv, timeout_s=timeout_s, stdin=b"", where=where, env=env)
+    if not result.ok:
+        raise CommandFailed(argv, result.code, result.output, where=where)
+    return result.stdout

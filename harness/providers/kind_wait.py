@@ -1,0 +1,128 @@
+"""Waiting for what kind does not wait for: every node, the DaemonSets (the pods' network among them), the DNS."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from threading import Event
+from typing import Any
+
+from harness.model.errors import EnvironmentBroken
+from harness.ports import Host, Progress, Result
+
+KUBECTL = ("env", "KUBECONFIG=/etc/kubernetes/admin.conf", "kubectl")
+#: For each of the three. A worker of a cluster of three was seen Ready 20 s after kind's end, at a load of 8.
+READY_TIMEOUT_S = 240.0
+LOOK_TIMEOUT_S = 30.0
+LOOK_EVERY_S = 1.0
+SYSTEM = "kube-system"
+
+Objects = Sequence[Mapping[str, Any]]
+
+
+def await_ready(host: Host, nodes: Sequence[str], progress: Progress, stop: Event, *, with_network: bool) -> None:
+    """Returns when every node is Ready, every DaemonSet complete and the DNS up. `host` is the control plane.
+
+    Without a network for pods no node becomes Ready: they must have joined, no more. Raises EnvironmentBroken that
+    names what is not there, with the last event about it. Returns at once where `stop` is set.
+    """
+    if not with_network:
+        _await(host, stop, lambda found: _missing(found, nodes))
+        progress(f"nodes {', '.join(nodes)} have joined; they wait for a network for pods")
+        return
+    _await(host, stop, lambda found: [*_missing(found, nodes), *_unready_nodes(found)])
+    progress(f"nodes {', '.join(nodes)} are Ready")
+    _await(host, stop, lambda found: list(_incomplete(found, "DaemonSet")))
+    progress("the network for pods is up on every node")
+    _await(host, stop, lambda found: list(_incomplete(found, "Deployment")))
+    progress("the DNS is up")
+
+
+def _await(host: Host, stop: Event, wrong: Callable[[Objects], list[str]]) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while not stop.is_set():
+        answer = kubectl(host, "get", "nodes,daemonsets,deployments", "--all-namespaces", "-o", "json")
+        complaints = wrong(json.loads(answer.stdout)["items"]) if answer.ok else [answer.output]
+        if not complaints:
+            return
+        if time.monotonic() > deadline or "is not running" in answer.output:
+            told = "\n".join([*complaints, *_told_by_pods(host)])
+            raise EnvironmentBroken(f"the cluster did not get ready (within {READY_TIMEOUT_S:g} s):\n{told}")
+        stop.wait(LOOK_EVERY_S)
+
+
+def kubectl(host: Host, *words: str) -> Result:
+    return host.run([*KUBECTL, *words], timeout_s=LOOK_TIMEOUT_S)
+
+
+# --- what the API server says, as complaints for people
+
+
+def _of_kind(objects: Objects, kind: str) -> Iterator[Mapping[str, Any]]:
+    return (thing for thing in objects if thing["kind"] == kind)
+
+
+def _ready(thing: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The condition `Ready` of a node or a pod; empty where it has said nothing yet."""
+    conditions: Sequence[Mapping[str, Any]] = thing["status"].get("conditions", ())
+    return next((condition for condition in conditions if condition["type"] == "Ready"), {})
+
+
+def _missing(objects: Objects, nodes: Sequence[str]) -> list[str]:
+    there = {node["metadata"]["name"] for node in _of_kind(objects, "Node")}
+    return [f"node {name} has not joined" for name in nodes if name not in there]
+
+
+def _unready_nodes(objects: Objects) -> Iterator[str]:
+    for node in _of_kind(objects, "Node"):
+        ready = _ready(node)
+        if ready.get("status") != "True":
+            yield f"node {node['metadata']['name']} is not Ready: {ready.get('message', 'it has not said why')}"
+
+
+def _incomplete(objects: Objects, kind: str) -> Iterator[str]:
+    """DaemonSets and deployments of the system's namespace with fewer pods than they should have."""
+    for thing in _of_kind(objects, kind):
+        status, name = thing["status"], thing["metadata"]["name"]
+        if thing["metadata"]["namespace"] != SYSTEM:
+            continue
+        if kind == "DaemonSet":
+            wanted, ready = status.get("desiredNumberScheduled", 0), status.get("numberReady", 0)
+        else:
+            wanted, ready = thing["spec"].get("replicas", 1), status.get("readyReplicas", 0)
+        if ready < wanted or status.get("observedGeneration", 0) < thing["metadata"].get("generation", 0):
+            yield f"{kind} {name}: {ready} of {wanted} pods are ready"
+
+
+def _told_by_pods(host: Host) -> list[str]:
+    """A line for each pod of the system's that is not ready: why, and the last event about it."""
+    answer = kubectl(host, "get", "pods,events", "--namespace", SYSTEM, "-o", "json")
+    return complaints_of_pods(json.loads(answer.stdout)["items"]) if answer.ok else []
+
+
+def complaints_of_pods(objects: Objects) -> list[str]:
+    """`objects` are pods and events. Static pods of the control plane are late to say that they are ready."""
+    found = []
+    for pod in _of_kind(objects, "Pod"):
+        if _ready(pod).get("status") != "True" and "kubernetes.io/config.mirror" not in pod["metadata"].get(
+            "annotations", {}
+        ):
+            found.append(_complaint(pod, list(_of_kind(objects, "Event"))))
+    return found
+
+
+def _complaint(pod: Mapping[str, Any], events: Objects) -> str:
+    name = pod["metadata"]["name"]
+    where = pod["spec"].get("nodeName", "no node")
+    states = (status.get("state", {}) for status in pod["status"].get("containerStatuses", ()))
+    waiting = [state["waiting"].get("reason", "") for state in states if "waiting" in state]
+    why = ", ".join(filter(None, waiting)) or pod["status"].get("phase", "")
+    about = [event for event in events if event["involvedObject"].get("name") == name]
+    last = max(
+        about, key=lambda event: event.get("lastTimestamp") or event["metadata"]["creationTimestamp"], default=None
+    )
+    said = (
+        f"; its last event: {last.get('reason', '')}: {last.get('message', '').strip()}" if last else "; no event"
+    )
+    return f"pod {name} on {where}: {why}{said}"
