@@ -142,7 +142,7 @@ class Engine:
         number = len(self.state["calls"])
         self.containers[name] = {
             "Names": name, "State": "running", "CreatedAt": CREATED, "Id": f"{number:064x}",
-            "iflink": 100 + number,
+            "iflink": 100 + number, "ip": f"10.0.0.{number % 250}", "network": options.get("--network", [""])[0],
             "labels": labels_of(options), "image": image, "command": command, "options": options, "loaded": [],
             "frozen": False,
         }  # fmt: skip
@@ -159,7 +159,17 @@ class Engine:
         return ""
 
     def on_container_inspect(self, words: list[str]) -> str:
-        return json.dumps([{"Id": self._container(words[-1])["Id"]}])
+        found = [self._container(word) for word in words]
+        return json.dumps(
+            [
+                {
+                    "Id": container["Id"],
+                    "Name": "/" + container["Names"],
+                    "NetworkSettings": {"Networks": {container["network"]: {"IPAddress": container["ip"]}}},
+                }
+                for container in found
+            ]
+        )
 
     def on_inspect(self, words: list[str]) -> str:
         return shown(parsed(words)[0]["--format"][0], self._container(words[-1]))
@@ -220,6 +230,14 @@ class Engine:
     def on_network_rm(self, words: list[str]) -> str:
         return self._removed("networks", words)
 
+    def on_volume_create(self, words: list[str]) -> str:
+        options, [name] = parsed(words)
+        self.state["volumes"][name] = {"Name": name, "labels": labels_of(options)}
+        return name
+
+    def on_volume_inspect(self, words: list[str]) -> str:
+        return json.dumps([{"Name": words[-1], "Mountpoint": f"/var/lib/docker/volumes/{words[-1]}/_data"}])
+
     def on_volume_ls(self, words: list[str]) -> str:
         return self._listed(self.state["volumes"], parsed(words)[0])
 
@@ -233,8 +251,8 @@ class Engine:
         return ""
 
     def _listed(self, things: dict[str, Any], options: dict[str, list[str]]) -> str:
-        key, _, value = options["--filter"][0].removeprefix("label=").partition("=")
-        found = [t for t in things.values() if key in t["labels"] and value in ("", t["labels"][key])]
+        key, _, value = options.get("--filter", [""])[0].removeprefix("label=").partition("=")
+        found = [t for t in things.values() if not key or (key in t["labels"] and value in ("", t["labels"][key]))]
         return "\n".join(shown(options["--format"][0], thing) for thing in found)
 
 
@@ -267,7 +285,37 @@ class Inside:
                 return json.dumps({container: self._signalled(action, container)})
             case ["sh", "-c", script]:
                 return script
+            case ["journalctl", *_]:
+                return f"journal of {self.container['Names']}"
+            case ["ctr", "--namespace=k8s.io", "images", "import", "-"]:
+                self.container["loaded"].append(stdin.strip())
+                return ""
+            case ["env", _, "kubectl", "get", *_]:
+                return json.dumps({"items": self.state.get("kubernetes", self._all_ready())})
         end(64, f"the fake container does not know: {argv}")
+
+    def _all_ready(self) -> list[dict[str, Any]]:
+        """The objects of a cluster of kind's that is as it should be."""
+        cluster = self.container["labels"].get("io.x-k8s.kind.cluster")
+        nodes = [
+            c for c in self.state["containers"].values() if c["labels"].get("io.x-k8s.kind.cluster") == cluster
+        ]
+        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+        named = [
+            {"kind": "Node", "metadata": {"name": f"n{i}"}, "status": ready} for i in range(1, len(nodes) + 1)
+        ]
+        system = {"namespace": "kube-system"}
+        net = {"desiredNumberScheduled": len(nodes), "numberReady": len(nodes)}
+        return [
+            *named,
+            {"kind": "DaemonSet", "metadata": {"name": "harness-cni", **system}, "status": net},
+            {
+                "kind": "Deployment",
+                "metadata": {"name": "coredns", **system},
+                "spec": {},
+                "status": {"readyReplicas": 1},
+            },
+        ]
 
     def _signalled(self, action: str, container: str) -> dict[str, int]:
         meant = next(c for c in self.state["containers"].values() if c["Id"] == container)

@@ -15,11 +15,13 @@ from harness.features import FEATURES
 from harness.model.errors import EnvironmentBroken, HarnessError, UsageError
 from harness.model.plan import NodePlan, Plan, cluster_key
 from harness.ports import Cluster, Provider
-from harness.providers import docker, engine, images
+from harness.providers import docker, engine, images, kind_image
 from harness.providers.docker import DockerProvider
+from harness.providers.kind import KindProvider
 from harness.providers.own_engine import OwnEngine
 from harness.session.planning import new_run
 from tests.fakes import FakeProvider
+from tests.kind_program import FakeKind
 from tests.planner_topologies import EXAMPLE, topology
 from tests.providers_engine import FakeDocker
 
@@ -62,6 +64,17 @@ def _over_a_fake_client(folder: Path, patch: pytest.MonkeyPatch) -> Case:
     return Case(lambda: DockerProvider(own), lambda: fake.fail("-n2", "no space left on device", code=125))
 
 
+def _kind_over_fake_programs(folder: Path, patch: pytest.MonkeyPatch) -> Case:
+    fake, kind = FakeDocker(folder), FakeKind(folder)
+    fake.change(images={name: f"sha256:{i}" for i, name in enumerate((images.tag("node"), kind_image.tag()))})
+    patch.setattr(engine, "system_engine", fake.engine)
+    patch.setattr(kind_image, "kind_program", lambda _progress: str(kind.program))
+    patch.setenv("HARNESS_ENGINE", "system")
+    patch.setenv("HARNESS_STATE", "nowhere")
+    own = _NoEngine(lambda _progress: folder)
+    return Case(lambda: KindProvider(own), kind.fail)
+
+
 def _real(_folder: Path, patch: pytest.MonkeyPatch) -> Case:
     patch.setenv("HARNESS_ENGINE", "own")
     patch.setenv("HARNESS_STATE", "contract")
@@ -75,7 +88,12 @@ def _real(_folder: Path, patch: pytest.MonkeyPatch) -> Case:
     return Case(DockerProvider, spoil)
 
 
-CASES = {"fake": _fake, "docker-fake-client": _over_a_fake_client, "docker": _real}
+CASES = {
+    "fake": _fake,
+    "docker-fake-client": _over_a_fake_client,
+    "kind-fake-programs": _kind_over_fake_programs,
+    "docker": _real,
+}
 
 
 @pytest.fixture(
