@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from harness.checkers._scene import WIRE, Container, ProbeKey, Scene, families, means_there
 from harness.model.history import Op
-from harness.model.plan import Plan
+from harness.model.plan import Plan, Target
 
 
 class Wanted(NamedTuple):
@@ -33,7 +33,7 @@ def asked(rows: Sequence[Op]) -> set[Wanted]:
         key = ProbeKey.parse(row.key)
         to = key.address if key.via in ("service", "alias", "name") else key.to
         found.add(Wanted(row.f, row.at, key.via, key.network, to, key.family))
-        if key.via == "host-port":
+        if key.via in ("host-port", "ingress"):
             found.add(Wanted(row.f, "", key.via, key.network, f"{key.to} at {key.address}"))
     return found
 
@@ -105,6 +105,15 @@ def _published(scene: Scene, plan: Plan) -> Iterator[Wanted]:
             if len(scene.nodes) > 1 and node in scene.nodes:
                 to = f"{target.service} at {scene.nodes[node]}"
                 yield Wanted(protocol, "", "host-port", WIRE, to)
+        yield from _meshed(scene, plan, target)
+
+
+def _meshed(scene: Scene, plan: Plan, target: Target) -> Iterator[Wanted]:
+    """An ingress port answers on every node, whoever asks; it takes two nodes as well."""
+    protocols = {str(port["protocol"]) for port in target.ports if port["mode"] == "ingress"}
+    if len(scene.nodes) > 1 and not plan.lacks(f"service {target.service}", "ingress"):
+        for address, protocol in product(scene.nodes.values(), sorted(protocols)):
+            yield Wanted(protocol, "", "ingress", WIRE, f"{target.service} at {address}")
 
 
 def missing(wanted: Iterator[Wanted], found: Collection[Wanted]) -> list[str]:

@@ -143,5 +143,7 @@ def meant(scene: Scene, plan: Plan, key: ProbeKey) -> set[str]:
     if key.via == "host-port":
         at_home = [c for c in scene.of(key.to) if scene.nodes.get(c.node) == key.address]
         return {container.name for container in at_home}
+    if key.via == "ingress":  # the mesh leads to any of them, wherever it runs
+        return {container.name for container in scene.of(key.to)}
     hosted = {c.name for c in scene.containers.values() if c.host and c.node == key.to}
     return hosted | ({key.to} & set(scene.nodes))

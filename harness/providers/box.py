@@ -74,8 +74,9 @@ def recipe_hash() -> str:
     return digest.hexdigest()[:12]
 
 
-def built() -> Box | None:
-    folder = cache_dir() / "box" / recipe_hash()
+def built(name: str = "") -> Box | None:
+    """The box of that hash, or that of the recipe as it is now; None where the cache does not have it."""
+    folder = cache_dir() / "box" / (name or recipe_hash())
     return Box(folder) if folder.is_dir() else None
 
 

@@ -51,6 +51,7 @@ sed -i '/ n[0-9]*$/d' /etc/hosts
 printf '%s\n' "$2" >>/etc/hosts
 modprobe -a vxlan ip_vs esp4 xfrm_user 8021q macvlan ipvlan sch_netem sch_tbf sch_htb 2>/dev/null || true
 modprobe -a nfsv3 nfsv4 loop xfs overlay 2>/dev/null || true
+! systemctl is-failed --quiet docker || systemctl start --no-block docker
 until docker info --format '{{.Driver}}' >/tmp/driver 2>/dev/null && [ -s /tmp/driver ]; do sleep 1; done
 cat /tmp/driver
 """
@@ -167,6 +168,15 @@ class VagrantProvider:
         if was_there and self.own.running() is None:
             self.own.start(lambda _line: None)
         return ["the harness's own libvirt"] if was_there and self.own.stop_if_unused(_is_used) else []
+
+
+def _box_of(guest: Guest) -> Box:
+    """The one that it was made of: the recipe may have changed since."""
+    found = boxes.built(guest.box)
+    if found is None:
+        hint = f"harness down {cluster_name(guest.run)}"
+        raise EnvironmentBroken(f"the box of {guest.domain}, with its key, is gone from the cache", hint=hint)
+    return found
 
 
 def _folder(run: str) -> Path:

@@ -40,6 +40,7 @@ class Guest:
     mac: str = ""
     port: str = ""
     serial: str = ""
+    box: str = ""
 
 
 def subnets(plan: Plan, taken: Iterable[str]) -> tuple[ipaddress.IPv4Network, ipaddress.IPv4Network]:
@@ -71,6 +72,7 @@ def render(
     """The plan for the Vagrantfile, as JSON has it. `serial` is the folder of the guests' consoles."""
     cluster = plan.topology.cluster
     about = {"run": plan.run, "topology": plan.topology.name, "key": cluster_key(plan.topology), "since": since}
+    about["box"] = box.folder.name
     machines = []
     for number, node in enumerate(plan.nodes):
         address = str(wire[FIRST_ADDRESS + number])
@@ -136,6 +138,7 @@ def _guest(domain: ET.Element) -> Guest | None:
         topology=about.get("topology", ""),
         key=about.get("key", ""),
         since=about.get("since", ""),
+        box=about.get("box", ""),
         mac=control.get("mac", ""),
         port=wire.get("port", ""),
         serial="" if serial is None else serial.get("path", ""),

@@ -96,11 +96,17 @@ class Prober:
                 yield from self.by_ip(source, *pair)
 
     def published_ports(self) -> Iterator[Item]:
-        """Host-mode ports: from a container of each other node and from every node itself."""
+        """Host-mode ports: from a container of each other node and from every node itself. Ingress ports, which
+        the routing mesh answers on every node, also on those without a task: from each other node itself.
+        """
         for service, published in self.scene.published:
             if published.mode == "host":
                 for source in self._outside(published.node):
-                    yield self._published(source, service, published)
+                    yield self._published(source, "host-port", service, published)
+            elif not self.plan.lacks(f"service {service}", "ingress"):
+                for node in self.scene.nodes:
+                    if node != published.node:
+                        yield self._published(node_place(node), "ingress", service, published)
 
     def nodes(self) -> Iterator[Item]:
         """Containers in their node's network reach every node."""
@@ -135,8 +141,8 @@ class Prober:
         """Whether a container has a network that leads out to the wire."""
         return any(not self.plan.network(network).internal for network in container.networks)
 
-    def _published(self, source: Place, service: str, to: PublishedAddress) -> Item:
-        dialled = key("host-port", WIRE, service, to.ip)
+    def _published(self, source: Place, via: str, service: str, to: PublishedAddress) -> Item:
+        dialled = key(via, WIRE, service, to.ip)
         return self._item(source, dialled, to.protocol, to.port, 0, address=to.ip)
 
     def _dial(self, source: Container, via: str, network: str, to: str, name: str) -> Iterator[Item]:

@@ -228,6 +228,30 @@ def test_a_host_mode_port_that_nobody_tried_is_unknown() -> None:
     assert "not probed: anybody -> db at 172.30.0.3 via host-port" in verdict.reason
 
 
+MESHED = tuple(replace(t, ports=({**PORT, "mode": "ingress"},)) if t.service == "web" else t for t in TARGETS)
+
+
+def mesh(**answers: str) -> list[Op]:
+    """Every node's ingress port, asked from another node; `answers` replaces what `n2` answered."""
+    return [
+        probe(KIND, "tcp", "n2" if node == "n1" else "n1", f"ingress|-|4|web|{ip}", answers.get(node, "ok web.2"))
+        for node, ip in NODES.items()
+    ]
+
+
+def test_an_ingress_port_is_answered_on_every_node_by_any_container_of_the_service() -> None:
+    assert verdict_on([*GOOD, *mesh(n3="ok web.1")], targets=MESHED).verdict == "pass"
+    refused = verdict_on([*GOOD, *mesh(n3="refused")], targets=MESHED)
+    assert (refused.verdict, refused.failures[0].via, refused.failures[0].got) == ("fail", "ingress", "refused")
+    assert verdict_on([*GOOD, *mesh(n3="ok db")], targets=MESHED).failures[0].got == "wrong-peer"
+
+
+def test_a_node_whose_ingress_port_nobody_tried_is_unknown() -> None:
+    verdict = verdict_on([*GOOD, *mesh()[:2]], targets=MESHED)
+    assert verdict.verdict == "unknown"
+    assert "not probed: anybody -> web at 172.30.0.3 via ingress" in verdict.reason
+
+
 def in_host_network(*nodes: str) -> list[Op]:
     """A container `bare` in n2's own network that reaches these nodes."""
     scene = look(KIND)

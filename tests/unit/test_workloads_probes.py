@@ -118,6 +118,32 @@ def test_connectivity_asks_published_ports_from_every_node_and_from_containers_o
     assert {at for _, at, key, _ in probes if key.endswith(".1")} == {"n1", "n2", "n3", "web.2", "web.3"}
 
 
+def test_connectivity_asks_ingress_ports_of_every_node_from_each_other_one() -> None:
+    check, scene = make_check("connectivity"), make_scene()
+    meshed = tuple((service, replace(address, mode="ingress")) for service, address in scene.published)
+    stages = walk(
+        REGISTRY["connectivity"].stages(check, make_plan(check), random.Random(1)),
+        replace(scene, published=meshed),
+    )
+    probes = {
+        (entry["at"], entry["key"], entry["port"])
+        for _, entry in entries(stages, "probe", "probes")
+        if entry["key"].startswith("ingress|")
+    }
+    assert len(probes) == 3 * 2
+    assert ("n2", "ingress|-|4|edge|192.0.2.1", 8000) in probes
+
+
+def test_connectivity_asks_no_ingress_port_where_the_hosts_cannot_serve_it() -> None:
+    check, scene = make_check("connectivity"), make_scene()
+    meshed = tuple((service, replace(address, mode="ingress")) for service, address in scene.published)
+    lacking = replace(make_plan(check), unmet=(Demand("ipvs", "service edge", part="ingress"),))
+    stages = walk(
+        REGISTRY["connectivity"].stages(check, lacking, random.Random(1)), replace(scene, published=meshed)
+    )
+    assert not [e for _, e in entries(stages, "probe", "probes") if e["key"].startswith("ingress|")]
+
+
 def test_connectivity_asks_nodes_from_a_container_in_its_nodes_network() -> None:
     asked = [
         (host, entry["at"], entry["key"])
