@@ -85,6 +85,9 @@ def make_plan(*checks: Check, targets: tuple[Target, ...] = TARGETS) -> Plan:
         networks = (NetworkPlan(APP, "macvlan", 1500, False, subnets=("10.0.0.0/24",)), networks[1])
         lan = {"driver": "macvlan", "ipam": {"config": [{"subnet": "10.0.0.0/24"}]}}
         topology = {**TOPOLOGY, "networks": {APP: lan, BACK: {"driver": "overlay"}}}
+    if any(check.kind == "encrypted" for check in checks):
+        hidden = {"driver": "overlay", "driver_opts": {"encrypted": ""}}
+        topology = {**TOPOLOGY, "networks": {APP: hidden, BACK: {"driver": "overlay"}}}
     if any(check.kind == "bridge" for check in checks):
         networks = (replace(networks[0], driver="bridge"), networks[1])
     if any(check.kind == "bind-mount" for check in checks):
