@@ -21,7 +21,7 @@ CONTAINERS: dict[str, tuple[str, str, dict[str, str]]] = {
     "mate": ("mate", "n2", {"other": "10.2.0.2"}),
 }
 TARGETS = (
-    Target("web", 2, "replicated", {"app": ("web", "www")}),
+    Target("web", 2, "replicated", {"app": ("web", "www")}, tasks="tasks.web"),
     Target("db", 1, "plain", {"app": ("db",)}, node="n3"),
     Target("lone", 1, "plain", {"other": ("lone",)}, node="n1"),
     Target("mate", 1, "plain", {"other": ("mate",)}, node="n2"),

@@ -59,13 +59,14 @@ TOPOLOGY: dict[str, Any] = {
 }
 
 TARGETS = (
-    Target("web", 3, "replicated", {APP: ("web", "www")}, mounts={"shared": "/data"}),
+    Target("web", 3, "replicated", {APP: ("web", "www")}, mounts={"shared": "/data"}, tasks="tasks.web"),
     Target(
         "edge",
         3,
         "global",
         {APP: ("edge",)},
         ports=({"target": 5000, "published": 8000, "protocol": "tcp", "mode": "host"},),
+        tasks="tasks.edge",
     ),
     Target("probe", 1, "plain", {APP: ("probe",)}, node="n1"),
     Target("lone", 1, "plain", {BACK: ("lone",)}, node="n2"),

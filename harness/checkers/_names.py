@@ -70,13 +70,13 @@ class Truth:
         targets = carriers(self._plan, key.network, key.name)
         if not targets:
             return self._of_container(key)
-        if any(target.endpoint_mode == "vip" and key.name != f"tasks.{target.service}" for target in targets):
+        if any(target.endpoint_mode == "vip" and key.name != target.tasks for target in targets):
             return None
         rows = [self._rows.get(NameKey(key.phase, key.network, target.service)) for target in targets]
         if any(row is None for row in rows):
             return None
         addresses = [address for row in rows if row for address in str(row.value).split(",") if address]
-        exactly = any(key.name in (target.service, f"tasks.{target.service}") for target in targets)
+        exactly = any(key.name in (target.service, target.tasks) for target in targets)
         return Expected(frozenset(addresses), exactly)
 
     def _of_container(self, key: NameKey) -> Expected | None:

@@ -125,11 +125,11 @@ def _container(task: Op, addresses: Mapping[str, str], addresses6: Mapping[str, 
 
 
 def carriers(plan: Plan, network: str, name: str) -> list[Target]:
-    """The services that answer to `name` on `network`: by their name, an alias, or `tasks.<service>`."""
+    """The services that answer to `name` on `network`: by their name, an alias, or their tasks' name."""
     return [
         target
         for target in plan.targets
-        if network in target.networks and (name in target.networks[network] or name == f"tasks.{target.service}")
+        if network in target.networks and (name in target.networks[network] or name == target.tasks)
     ]
 
 

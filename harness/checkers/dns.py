@@ -12,7 +12,7 @@ from harness.model.verdict import Verdict
 
 def check(history: History, plan: Plan, check: Check) -> Verdict:
     """Of repeated lookups the last counts; figures say how long names took to settle. A name must be right at
-    the end of its phase; `tasks.<service>` and a dnsrr service's name mean its tasks exactly.
+    the end of its phase; the tasks' name and a dnsrr service's name mean its tasks exactly.
     """
     tally = Tally()
     slowest = judge_names(tally, history, plan)

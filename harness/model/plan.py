@@ -80,7 +80,8 @@ class Target:
 
     `containers` is how many must run: replicas, nodes (global), or 1 (a plain container).
     `networks` maps a network to the names under which the service answers there, besides addresses:
-    the service's name, aliases. `host` is true for network_mode host.
+    the service's name, aliases. `host` is true for network_mode host. `tasks` is a further name there that means
+    its containers exactly, where the orchestrator has one.
     """
 
     service: str
@@ -92,6 +93,7 @@ class Target:
     ports: tuple[Mapping[str, Any], ...] = ()
     endpoint_mode: Literal["vip", "dnsrr"] = "dnsrr"
     mounts: Mapping[str, str] = field(default_factory=dict)
+    tasks: str = ""
 
 
 @dataclass(frozen=True)
@@ -291,7 +293,8 @@ def _step(row: Mapping[str, Any]) -> Step:
 
 def _target(row: Mapping[str, Any]) -> Target:
     networks = {name: tuple(names) for name, names in row["networks"].items()}
-    return Target(**{**row, "networks": networks, "ports": tuple(row["ports"])})
+    tasks = "" if row["kind"] == "plain" else f"tasks.{row['service']}"  # plans that do not say are Swarm's
+    return Target(**{"tasks": tasks, **row, "networks": networks, "ports": tuple(row["ports"])})
 
 
 def _store(row: Mapping[str, Any]) -> StorePlan:

@@ -25,6 +25,9 @@ class Rendering(Protocol):
     def eligible(self, service: Service, nodes: Sequence[NodePlan]) -> list[str]:
         """The nodes on which a scheduled service may run."""
 
+    def tasks_name(self, service: str) -> str:
+        """The name that means a scheduled service's containers exactly, beside its own; empty: none."""
+
     def declare(
         self, plan: Plan, networks: Mapping[str, Declared], volumes: Mapping[str, Declared], image: str
     ) -> Declared:

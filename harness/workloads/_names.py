@@ -70,14 +70,14 @@ class Names:
         return all(_says(value, truth[_asked_for(f, key)]) for f, key, value in zip(*columns, strict=True))
 
     def _asked(self, network: str) -> Iterator[tuple[str, str]]:
-        """(name, service): `tasks.<service>` of scheduled ones, and the names under which they answer.
+        """(name, service): the tasks' name where the orchestrator has one, and the names under which they answer.
 
         A service behind a virtual IP answers with that, so only its tasks are asked for.
         """
         for target, name in carriers(self.plan, network):
             if target.service in self.services:
-                if name == target.service and target.kind != "plain":
-                    yield f"tasks.{name}", target.service
+                if name == target.service and target.tasks:
+                    yield target.tasks, target.service
                 if target.endpoint_mode == "dnsrr":
                     yield name, target.service
 

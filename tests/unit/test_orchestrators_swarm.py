@@ -7,7 +7,8 @@ import yaml
 
 from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentBroken, UsageError
 from harness.model.plan import Plan, Step
-from harness.orchestrators.swarm import Swarm, hosts, joining, pinning, waiting
+from harness.orchestrators import hosts
+from harness.orchestrators.swarm import Swarm, joining, pinning, waiting
 from harness.orchestrators.swarm import steps as swarm_steps
 from harness.ports import Act, Cluster, Container, PublishedAddress, Result
 from tests.fake_swarm import TOKEN, FakeSwarm

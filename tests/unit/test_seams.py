@@ -84,6 +84,9 @@ class Pods:
     def eligible(self, service: Service, nodes: Sequence[NodePlan]) -> list[str]:
         return [node.name for node in nodes if node.role == "worker"]
 
+    def tasks_name(self, service: str) -> str:
+        return ""
+
     def declare(
         self, plan: Plan, networks: Mapping[str, Declared], volumes: Mapping[str, Declared], image: str
     ) -> Declared:

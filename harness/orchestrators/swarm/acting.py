@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 from harness.model.errors import DeadlineExceeded, UsageError
 from harness.model.plan import Plan
+from harness.orchestrators.hosts import failure, must, ticks
 from harness.orchestrators.swarm import looking, names, steps, waiting
-from harness.orchestrators.swarm.hosts import failure, must, ticks
 from harness.ports import Act, Cluster, Container
 
 #: What stands between a stop and SIGKILL.

@@ -9,8 +9,8 @@ from typing import Any
 
 from harness.model.errors import DeadlineExceeded, EnvironmentBroken
 from harness.model.plan import LABEL, Plan
-from harness.orchestrators.swarm.hosts import each, failure, must, script, ticks
-from harness.orchestrators.swarm.names import NODE_LABEL, ROLE_LABEL
+from harness.orchestrators.constraints import NODE_LABEL, ROLE_LABEL
+from harness.orchestrators.hosts import each, failure, must, script, ticks
 from harness.ports import Cluster, Host, Progress
 
 INFO_TIMEOUT_S = 15.0

@@ -10,8 +10,8 @@ import yaml
 
 from harness.model.errors import ChannelLost, DeadlineExceeded
 from harness.model.plan import LABEL, Plan, Target
+from harness.orchestrators.hosts import each, must, script
 from harness.orchestrators.swarm import names
-from harness.orchestrators.swarm.hosts import each, must, script
 from harness.ports import Address, Cluster, Container, Host, PublishedAddress, Sight
 
 LOOK_TIMEOUT_S = 10.0

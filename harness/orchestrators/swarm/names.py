@@ -5,9 +5,6 @@ from __future__ import annotations
 from harness.model.plan import Plan, Target
 
 SERVICE_LABEL = "harness.service"
-#: On nodes: the name that the topology uses, and the role. Constraints use them; hostnames may be anything.
-NODE_LABEL = "harness.name"
-ROLE_LABEL = "harness.role"
 STACK_FILE = "stack.yaml"
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from harness.model.errors import HarnessError, UsageError
 from harness.model.plan import Demand, Plan
 from harness.model.topology import Topology
+from harness.orchestrators import phases
 from harness.orchestrators.swarm import acting, joining, looking, names, pinning, rules, steps, waiting
 from harness.ports import Act, Cluster, Container, Progress, Sight, State
 
@@ -26,7 +27,7 @@ class Swarm:
 
     def apply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
         _refuse_wire_subnets(cluster, plan)
-        steps.execute(cluster, pinning.pinned(cluster, plan), plan.steps, steps.make, progress)
+        phases.execute(cluster, pinning.pinned(cluster, plan), plan.steps, steps.make, progress)
         waiting.await_running(cluster, plan, progress)
 
     def containers(self, cluster: Cluster, plan: Plan, service: str | None = None) -> list[Container]:
@@ -51,7 +52,7 @@ class Swarm:
     def delete(self, cluster: Cluster, plan: Plan) -> None:
         """All undo steps are tried; then the first error is raised."""
         errors: list[HarnessError] = []
-        steps.execute(cluster, plan, plan.undo, steps.unmake(errors), lambda _line: None)
+        phases.execute(cluster, plan, plan.undo, steps.unmake(errors), lambda _line: None)
         if errors:
             raise errors[0]
         steps.await_gone(cluster, plan)

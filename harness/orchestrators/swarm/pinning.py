@@ -12,7 +12,7 @@ from dataclasses import replace
 import yaml
 
 from harness.model.plan import Document, Plan
-from harness.orchestrators.swarm.hosts import each, must, script
+from harness.orchestrators.hosts import each, must, script
 from harness.ports import Cluster, Host
 
 INSPECT_TIMEOUT_S = 15.0

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from harness.model.errors import UsageError
 from harness.model.plan import LABEL, Demand, Document, NodePlan, Plan, Step
 from harness.model.topology import Service, Topology
-from harness.orchestrators.swarm import constraints, names, rules
+from harness.orchestrators import constraints
+from harness.orchestrators.swarm import names, rules
 from harness.orchestrators.swarm.plain import run_argv
 from harness.orchestrators.swarm.stackfile import stack_file
 from harness.ports import Declared
@@ -34,6 +35,9 @@ class SwarmRendering:
 
     def eligible(self, service: Service, nodes: Sequence[NodePlan]) -> list[str]:
         return constraints.eligible(service, nodes)
+
+    def tasks_name(self, service: str) -> str:
+        return f"tasks.{service}"
 
     def declare(
         self, plan: Plan, networks: Mapping[str, Declared], volumes: Mapping[str, Declared], image: str

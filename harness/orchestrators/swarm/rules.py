@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from harness.model.plan import Demand, NodePlan
 from harness.model.subnets import node_slices, node_slices6
 from harness.model.topology import Network, Service, Topology
-from harness.orchestrators.swarm.constraints import UNDERSTOOD, eligible, is_understood
+from harness.orchestrators import constraints
 
 Problem = tuple[str, str]
 #: Addresses of a subnet that no container gets: the network's own, broadcast, the gateway.
@@ -63,7 +63,7 @@ def _service(topology: Topology, name: str, service: Service, nodes: Sequence[No
         yield from _plain(topology, service)
     else:
         yield from _scheduled(service)
-        yield from _placement(service, nodes)
+        yield from constraints.problems(service, nodes)
         yield from _hostnames(topology, name, nodes)
 
 
@@ -133,22 +133,6 @@ def _endpoint_mode(service: Service) -> Iterator[Problem]:
         if port.mode == "ingress":
             message = "an ingress port needs endpoint_mode vip; `mode: host` publishes it on the containers' nodes"
             yield f"ports.{index}", message
-
-
-def _placement(service: Service, nodes: Sequence[NodePlan]) -> Iterator[Problem]:
-    deploy = service.effective_deploy
-    for index, text in enumerate(deploy.placement.constraints):
-        if not is_understood(text):
-            known = ", ".join(UNDERSTOOD)
-            yield f"deploy.placement.constraints.{index}", f"{text!r} is not one of {known} with == or !="
-    fitting = eligible(service, nodes)
-    if not fitting:
-        yield "deploy.placement.constraints", "no node of this topology satisfies them"
-    if deploy.mode == "global" and deploy.replicas != 1:
-        yield "deploy.replicas", "a global service has one container a node"
-    fixed = any(port.mode == "host" and port.published for port in service.ports)
-    if deploy.mode == "replicated" and fixed and deploy.replicas > len(fitting):
-        yield "deploy.replicas", f"a host port is free once a node, and {len(fitting)} nodes are eligible"
 
 
 def _subnets(topology: Topology, nodes: Sequence[NodePlan]) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,8 +10,8 @@ import yaml
 
 from harness.model.plan import LABEL, Plan
 from harness.model.topology import Attachment, Mount, Port, Service
+from harness.orchestrators.constraints import NODE_LABEL
 from harness.orchestrators.swarm import names
-from harness.orchestrators.swarm.constraints import translated
 from harness.ports import Declared
 
 #: Keeps a workload container alive until SIGTERM; the init passes the signal on.
@@ -86,8 +87,13 @@ def _deploy(plan: Plan, name: str, service: Service) -> dict[str, Any]:
     if deploy.mode == "replicated":
         entry["replicas"] = deploy.replicas
     if deploy.placement.constraints:
-        entry["placement"] = {"constraints": [translated(text) for text in deploy.placement.constraints]}
+        entry["placement"] = {"constraints": [_constraint(text) for text in deploy.placement.constraints]}
     return entry
+
+
+def _constraint(text: str) -> str:
+    """As Swarm is given it: the topology's node names stand in a label."""
+    return re.sub(r"^\s*node\.hostname\s*(==|!=)\s*", rf"node.labels.{NODE_LABEL}\1", text)
 
 
 def _networks(service: Service) -> dict[str, Any]:

@@ -1,15 +1,14 @@
-"""Execution of a plan's steps: phase by phase, in a phase node by node at once."""
+"""How one step is done, and undone, on a node of a Swarm."""
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Callable, Sequence
 
 from harness.model.errors import DeadlineExceeded, EnvironmentBroken, HarnessError
 from harness.model.plan import LABEL, Plan, Step
-from harness.orchestrators.swarm.hosts import each, failure, image_hint, must, script, ticks
-from harness.ports import Cluster, Host, Progress, Result
+from harness.orchestrators.hosts import each, failure, image_hint, must, script, ticks
+from harness.orchestrators.phases import Execute
+from harness.ports import Cluster, Host, Result
 
 #: A worker learns of an attachable network when its first container asks for it; the answer may come too late.
 _ATTACH_RACE = re.compile(r"could not attach to network|attaching to network failed", re.IGNORECASE)
@@ -33,25 +32,6 @@ _BUSY = re.compile(r"in use|has active endpoints|removal of container \S+ is alr
 #: What the engine says while a removed network still holds what the next one wants.
 _NOT_FREED = re.compile(r"failed to allocate gateway|Pool overlaps|already using parent interface", re.IGNORECASE)
 FREED_TIMEOUT_S = 10.0
-
-Execute = Callable[[Host, Plan, Step], None]
-
-
-def execute(cluster: Cluster, plan: Plan, steps: Sequence[Step], how: Execute, progress: Progress) -> None:
-    """All steps of a phase end before the next one begins. Raises what `how` raises."""
-    for phase, group in itertools.groupby(steps, key=lambda step: step.phase):
-        mine = list(group)
-        progress(f"{phase}: {len(mine)} step{'s' if len(mine) > 1 else ''}")
-        by_node = {name: [step for step in mine if step.node == name] for name in cluster.hosts}
-        each(
-            [cluster.hosts[name] for name, own in by_node.items() if own],
-            lambda host, by_node=by_node: _in_turn(host, plan, by_node[host.name], how),  # type: ignore[misc]
-        )
-
-
-def _in_turn(host: Host, plan: Plan, steps: Sequence[Step], how: Execute) -> None:
-    for step in steps:
-        how(host, plan, step)
 
 
 def make(host: Host, plan: Plan, step: Step) -> None:

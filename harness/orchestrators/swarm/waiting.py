@@ -11,8 +11,8 @@ from typing import Any
 
 from harness.model.errors import EnvironmentBroken
 from harness.model.plan import LABEL, Plan
+from harness.orchestrators.hosts import image_hint, must, script, ticks
 from harness.orchestrators.swarm import names
-from harness.orchestrators.swarm.hosts import image_hint, must, script, ticks
 from harness.orchestrators.swarm.looking import containers
 from harness.ports import Cluster, Host, Progress
 

@@ -1,0 +1,56 @@
+"""Placement constraints, read so that it is known before a deployment where a service may run.
+
+`node.hostname` means the topology's node names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from harness.model.plan import NodePlan
+from harness.model.topology import Service
+
+#: On nodes of a Swarm: the name that the topology uses, and the role. Hostnames may be anything.
+NODE_LABEL = "harness.name"
+ROLE_LABEL = "harness.role"
+
+_CONSTRAINT = re.compile(r"^\s*(?P<what>[\w.-]+)\s*(?P<sign>==|!=)\s*(?P<value>[\w.-]+)\s*$")
+_BY_NAME = ("node.hostname", f"node.labels.{NODE_LABEL}")
+_BY_ROLE = ("node.role", f"node.labels.{ROLE_LABEL}")
+UNDERSTOOD = (*_BY_NAME, *_BY_ROLE)
+
+
+def is_understood(text: str) -> bool:
+    match = _CONSTRAINT.match(text)
+    return match is not None and match["what"] in UNDERSTOOD
+
+
+def eligible(service: Service, nodes: Sequence[NodePlan]) -> list[str]:
+    """Names of the nodes that satisfy every constraint that is understood."""
+    constraints = [c for c in service.effective_deploy.placement.constraints if is_understood(c)]
+    return [node.name for node in nodes if all(_holds(constraint, node) for constraint in constraints)]
+
+
+def problems(service: Service, nodes: Sequence[NodePlan]) -> Iterator[tuple[str, str]]:
+    """What of a scheduled service's placement no orchestrator can do: (key below the service, message)."""
+    deploy = service.effective_deploy
+    for index, text in enumerate(deploy.placement.constraints):
+        if not is_understood(text):
+            known = ", ".join(UNDERSTOOD)
+            yield f"deploy.placement.constraints.{index}", f"{text!r} is not one of {known} with == or !="
+    fitting = eligible(service, nodes)
+    if not fitting:
+        yield "deploy.placement.constraints", "no node of this topology satisfies them"
+    if deploy.mode == "global" and deploy.replicas != 1:
+        yield "deploy.replicas", "a global service has one container a node"
+    fixed = any(port.mode == "host" and port.published for port in service.ports)
+    if deploy.mode == "replicated" and fixed and deploy.replicas > len(fitting):
+        yield "deploy.replicas", f"a host port is free once a node, and {len(fitting)} nodes are eligible"
+
+
+def _holds(constraint: str, node: NodePlan) -> bool:
+    match = _CONSTRAINT.match(constraint)
+    assert match is not None
+    actual = node.role if match["what"] in _BY_ROLE else node.name
+    return (actual == match["value"]) == (match["sign"] == "==")
