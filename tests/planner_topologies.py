@@ -1,4 +1,4 @@
-"""Topologies and choices for tests of the planner and of Swarm."""
+"""Topologies and choices for tests of the planner and of the orchestrators."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import yaml
 from harness import drivers, stores
 from harness.model.plan import Demand, Plan
 from harness.model.topology import Topology
+from harness.orchestrators.kubernetes import KubernetesRendering
 from harness.orchestrators.swarm import SwarmRendering
 from harness.planner import Choice, plan, problems
 
 CHOICE = Choice(SwarmRendering(), drivers.REGISTRY, drivers.VOLUMES, stores.REGISTRY)
+KUBERNETES = Choice(KubernetesRendering(), drivers.REGISTRY, drivers.VOLUMES, stores.REGISTRY)
+ON_KIND = {"provider": "kind", "orchestrator": "kubernetes", "nodes": {"manager": 1, "worker": 2}}
 IMAGE = "harness/workload:test"
 RUN = "r1"
 
@@ -43,6 +46,11 @@ def topology(text: str = EXAMPLE, **changes: Any) -> Topology:
 def planned(text: str = EXAMPLE, *, wire_mtu: int = 1500, demands: Sequence[Demand] = (), **changes: Any) -> Plan:
     made = topology(text, **changes)
     return plan(made, CHOICE, run=RUN, seed=7, workload_image=IMAGE, wire_mtu=wire_mtu, demands=demands)
+
+
+def planned_on_kubernetes(text: str = EXAMPLE, **changes: Any) -> Plan:
+    made = topology(text, **{"cluster": ON_KIND, **changes})
+    return plan(made, KUBERNETES, run=RUN, seed=7, workload_image=IMAGE)
 
 
 def problem_keys(text: str, *, wire_mtu: int = 1500) -> list[str]:

@@ -56,10 +56,10 @@ def each(hosts: Iterable[Host], call: Callable[[Host], T]) -> dict[str, T]:
     return {host.name: result for host, result in zip(wanted, results, strict=True)}
 
 
-def ticks(timeout_s: float) -> Iterator[None]:
-    """Once now, then every POLL_S until `timeout_s` is over; the last tick is at the deadline or after it."""
+def ticks(timeout_s: float, every_s: float = POLL_S) -> Iterator[None]:
+    """Once now, then every `every_s` until `timeout_s` is over; the last tick is at the deadline or after it."""
     end = time.monotonic() + timeout_s
     yield
     while time.monotonic() < end:
-        time.sleep(POLL_S)
+        time.sleep(every_s)
         yield

@@ -8,6 +8,7 @@ from harness import drivers, faults, stores, workloads
 from harness.model.catalog import Catalog, Names
 from harness.model.errors import UsageError
 from harness.model.topology import Topology
+from harness.orchestrators.kubernetes import Kubernetes, KubernetesRendering
 from harness.orchestrators.swarm import Swarm, SwarmRendering
 from harness.planner import Choice, problems
 from harness.ports import Orchestrator, Provider
@@ -20,9 +21,10 @@ PROVIDERS: Mapping[str, Callable[[], Provider]] = {
     "kind": KindProvider,
     "vagrant": VagrantProvider,
 }
-ORCHESTRATORS: Mapping[str, type[Swarm]] = {"swarm": Swarm}
+ORCHESTRATORS: Mapping[str, Callable[[], Orchestrator]] = {"swarm": Swarm, "kubernetes": Kubernetes}
 CHOICES: Mapping[str, Choice] = {
-    "swarm": Choice(SwarmRendering(), drivers.REGISTRY, drivers.VOLUMES, stores.REGISTRY)
+    "swarm": Choice(SwarmRendering(), drivers.REGISTRY, drivers.VOLUMES, stores.REGISTRY),
+    "kubernetes": Choice(KubernetesRendering(), drivers.REGISTRY, drivers.VOLUMES, stores.REGISTRY),
 }
 
 #: Of the wire between container nodes: a bridge's default.

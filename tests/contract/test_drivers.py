@@ -43,7 +43,7 @@ def test_a_network_is_planned_the_same_way_twice(key: tuple[str, str], settings:
     assert first == again
     assert (first.name, first.driver, first.internal) == ("app", key[1], network.internal)
     assert 68 <= first.packet_bytes <= 1500
-    assert first.subnets == tuple(network.subnets)
+    assert first.subnets == (() if key[0] == "kubernetes" else tuple(network.subnets))  # pods have the cluster's
 
 
 @networks
@@ -66,7 +66,7 @@ def test_a_network_is_declared_on_nodes_of_the_plan_and_undone(key: tuple[str, s
     declared = driver.declare("app", network, plan)
     assert declared == driver.declare("app", network, plan)
     _runs_on(declared, plan)
-    assert declared.undo
+    assert declared.undo or not _makes(declared)
 
 
 @volumes
@@ -91,8 +91,13 @@ def test_a_volume_is_declared_on_nodes_of_the_plan_and_undone(
     declared = driver.declare("shared", volume, plan)
     assert declared == driver.declare("shared", volume, plan)
     _runs_on(declared, plan)
-    assert declared.undo
+    assert declared.undo or not _makes(declared)
     assert {demand.feature for demand in driver.demands("shared", volume)} <= set(FEATURES)
+
+
+def _makes(declared: Declared) -> bool:
+    """Whether something is made that was not there: a directory that all nodes share stays, with what is in it."""
+    return any(step.argv[0] != "mkdir" for step in declared.steps)
 
 
 def _runs_on(declared: Declared, plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""What every Orchestrator keeps to: Swarm over a fake engine, and the fake that the runner's tests use."""
+"""What every Orchestrator keeps to: Swarm and Kubernetes over fake hosts, and the fake of the runner's tests."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from dataclasses import dataclass
 import pytest
 
 from harness.features import FEATURES
+from harness.model.errors import UsageError
 from harness.model.plan import Plan
 from harness.model.topology import Topology
+from harness.orchestrators.kubernetes import Kubernetes
 from harness.orchestrators.swarm import Swarm
 from harness.ports import Act, Cluster, Container, Orchestrator
 from tests import runner_fakes
+from tests.fake_kubernetes import FakeKubernetes
 from tests.fake_swarm import FakeSwarm
-from tests.planner_topologies import RUN, planned
+from tests.planner_topologies import RUN, planned, planned_on_kubernetes
 
 
 @dataclass
@@ -35,7 +38,13 @@ def _fake() -> Case:
     return Case(runner_fakes.FakeOrchestrator(), runner_fakes.make_cluster(), runner_fakes.make_plan())
 
 
-CASES: dict[str, Callable[[], Case]] = {"swarm": _swarm, "fake": _fake}
+def _kubernetes() -> Case:
+    return Case(Kubernetes(), FakeKubernetes().cluster(RUN), planned_on_kubernetes())
+
+
+CASES: dict[str, Callable[[], Case]] = {"swarm": _swarm, "kubernetes": _kubernetes, "fake": _fake}
+#: Kinds of act that an orchestrator does not have, and says so.
+LACKING = {"kubernetes": {"rename"}}
 
 
 @pytest.fixture(params=CASES)
@@ -132,6 +141,10 @@ def test_a_plain_container_stops_and_comes_back_under_its_name(case: Case) -> No
 
 def test_a_renamed_container_stays_what_it_is(case: Case) -> None:
     [probe] = containers(case, "probe")
+    if "rename" in LACKING.get(case.orchestrator.name, ()):
+        with pytest.raises(UsageError, match="renames nothing"):
+            perform(case, Act("rename", "probe", container="probe", name="other"), probe)
+        return
     for name in ("other", ""):
         perform(case, Act("rename", "probe", container="probe", name=name), probe)
         [again] = containers(case, "probe")

@@ -1,0 +1,104 @@
+"""A plan's services as Kubernetes objects. Pure. Only core/v1, apps/v1 and networking/v1 (decision 018)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from harness.model.plan import LABEL, Plan, Target
+from harness.model.topology import Service
+from harness.orchestrators.kubernetes import isolation, names
+from harness.orchestrators.kubernetes.pods import on_nodes, pod_spec
+from harness.ports import Declared, Scene
+
+Object = dict[str, Any]
+
+
+def namespace(plan: Plan) -> str:
+    """The document of the namespace that holds all else."""
+    metadata = {"name": names.namespace(plan), "labels": {LABEL: plan.run}}
+    return yaml.safe_dump({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}, sort_keys=False)
+
+
+def objects(plan: Plan, volumes: Mapping[str, Declared], image: str) -> str:
+    """All objects of the namespace: policies first, so that no pod is ever open, then names, then pods."""
+    all_objects = [
+        *isolation.policies(plan),
+        *_names(plan),
+        *_node_ports(plan),
+        *(workload(plan, target, volumes, image) for target in plan.targets),
+    ]
+    return yaml.safe_dump_all(all_objects, sort_keys=False, width=1000)
+
+
+def workload(plan: Plan, target: Target, volumes: Mapping[str, Declared], image: str) -> Object:
+    """A Pod, a DaemonSet or a Deployment."""
+    spec = pod_spec(plan, target.service, volumes, image)
+    labels = dict(names.labels(plan, target.service))
+    metadata = {**names.metadata(plan, target.service), "labels": labels}
+    if target.kind == "plain":
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    body: Object = {
+        "selector": {"matchLabels": {names.SERVICE_LABEL: target.service}},
+        "template": {"metadata": {"labels": labels}, "spec": spec},
+    }
+    if target.kind == "global":
+        return {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata, "spec": body}
+    replicas = {"replicas": target.containers}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {**replicas, **body}}
+
+
+def _names(plan: Plan) -> Iterator[Object]:
+    """One Service for each name. Pods carry their names as labels, so several services may share an alias."""
+    everywhere = dict.fromkeys(
+        name
+        for service, spec in plan.topology.services.items()
+        if spec.networks
+        for name in names.names_of(plan.topology, service)
+    )
+    for name in everywhere:
+        carriers = _carriers(plan, name)
+        spec: Object = {"selector": {f"{names.NAME_PREFIX}{name}": names.YES}}
+        if any(service.effective_deploy.endpoint_mode == "vip" for service in carriers):
+            spec |= {"type": "ClusterIP", "ports": _ports(carriers)}
+        else:
+            spec |= {"clusterIP": "None"}
+        yield {"apiVersion": "v1", "kind": "Service", "metadata": names.metadata(plan, name), "spec": spec}
+
+
+def _carriers(plan: Plan, name: str) -> list[Service]:
+    services = plan.topology.services
+    return [spec for service, spec in services.items() if name in names.names_of(plan.topology, service)]
+
+
+def _ports(carriers: list[Service]) -> list[Object]:
+    """A ClusterIP serves the ports that it names and no other: those of the topology, and the agents' own."""
+    declared = {(port.target, port.protocol) for service in carriers for port in service.ports}
+    wanted = sorted(declared | {(Scene.port, "tcp"), (Scene.port, "udp")})
+    return [
+        {"name": f"{protocol}-{port}", "port": port, "targetPort": port, "protocol": protocol.upper()}
+        for port, protocol in wanted
+    ]
+
+
+def _node_ports(plan: Plan) -> Iterator[Object]:
+    """Ports in ingress mode: on every node, whichever runs the service."""
+    for name, service in plan.topology.services.items():
+        ports = [port for port in service.ports if not on_nodes(service, port)]
+        if not ports or names.is_internal(plan.topology, service):
+            continue
+        entries = [
+            {
+                "name": f"{port.protocol}-{port.target}",
+                "port": port.target,
+                "targetPort": port.target,
+                "protocol": port.protocol.upper(),
+                **({"nodePort": port.published} if port.published else {}),
+            }
+            for port in ports
+        ]
+        spec = {"type": "NodePort", "selector": {names.SERVICE_LABEL: name}, "ports": entries}
+        metadata = names.metadata(plan, f"{name}-ports")
+        yield {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}

@@ -1,0 +1,71 @@
+"""The Orchestrator seam, for Kubernetes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from harness.model.errors import HarnessError
+from harness.model.plan import Demand, Plan, Step
+from harness.model.topology import Topology
+from harness.orchestrators import phases
+from harness.orchestrators.hosts import must
+from harness.orchestrators.kubernetes import acting, enforcement, joining, looking, rules, waiting
+from harness.ports import Act, Cluster, Container, Host, Progress, Sight, State
+
+
+class Kubernetes:
+    """Kubernetes by kubectl. Keeps no state: what it knows stands in labels and in the plan."""
+
+    name = "kubernetes"
+
+    def demands(self, topology: Topology) -> list[Demand]:
+        return rules.demands(topology)
+
+    def join(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
+        joining.join(cluster, plan, progress)
+
+    def apply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
+        enforcement.enforce(cluster, plan, progress)
+        phases.execute(cluster, plan, plan.steps, _run, progress)
+        waiting.await_running(cluster, plan, progress)
+        enforcement.await_known(cluster, plan)
+
+    def containers(self, cluster: Cluster, plan: Plan, service: str | None = None) -> list[Container]:
+        return looking.containers(cluster, plan, service)
+
+    def look(self, cluster: Cluster, plan: Plan) -> Sight:
+        return looking.sight(cluster, plan)
+
+    def perform(
+        self, cluster: Cluster, plan: Plan, act: Act, container: Container | None, *, timeout_s: float
+    ) -> None:
+        acting.perform(cluster, plan, act, container, timeout_s=timeout_s)
+
+    def state(self, cluster: Cluster, plan: Plan) -> State:
+        try:
+            complaints = waiting.complaints(cluster, plan)
+            running = Counter(container.service for container in looking.containers(cluster, plan))
+        except HarnessError as error:
+            return State((f"the control plane does not answer: {error.message}",), {})
+        absent = [t.service for t in plan.targets if t.kind == "plain" and not running[t.service]]
+        return State((*complaints, *(f"container {name} does not run" for name in absent)), running)
+
+    def delete(self, cluster: Cluster, plan: Plan) -> None:
+        """All undo steps are tried; then the first error is raised."""
+        errors: list[HarnessError] = []
+
+        def attempt(host: Host, plan: Plan, step: Step) -> None:
+            try:
+                _run(host, plan, step)
+            except HarnessError as error:
+                errors.append(error)
+
+        phases.execute(cluster, plan, plan.undo, attempt, lambda _line: None)
+        if errors:
+            raise errors[0]
+
+
+def _run(host: Host, plan: Plan, step: Step) -> None:
+    """Once. Raises CommandFailed."""
+    document = plan.document(step.document).text.encode() if step.document else b""
+    must(host, step.argv, timeout_s=step.timeout_s, stdin=document)

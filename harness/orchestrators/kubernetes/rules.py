@@ -1,0 +1,144 @@
+"""What Kubernetes cannot express, found before anything is changed; and what is worth a note."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from harness.model.plan import Demand, NodePlan
+from harness.model.topology import Service, Topology
+from harness.orchestrators import constraints
+from harness.orchestrators.kubernetes import names
+
+Problem = tuple[str, str]
+#: A Service's name: RFC 1035, as core/v1 wants it.
+_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_USER = re.compile(r"\d+(:\d+)?")
+STATIC = ("ipv4_address", "ipv6_address")
+#: Checks of what Docker alone has, and what of it that is.
+DOCKERS = {
+    "bridge": "Docker's bridge networks",
+    "macvlan": "Docker's macvlan networks",
+    "consistency": "the tables of Docker's networks and the renaming of containers",
+    "bind-mount": "`docker run` and what it tells of binds",
+    "host": "`docker exec` in containers of the node's network",
+}
+#: Faults that speak to Swarm, or to the Docker of a node.
+DOCKER_FAULTS = ("drain", "kill-container", "kill-engine")
+
+
+def demands(topology: Topology) -> list[Demand]:  # noqa: ARG001 - what a cluster lacks, its pods say
+    return []
+
+
+def problems(topology: Topology, nodes: Sequence[NodePlan]) -> list[Problem]:
+    found = [
+        (f"services.{name}.{key}".rstrip("."), message)
+        for name, service in topology.services.items()
+        for key, message in _service(name, service, nodes)
+    ]
+    found += [*_ambiguous(topology), *_modes(topology), *_checks(topology)]
+    if topology.policies:
+        found.append(("policies", "NetworkPolicy objects of a topology are not supported yet"))
+    return found
+
+
+def notes(topology: Topology) -> list[str]:
+    return [*_cluster_notes(topology), *_service_notes(topology)]
+
+
+def _cluster_notes(topology: Topology) -> Iterator[str]:
+    if topology.cluster.heartbeat_s:
+        yield "heartbeat_s is Swarm's: the cluster's own periods stay; a silent node is noticed after 40 s"
+    for name, network in topology.networks.items():
+        unused = ["attachable"] if network.attachable else []
+        unused += sorted(key for key in network.driver_opts if key.startswith("com.docker."))
+        if unused:
+            yield f"network {name}: {', '.join(unused)} are Docker's and have no meaning here"
+    with_subnets = [name for name, network in topology.networks.items() if network.subnets]
+    for name in with_subnets[1:] if topology.cluster.provider == "kind" else with_subnets:
+        yield f"network {name}: its subnet is not used, since all pods of a cluster are in one"
+
+
+def _service_notes(topology: Topology) -> Iterator[str]:
+    for name, service in topology.services.items():
+        if not service.networks and service.network_mode is None:
+            yield f"service {name} names no network: its pods are on the cluster's, and nothing keeps them apart"
+        if service.node and any(port.mode == "ingress" for port in service.ports):
+            yield f"service {name} is a plain container: its ports are published on {service.node} only"
+        if service.ports and names.is_internal(topology, service):
+            yield f"service {name} is on internal networks only: its ports are not published"
+
+
+def _service(name: str, service: Service, nodes: Sequence[NodePlan]) -> Iterator[Problem]:
+    yield from _names(name, service)
+    if service.network_mode in ("none", "bridge"):
+        yield "network_mode", f"Kubernetes has no network_mode {service.network_mode}; leave it out, or host"
+    if service.network_mode == "host" and service.ports:
+        yield "ports", "nothing is published with network_mode host"
+    if service.user and not _USER.fullmatch(service.user):
+        yield "user", f"Kubernetes takes numbers (1000 or 1000:1000), not {service.user!r}"
+    for network, attachment in service.networks.items():
+        for key in STATIC:
+            if getattr(attachment, key):
+                yield f"networks.{network}.{key}", "pods have no static addresses: the CNI gives them"
+    yield from _mounts(service)
+    if not service.node:
+        yield from constraints.problems(service, nodes)
+
+
+def _names(name: str, service: Service) -> Iterator[Problem]:
+    if not _LABEL.fullmatch(name):
+        yield "", f"{name!r} is no name of Kubernetes: lower case, digits and -, not at its end (RFC 1035)"
+    for network, attachment in service.networks.items():
+        for index, alias in enumerate(attachment.aliases):
+            if not _LABEL.fullmatch(alias) or len(alias) > 63:
+                message = f"{alias!r} is no name of a Service: lower case, digits and - (RFC 1035)"
+                yield f"networks.{network}.aliases.{index}", message
+
+
+def _mounts(service: Service) -> Iterator[Problem]:
+    for index, mount in enumerate(service.volumes):
+        if mount.type == "bind" and not (mount.source or "").startswith("/"):
+            yield f"volumes.{index}.source", "a bind needs the absolute path of a directory on the node"
+        if mount.type == "tmpfs" and (mount.source or mount.read_only):
+            yield f"volumes.{index}", "a tmpfs has no source and is never read-only"
+
+
+def _ambiguous(topology: Topology) -> Iterator[Problem]:
+    """A name means the same everywhere in a namespace, so it must mean the same on each of its networks."""
+    for service, spec in topology.services.items():
+        for network, attachment in spec.networks.items():
+            for index, name in enumerate((service, *attachment.aliases)):
+                here = names.carriers(topology, network, name)
+                for other in topology.networks:
+                    there = names.carriers(topology, other, name)
+                    if there and there != here:
+                        key = f"services.{service}.networks.{network}" + (f".aliases.{index - 1}" if index else "")
+                        message = (
+                            f"{name!r} means {names.joined(here)} on {network}, {names.joined(there)} on {other}; "
+                            "on Kubernetes a name means the same for all: choose two"
+                        )
+                        yield key, message
+
+
+def _modes(topology: Topology) -> Iterator[Problem]:
+    """A name is a virtual IP or its pods' addresses."""
+    for service, spec in topology.services.items():
+        for network, attachment in spec.networks.items():
+            for index, alias in enumerate(attachment.aliases):
+                carried = names.carriers(topology, network, alias)
+                modes = {topology.services[name].effective_deploy.endpoint_mode for name in carried}
+                if len(modes) > 1:
+                    key = f"services.{service}.networks.{network}.aliases.{index}"
+                    yield key, f"{alias!r} is shared by services of endpoint_mode vip and dnsrr: choose one"
+
+
+def _checks(topology: Topology) -> Iterator[Problem]:
+    for check in topology.checks:
+        if check.kind in DOCKERS:
+            yield f"checks.{check.id}", f"this check is about {DOCKERS[check.kind]}; Kubernetes has none"
+        for index, fault in enumerate(check.faults):
+            if fault.fault in DOCKER_FAULTS:
+                key = f"checks.{check.id}.faults.{index}.fault"
+                yield key, f"the fault {fault.fault} speaks to Docker; it is not supported yet on Kubernetes"

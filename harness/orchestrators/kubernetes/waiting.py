@@ -1,0 +1,133 @@
+"""Waiting for pods, and saying in the kubelets' own words why one does not come."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.model.errors import EnvironmentBroken
+from harness.model.plan import Plan
+from harness.orchestrators.hosts import must, ticks
+from harness.orchestrators.kubernetes import looking, names
+from harness.ports import Cluster, Progress
+
+RUNNING_TIMEOUT_S = 180.0
+LOOK_TIMEOUT_S = 15.0
+#: What a kubelet says of a container that will not come by waiting.
+HOPELESS = (
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+)
+#: A kubelet starts a container again and again; so many equal ends are not an accident any more.
+MAX_RESTARTS = 3
+#: A pod without a place for so long gets none: its wish cannot be met.
+UNPLACED_TIMEOUT_S = 15.0
+
+
+def await_running(cluster: Cluster, plan: Plan, progress: Progress) -> None:
+    """Returns when every container of the plan runs. Raises EnvironmentBroken with the pods' own words."""
+    seen = ""
+    unplaced_since: float | None = None
+    lacking: dict[str, int] = {}
+    for _ in ticks(RUNNING_TIMEOUT_S, names.POLL_S):
+        lacking = _lacking(cluster, plan)
+        if not lacking:
+            return
+        told = ", ".join(f"{name} {count} of {plan.target(name).containers}" for name, count in lacking.items())
+        if told != seen:
+            progress(f"waiting for {told}")
+            seen = told
+        troubles = list(_troubles(cluster, plan))
+        if any(is_final for is_final, _ in troubles):
+            break
+        unplaced = any(" cannot be placed" in text for _, text in troubles)
+        unplaced_since = (unplaced_since or time.monotonic()) if unplaced else None
+        if unplaced_since is not None and time.monotonic() - unplaced_since > UNPLACED_TIMEOUT_S:
+            break
+    raise EnvironmentBroken(f"does not run: {_reasons(cluster, plan, lacking)}", hint=_hint(cluster, plan))
+
+
+def _lacking(cluster: Cluster, plan: Plan) -> dict[str, int]:
+    """Services of which not as many containers run as the plan says, with how many do."""
+    running = Counter(container.service for container in looking.containers(cluster, plan))
+    return {t.service: running[t.service] for t in plan.targets if running[t.service] != t.containers}
+
+
+def _troubles(cluster: Cluster, plan: Plan) -> Iterator[tuple[bool, str]]:
+    """(whether waiting is in vain, words) of every pod that says something."""
+    for pod in looking.pods_of(cluster, plan):
+        yield from _of_pod(pod)
+
+
+def _of_pod(pod: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
+    name, status = pod["metadata"]["name"], pod["status"]
+    for condition in status.get("conditions", ()):
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            yield False, f"{name} cannot be placed: {condition.get('message', '')}"
+    for container in status.get("containerStatuses", ()):
+        waiting = container.get("state", {}).get("waiting", {})
+        ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
+        if waiting.get("reason") in HOPELESS:
+            yield True, f"{name}: {waiting['reason']}: {waiting.get('message', '')}"
+        elif ended:
+            is_final = status["phase"] in ("Failed", "Succeeded") or container["restartCount"] >= MAX_RESTARTS
+            words = f"{ended.get('reason', '')} {ended.get('message', '')}".strip()
+            yield is_final, f"{name} ended with {ended['exitCode']}: {words}"
+
+
+def _reasons(cluster: Cluster, plan: Plan, lacking: Mapping[str, int]) -> str:
+    troubles = [text for _, text in _troubles(cluster, plan)]
+    counts = [f"{name} {count} of {plan.target(name).containers}" for name, count in lacking.items()]
+    return "; ".join([*counts, *(troubles or _last_events(cluster, plan))])
+
+
+def _last_events(cluster: Cluster, plan: Plan) -> list[str]:
+    """The latest warning of each object of the namespace."""
+    argv = names.kubectl(plan, "get", "events", "--field-selector", "type=Warning", "-o", "json")
+    rows = json.loads(must(names.manager(cluster, plan), argv, timeout_s=LOOK_TIMEOUT_S))["items"]
+    latest = {
+        row["involvedObject"]["name"]: f"{row['reason']}: {row['message']}" for row in sorted(rows, key=_when)
+    }
+    return [f"{name}: {words}" for name, words in latest.items()]
+
+
+def _when(event: Mapping[str, Any]) -> str:
+    return str(event.get("lastTimestamp") or event["metadata"]["creationTimestamp"])
+
+
+def _hint(cluster: Cluster, plan: Plan) -> str | None:
+    if any("Image" in text for _, text in _troubles(cluster, plan)):
+        return "every node needs the image; `ctr -n k8s.io images ls` on a node lists what is there"
+    return None
+
+
+def complaints(cluster: Cluster, plan: Plan) -> list[str]:
+    """What is not Ready: nodes, and controllers whose count does not fit."""
+    argv = names.kubectl(plan, "get", "nodes,deployments,daemonsets", "-o", "json")
+    rows = json.loads(must(names.manager(cluster, plan), argv, timeout_s=LOOK_TIMEOUT_S))["items"]
+    return [text for row in rows for text in _complaint(plan, row)]
+
+
+def _complaint(plan: Plan, row: Mapping[str, Any]) -> Iterator[str]:
+    name, status = row["metadata"]["name"], row.get("status", {})
+    if row["kind"] == "Node":
+        if name in {node.name for node in plan.nodes} and not is_ready(row):
+            yield f"node {name} is not Ready"
+        return
+    if row["kind"] == "DaemonSet":
+        wanted, running = plan.target(name).containers, status.get("numberReady", 0)
+    else:
+        wanted, running = row["spec"]["replicas"], status.get("readyReplicas", 0)
+    if running != wanted:
+        yield f"service {name} has {running} of {wanted} containers"
+
+
+def is_ready(node: Mapping[str, Any]) -> bool:
+    conditions = node.get("status", {}).get("conditions", ())
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)

@@ -1,0 +1,91 @@
+"""Kubernetes on kind: the file that runs on Swarm runs there, passes the same checks, and finds what is broken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import session
+from harness.model.places import data_dir
+from harness.ports import Cluster
+from tests.cluster_bench import done
+from tests.cluster_cli import Ended, only_run, start
+
+#: Making the node image is not part of it, making the cluster and seven checks are.
+RUN_TIMEOUT_S = 1500.0
+#: Of the harness's own CNI (ci/kind).
+VXLAN = "udp dport 8472"
+CHECKS = ["connectivity", "dns", "mtu", "latency", "throughput", "recovery", "concurrent-append"]
+
+
+@dataclass(frozen=True)
+class Kept:
+    ended: Ended
+    results: dict[str, Any]
+
+    @property
+    def cluster(self) -> Cluster:
+        return session.find(f"harness-{self.results['run']}")
+
+
+def run(runs: Path, *arguments: str) -> Kept:
+    topology = data_dir("topologies") / "overlay.yaml"
+    common = ("--orchestrator", "kubernetes", "--runs-dir", str(runs), "--seed", "5", "--keep")
+    ended = start("run", topology, *common, *arguments).end(RUN_TIMEOUT_S)
+    results: dict[str, Any] = json.loads((only_run(runs) / "results.json").read_text())
+    return Kept(ended, results)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    yield run(tmp_path_factory.mktemp("runs"))
+    session.down_all(lambda _line: None)
+
+
+def test_the_file_that_runs_on_swarm_passes_the_same_checks(kept: Kept) -> None:
+    assert kept.ended.code == 0, kept.ended.told
+    results = kept.results
+    assert (results["provider"], results["orchestrator"], results["verdict"]) == ("kind", "kubernetes", "pass")
+    assert [check["id"] for check in results["checks"]] == CHECKS
+    assert {check["verdict"] for check in results["checks"]} == {"pass"}
+    assert results["skipped"] == []
+    assert [(fault["name"], fault["felt"], fault["healed"]) for fault in results["faults"]] == [
+        ("partition", True, True),
+        ("pause", True, True),
+    ]
+
+
+def test_packets_are_as_large_as_the_cni_lets_them_be(kept: Kept) -> None:
+    figures = next(check["figures"] for check in kept.results["checks"] if check["id"] == "mtu")
+    assert figures == {"app_packet_bytes": 1450, "back_packet_bytes": 1450}
+
+
+@contextmanager
+def tunnel_dropped(cluster: Cluster, source: str, target: str) -> Iterator[None]:
+    """What pods of one node send to another is dropped; the way back and the nodes' own talk are left alone."""
+    assert cluster.wire is not None
+    ports = cluster.wire.port(source), cluster.wire.port(target)
+    rule = f'iifname "{ports[0]}" oifname "{ports[1]}" {VXLAN} counter drop'
+    table = f"{cluster.name}-test"
+    text = f"table bridge {table} {{ chain forward {{ type filter hook forward priority 0; {rule}; }}; }}\n"
+    done(cluster.wire.host, ["nft", "-f", "-"], text)
+    try:
+        yield
+    finally:
+        done(cluster.wire.host, ["nft", "delete", "table", "bridge", table])
+
+
+def test_a_tunnel_that_is_cut_one_way_is_named(kept: Kept, tmp_path: Path) -> None:
+    with tunnel_dropped(kept.cluster, "n2", "n3"):
+        broken = run(tmp_path, "--reuse", "--only", "connectivity", "--set", "checks.connectivity.timeout_s=0.5")
+    assert broken.ended.code == 1, broken.ended.told
+    [check] = broken.results["checks"]
+    failed = {(failure["from"], failure["to"]) for failure in check["failures"]}
+    assert {("edge.n2", "edge.n3"), ("edge.n3", "edge.n2")} <= failed  # answers take the way that is cut, too
+    assert not any("n1" in end for pair in failed for end in pair)

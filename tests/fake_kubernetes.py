@@ -1,0 +1,180 @@
+"""A Kubernetes of fake hosts: as much of kubectl and ctr as the orchestrator uses, in memory."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from harness.model.errors import DeadlineExceeded
+from harness.orchestrators.kubernetes.names import CONTAINER, KUBECTL
+from harness.ports import Channel, Cluster, Host, Result, Right
+
+OK = Result(0, "", "")
+Object = dict[str, Any]
+
+
+@dataclass
+class FakeHost:
+    """A Host whose commands are answered by the cluster that it belongs to."""
+
+    kubernetes: FakeKubernetes
+    name: str
+    address: str
+    silent: bool = False
+    calls: list[tuple[str, ...]] = field(default_factory=list)
+    rights: frozenset[Right] = frozenset({"shell"})
+
+    def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes = b"") -> Result:
+        assert timeout_s > 0
+        if self.silent:
+            raise DeadlineExceeded(f"{self.name} did not answer")
+        self.calls.append(tuple(argv))
+        if tuple(argv[: len(KUBECTL)]) == KUBECTL:
+            return self.kubernetes.kubectl(list(argv[len(KUBECTL) :]), stdin)
+        if argv[0] == "ctr":
+            return self.kubernetes.tasks(self.name)
+        return Result(1, "", "no such file") if argv[0] == "cat" else OK
+
+    def channel(self, argv: Sequence[str]) -> Channel:
+        raise NotImplementedError("the orchestrator keeps no streams")
+
+
+class FakeKubernetes:
+    """Nodes n1..nN, all Ready. Knobs say what goes wrong; pods come and go at once."""
+
+    def __init__(self, nodes: int = 3) -> None:
+        self.hosts = {f"n{i}": FakeHost(self, f"n{i}", f"192.0.2.{i}") for i in range(1, nodes + 1)}
+        self.not_ready: set[str] = set()
+        #: Service to what its pods' containers say instead of running: the state of a containerStatus.
+        self.broken: dict[str, Object] = {}
+        self.unplaced: set[str] = set()
+        self.objects: dict[tuple[str, str], Object] = {}
+        self.pods: dict[str, Object] = {}
+        self._numbers = itertools.count(2)
+
+    def cluster(self, run: str) -> Cluster:
+        hosts: dict[str, Host] = dict(self.hosts)
+        return Cluster(f"harness-{run}", run, "kind", hosts)
+
+    def kubectl(self, words: list[str], stdin: bytes) -> Result:
+        if words[0] == "--namespace":
+            words = words[2:]
+        verb, *rest = words
+        answer: Result = getattr(self, f"_{verb}")(rest, stdin)
+        return answer
+
+    def tasks(self, node: str) -> Result:
+        lines = ["TASK PID STATUS"]
+        for pod in self.pods.values():
+            if pod["spec"]["nodeName"] == node:
+                for status in pod["status"]["containerStatuses"]:
+                    lines.append(f"{status['containerID'].partition('://')[2]} {pod['pid']} RUNNING")
+        return Result(0, "\n".join(lines), "")
+
+    # --- verbs
+
+    def _get(self, words: list[str], _stdin: bytes) -> Result:
+        kinds = {"nodes": "Node", "deployments": "Deployment", "daemonsets": "DaemonSet", "services": "Service"}
+        if words[0] == "daemonset":
+            return OK
+        items: list[Object] = []
+        for kind in words[0].split(","):
+            if kind == "nodes":
+                items += [self._node(name) for name in self.hosts]
+            elif kind == "pods":
+                items += self.pods.values()
+            else:
+                items += [each for each in self.objects.values() if each["kind"] == kinds.get(kind)]
+        return Result(0, json.dumps({"items": items}), "")
+
+    def _apply(self, _words: list[str], stdin: bytes) -> Result:
+        for each in yaml.safe_load_all(stdin):
+            self.objects[each["kind"], each["metadata"]["name"]] = each
+            self._reconcile(each)
+        return OK
+
+    def _scale(self, words: list[str], _stdin: bytes) -> Result:
+        found = self._found(words[0])
+        found["spec"]["replicas"] = int(words[1].partition("=")[2])
+        self._reconcile(found)
+        return OK
+
+    def _patch(self, words: list[str], _stdin: bytes) -> Result:
+        found = self._found(words[0])
+        self.patches = json.loads(words[2])
+        for name in [name for name, pod in self.pods.items() if pod["owner"] == found["metadata"]["name"]]:
+            del self.pods[name]
+        self._reconcile(found)
+        return OK
+
+    def _rollout(self, _words: list[str], _stdin: bytes) -> Result:
+        return OK
+
+    def _delete(self, words: list[str], _stdin: bytes) -> Result:
+        if words[0] in ("namespace", "pods"):
+            self.pods = {}
+        elif words[0] == "deployments,daemonsets":
+            self.objects = {}
+        else:
+            self.pods.pop(words[0].partition("/")[2], None)
+        return OK
+
+    def _found(self, resource: str) -> Object:
+        kind, _, name = resource.partition("/")
+        return self.objects[{"deployment": "Deployment", "daemonset": "DaemonSet"}[kind], name]
+
+    # --- what controllers do
+
+    def _node(self, name: str) -> Object:
+        ready = "False" if name in self.not_ready else "True"
+        return {
+            "kind": "Node",
+            "metadata": {"name": name},
+            "status": {"conditions": [{"type": "Ready", "status": ready}]},
+        }
+
+    def _reconcile(self, each: Object) -> None:
+        name = each["metadata"]["name"]
+        if each["kind"] == "Pod" and name not in self.pods:
+            self._start(name, name, each["metadata"]["labels"], each["spec"], each["spec"]["nodeName"])
+        if each["kind"] not in ("Deployment", "DaemonSet"):
+            return
+        own = [pod for pod, entry in self.pods.items() if entry["owner"] == name]
+        wanted = list(self._places(each))
+        for pod in own[len(wanted) :]:
+            del self.pods[pod]
+        template = each["spec"]["template"]
+        for node in wanted[len(own) :]:
+            pod = f"{name}-{next(self._numbers)}"
+            self._start(pod, name, template["metadata"]["labels"], template["spec"], node)
+        each["status"] = {"readyReplicas": len(wanted), "numberReady": len(wanted)}
+
+    def _places(self, each: Object) -> Iterator[str]:
+        nodes = list(self.hosts)
+        count = each["spec"].get("replicas", len(nodes))
+        return (nodes[index % len(nodes)] for index in range(count))
+
+    def _start(self, pod: str, owner: str, labels: Object, spec: Object, node: str) -> None:
+        number = next(self._numbers)
+        state = self.broken.get(owner, {"running": {}})
+        status: Object = {"name": CONTAINER, "state": state, "restartCount": 0}
+        status["containerID"] = f"containerd://{number:064}"
+        placed = owner not in self.unplaced
+        condition = {"type": "PodScheduled", "status": str(placed), "message": "0/3 nodes are available"}
+        self.pods[pod] = {
+            "owner": owner,
+            "pid": 1000 + number,
+            "metadata": {"name": pod, "labels": labels, "creationTimestamp": f"2026-01-01T00:00:{number:02}Z"},
+            "spec": {**spec, "nodeName": node if placed else ""},
+            "status": {
+                "phase": "Running" if "running" in state else "Pending",
+                "podIP": self.hosts[node].address if spec.get("hostNetwork") else f"10.244.0.{number}",
+                "containerStatuses": [status] if placed else [],
+                "conditions": [condition],
+            },
+        }

@@ -1,0 +1,113 @@
+"""Kubernetes over fake hosts: what is seen, changed and waited for, and what is said when it goes wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.model.errors import EnvironmentBroken, UsageError
+from harness.orchestrators.kubernetes import Kubernetes, waiting
+from harness.ports import Act, Cluster
+from tests.fake_kubernetes import FakeKubernetes
+from tests.planner_topologies import RUN, planned_on_kubernetes
+
+PLAN = planned_on_kubernetes()
+
+
+@pytest.fixture
+def fake() -> FakeKubernetes:
+    return FakeKubernetes()
+
+
+def deployed(fake: FakeKubernetes) -> Cluster:
+    cluster = fake.cluster(RUN)
+    Kubernetes().join(cluster, PLAN, quiet)
+    Kubernetes().apply(cluster, PLAN, quiet)
+    return cluster
+
+
+def quiet(_line: str) -> None:
+    pass
+
+
+def test_an_address_is_the_pods_on_its_networks_and_none_in_the_nodes_network(
+    fake: FakeKubernetes,
+) -> None:
+    by_name = {found.name: found for found in Kubernetes().containers(deployed(fake), PLAN)}
+    assert by_name["web.1"].networks["app"].ip.startswith("10.244.0.")
+    assert by_name["bare"].host
+    assert by_name["bare"].networks == {}
+
+
+def test_nodes_that_do_not_answer_contribute_nothing(fake: FakeKubernetes) -> None:
+    cluster = deployed(fake)
+    fake.hosts["n3"].silent = True
+    assert {found.node for found in Kubernetes().containers(cluster, PLAN)} == {"n1", "n2"}
+    fake.hosts["n1"].silent = True
+    assert Kubernetes().containers(cluster, PLAN) == []
+    [complaint] = Kubernetes().state(cluster, PLAN).complaints
+    assert "the control plane does not answer" in complaint
+
+
+def test_a_pod_on_its_way_out_is_not_there(fake: FakeKubernetes) -> None:
+    cluster = deployed(fake)
+    fake.pods["probe"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:01:00Z"
+    assert Kubernetes().containers(cluster, PLAN, "probe") == []
+
+
+def test_a_node_that_is_not_ready_is_a_complaint(fake: FakeKubernetes) -> None:
+    cluster = deployed(fake)
+    fake.not_ready = {"n2"}
+    assert Kubernetes().state(cluster, PLAN).complaints == ("node n2 is not Ready",)
+
+
+def test_a_cluster_with_other_nodes_is_refused(fake: FakeKubernetes) -> None:
+    del fake.hosts["n3"]
+    with pytest.raises(EnvironmentBroken, match="has no node n3"):
+        Kubernetes().join(fake.cluster(RUN), PLAN, quiet)
+
+
+def test_an_image_that_is_not_there_ends_the_waiting_with_the_kubelets_words(fake: FakeKubernetes) -> None:
+    fake.broken["web"] = {"waiting": {"reason": "ErrImageNeverPull", "message": "not present"}}
+    with pytest.raises(EnvironmentBroken, match=r"web 0 of 3; .*ErrImageNeverPull: not present") as caught:
+        deployed(fake)
+    assert caught.value.hint
+    assert "ctr -n k8s.io images ls" in caught.value.hint
+
+
+def test_a_pod_without_a_place_ends_the_waiting(fake: FakeKubernetes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "UNPLACED_TIMEOUT_S", 0.0)
+    fake.unplaced = {"web"}
+    with pytest.raises(EnvironmentBroken, match=r"cannot be placed: 0/3 nodes are available"):
+        deployed(fake)
+
+
+@pytest.mark.parametrize(("order", "surge", "unavailable"), [("start-first", 2, 0), ("stop-first", 0, 2)])
+def test_an_update_has_the_pace_that_was_asked_for(
+    fake: FakeKubernetes, order: str, surge: int, unavailable: int
+) -> None:
+    cluster = deployed(fake)
+    act = Act("update", "web", parallelism=2, order=order)  # type: ignore[arg-type]
+    Kubernetes().perform(cluster, PLAN, act, None, timeout_s=30)
+    rolling = fake.patches["spec"]["strategy"]["rollingUpdate"]
+    assert rolling == {"maxSurge": surge, "maxUnavailable": unavailable}
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        Act("scale", "edge", replicas=2),
+        Act("update", "probe"),
+        Act("update", "edge", order="start-first"),
+        Act("stop", "web", container="web"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(fake: FakeKubernetes, act: Act) -> None:
+    cluster = deployed(fake)
+    with pytest.raises(UsageError):
+        Kubernetes().perform(cluster, PLAN, act, None, timeout_s=30)
+
+
+def test_python_is_given_to_nodes_before_anything_else(fake: FakeKubernetes) -> None:
+    deployed(fake)
+    for host in fake.hosts.values():
+        assert "/usr/local/bin/python3" in host.calls[0]

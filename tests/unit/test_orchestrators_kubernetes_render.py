@@ -1,0 +1,183 @@
+"""A topology in Kubernetes' words: objects, names, policies, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.model.plan import Plan
+from harness.planner import problems
+from tests.planner_topologies import EXAMPLE, KUBERNETES, ON_KIND, RUN, planned_on_kubernetes, topology
+
+SHARED_API = {"v1", "apps/v1", "networking.k8s.io/v1", "batch/v1"}
+APART = """
+name: apart
+networks:
+  app: {driver: overlay}
+  back: {driver: overlay, internal: true}
+services:
+  web: {deploy: {replicas: 2}, networks: {app: {aliases: [www]}}, ports: [{target: 80, published: 30080}]}
+  store: {networks: [back]}
+  probe: {node: n1, networks: [app, back]}
+"""
+
+
+def planned(text: str = EXAMPLE) -> Plan:
+    return planned_on_kubernetes(text)
+
+
+def found(made: Plan) -> dict[tuple[str, str], dict[str, Any]]:
+    documents = yaml.safe_load_all(made.document("objects.yaml").text)
+    return {(each["kind"], each["metadata"]["name"]): each for each in documents}
+
+
+def refused(text: str) -> list[str]:
+    return [key for key, _ in problems(topology(text, cluster=ON_KIND), KUBERNETES, wire_mtu=1500)]
+
+
+def service(text: str) -> str:
+    return f"name: x\nnetworks: {{app: {{driver: overlay}}, back: {{driver: overlay}}}}\nservices: {text}"
+
+
+def test_all_objects_are_in_our_namespace_with_our_label_and_of_shared_api_versions() -> None:
+    made = planned(APART)
+    for each in found(made).values():
+        assert each["metadata"]["namespace"] == made.cluster
+        assert each["metadata"]["labels"]["harness.run"] == RUN
+        assert each["apiVersion"] in SHARED_API
+    space = yaml.safe_load(made.document("namespace.yaml").text)
+    assert (space["kind"], space["metadata"]["name"]) == ("Namespace", made.cluster)
+
+
+def test_services_become_deployments_daemonsets_and_pods() -> None:
+    objects = found(planned())
+    assert objects["Deployment", "web"]["spec"]["replicas"] == 3
+    assert ("DaemonSet", "edge") in objects
+    assert objects["Pod", "probe"]["spec"]["nodeName"] == "n1"
+    assert objects["Pod", "probe"]["spec"]["restartPolicy"] == "Never"
+    bare = objects["Pod", "bare"]["spec"]
+    assert bare["hostNetwork"] is True
+
+
+def test_every_name_is_a_headless_service_that_selects_all_who_carry_it() -> None:
+    objects = found(planned())
+    for name in ("web", "www", "edge", "probe"):
+        spec = objects["Service", name]["spec"]
+        assert spec == {"selector": {f"names.harness/{name}": "yes"}, "clusterIP": "None"}
+    labels = objects["Deployment", "web"]["spec"]["template"]["metadata"]["labels"]
+    assert labels["names.harness/www"] == labels["names.harness/web"] == "yes"
+    assert ("Service", "bare") not in objects
+
+
+def test_a_virtual_ip_serves_the_ports_of_the_service_and_the_agents() -> None:
+    text = service("{web: {deploy: {endpoint_mode: vip}, networks: [app], ports: [{target: 80, mode: host}]}}")
+    spec = found(planned(text))["Service", "web"]["spec"]
+    assert spec["type"] == "ClusterIP"
+    assert {(port["port"], port["protocol"]) for port in spec["ports"]} == {
+        (80, "TCP"),
+        (7799, "TCP"),
+        (7799, "UDP"),
+    }
+
+
+def test_a_published_port_is_the_nodes_or_a_node_port() -> None:
+    edge = found(planned())["DaemonSet", "edge"]["spec"]["template"]["spec"]["containers"][0]
+    assert edge["ports"] == [{"containerPort": 5000, "protocol": "TCP", "hostPort": 8000}]
+    spec = found(planned(APART))["Service", "web-ports"]["spec"]
+    assert (spec["type"], spec["ports"][0]["nodePort"], spec["ports"][0]["targetPort"]) == ("NodePort", 30080, 80)
+
+
+def test_who_a_container_is_and_what_it_may_do() -> None:
+    text = service("{a: {networks: [app], user: '1000:100', read_only: true, cap_drop: [CAP_NET_RAW, CHOWN]}}")
+    container = found(planned(text))["Deployment", "a"]["spec"]["template"]["spec"]["containers"][0]
+    assert container["securityContext"] == {
+        "runAsUser": 1000,
+        "runAsGroup": 100,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["NET_RAW", "CHOWN"]},
+    }
+
+
+def test_mounts_are_host_paths_and_memory() -> None:
+    text = """
+name: x
+volumes: {shared: {driver: local, driver_opts: {type: none, o: bind, device: /d}}, own: {driver: local}}
+services:
+  a:
+    volumes:
+      - {source: shared, target: /s, read_only: true}
+      - {source: own, target: /o}
+      - {type: bind, source: /etc, target: /e}
+      - {type: tmpfs, target: /t}
+"""
+    spec = found(planned(text))["Deployment", "a"]["spec"]["template"]["spec"]
+    paths = [volume.get("hostPath", {}).get("path") for volume in spec["volumes"]]
+    assert paths == ["/d", "/var/lib/harness/volumes/harness-r1-own", "/etc", None]
+    assert spec["volumes"][3]["emptyDir"] == {"medium": "Memory"}
+    assert spec["containers"][0]["volumeMounts"][0] == {"name": "v0", "mountPath": "/s", "readOnly": True}
+
+
+def test_constraints_choose_nodes() -> None:
+    text = service("{a: {networks: [app], deploy: {placement: {constraints: [node.role == worker]}}}}")
+    affinity = found(planned(text))["Deployment", "a"]["spec"]["template"]["spec"]["affinity"]["nodeAffinity"]
+    [term] = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert term["matchExpressions"][0]["values"] == ["n2", "n3"]
+
+
+def test_networks_are_kept_apart_only_where_there_is_something_to_keep_apart() -> None:
+    assert not [name for kind, name in found(planned()) if kind == "NetworkPolicy"]
+    policies = {name for kind, name in found(planned(APART)) if kind == "NetworkPolicy"}
+    assert policies == {"network-app", "network-back", "internal-back", "ports-web"}
+
+
+def test_who_has_another_network_than_internal_ones_is_not_shut_in() -> None:
+    objects = found(planned(APART))
+    assert objects["NetworkPolicy", "internal-back"]["spec"]["podSelector"]["matchLabels"]["harness.internal"]
+    assert "harness.internal" not in objects["Pod", "probe"]["metadata"]["labels"]
+    assert "harness.internal" in objects["Deployment", "store"]["spec"]["template"]["metadata"]["labels"]
+
+
+def test_no_name_for_tasks_is_promised() -> None:
+    assert {target.tasks for target in planned().targets} == {""}
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("{a: {networks: [app], user: nobody}}", "services.a.user"),
+        ("{a: {network_mode: none}}", "services.a.network_mode"),
+        ("{a: {node: n1, network_mode: bridge}}", "services.a.network_mode"),
+        ("{a-: {networks: [app]}}", "services.a-"),
+        ("{a: {networks: {app: {aliases: [A_b]}}}}", "services.a.networks.app.aliases.0"),
+        ("{a: {node: n1, networks: {app: {ipv4_address: 10.0.0.9}}}}", "services.a.networks.app.ipv4_address"),
+        ("{a: {networks: [app], deploy: {mode: global, replicas: 2}}}", "services.a.deploy.replicas"),
+        (
+            "{a: {networks: {app: {aliases: [db]}}}, b: {networks: {back: {aliases: [db]}}}}",
+            "services.a.networks.app.aliases.0",
+        ),
+    ],
+)
+def test_what_changes_the_experiment_is_refused(text: str, key: str) -> None:
+    assert key in refused(service(text))
+
+
+def test_networks_and_checks_that_only_docker_has_are_refused() -> None:
+    assert refused("name: x\nnetworks: {app: {driver: overlay, driver_opts: {encrypted: ''}}}") == [
+        "networks.app.driver_opts.encrypted"
+    ]
+    assert refused("name: x\nnetworks: {lan: {driver: bridge}}") == ["networks.lan.driver"]
+    assert refused("name: x\nchecks: [{kind: consistency, id: tables}]") == ["checks.tables"]
+
+
+def test_faults_that_speak_to_docker_are_refused() -> None:
+    check = "{kind: connectivity, id: c, faults: [{fault: pause}, {fault: drain}]}"
+    assert refused(f"name: x\nchecks: [{check}]") == ["checks.c.faults.1.fault"]
+
+
+def test_what_has_no_meaning_is_noted() -> None:
+    attachable = APART.replace("app: {driver: overlay}", "app: {driver: overlay, attachable: true}")
+    notes = planned_on_kubernetes(attachable, cluster={**ON_KIND, "heartbeat_s": 2}).notes
+    assert [word for word in ("heartbeat_s", "attachable") if not any(word in note for note in notes)] == []
+    assert planned(APART).notes == ()
