@@ -492,7 +492,16 @@ class Repeat:
     every_s: float = 0.5
 
 
-Stage = Load | Acts | Commands | Look | Repeat
+@dataclass(frozen=True)
+class Under:
+    """Inject all of the check's faults, run the commands while they hold, then heal them and wait for recovery.
+    Without faults the commands are run as they are. A check has this or a Load with faults, not both.
+    """
+
+    commands: tuple[Commands, ...]
+
+
+Stage = Load | Acts | Commands | Look | Repeat | Under
 
 
 @dataclass(frozen=True)

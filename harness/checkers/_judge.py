@@ -18,7 +18,7 @@ OPERATIONS = (
     "tcp", "udp", "icmp", "df", "bulk", "dns", "aaaa", "stream", "rtt", "beat", "append", "read", "mount", "nonce",
     "glimpse", "attempts", "put", "get", "save", "load", "increment", "total", "blit", "scan",
     "claim", "replace", "peek", "names", "owner", "sync", "kept", "appear", "sight", "roll",
-    "fio-write", "fio-verify", "stress-ng",
+    "fio-write", "fio-verify", "stress-ng", "step",
 )  # fmt: skip
 
 #: Rows that are looked at together: what is made on the way stays small.

@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from harness import __version__, loader, planner, session
-from harness.cli import clusters, doctor, faults, histories, init, record
+from harness.cli import clusters, collect, doctor, faults, histories, init, record, reproduce
 from harness.cli.choices import (
     Json,
     Keep,
@@ -62,6 +62,8 @@ app = typer.Typer(
 )
 clusters.add_to(app)
 app.add_typer(faults.app)
+app.command()(reproduce.reproduce)
+app.command()(collect.collect)
 app.command(name="doctor")(doctor.doctor_)
 app.command()(init.init)
 app.command(name="record")(record.record_)
@@ -272,15 +274,20 @@ def main(arguments: Sequence[str]) -> int:
         return code if isinstance(code, int) else EXIT_PASS
     except HarnessError as error:
         show_error(error)
-        return error.exit_code
+        return _code(arguments, error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         errors.print("interrupted")
         return EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback's exit code 1 may look like a verdict
         if _is_usage(error):
-            return EXIT_USAGE
+            return _code(arguments, EXIT_USAGE)
         show_defect(traceback.format_exc())
-        return EXIT_BROKEN
+        return _code(arguments, EXIT_BROKEN, defect=True)
+
+
+def _code(arguments: Sequence[str], code: int, *, defect: bool = False) -> int:
+    """`reproduce` has codes of its own, for git bisect."""
+    return reproduce.exit_code(code, defect=defect) if list(arguments[:1]) == ["reproduce"] else code
 
 
 def _is_usage(error: Exception) -> bool:

@@ -41,7 +41,7 @@ def loads(text: str, file_name: str, catalog: Catalog, overrides: Overrides = ()
     check_size(len(text), file_name, problems)
     root = _root(text, file_name, problems)
     override(root, overrides, problems)
-    topology = _read(root, catalog, problems)
+    topology = read_topology(root, catalog, problems)
     if topology is None or problems:
         problems.fail()
     return topology
@@ -59,7 +59,8 @@ def _root(text: str, file_name: str, problems: Problems) -> Tree:
     return root
 
 
-def _read(root: Tree, catalog: Catalog, problems: Problems) -> Topology | None:
+def read_topology(root: Tree, catalog: Catalog, problems: Problems) -> Topology | None:
+    """What is right of the tree; None, or problems, where something is not."""
     found = entries(root, problems)
     check_names(root, found, catalog, problems)
     checks = read_checks(found, catalog, problems)

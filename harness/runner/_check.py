@@ -29,6 +29,7 @@ from harness.ports import (
     Scene,
     Stage,
     State,
+    Under,
     Workload,
 )
 from harness.runner import _commands
@@ -140,6 +141,8 @@ class CheckRunner:
                 self._load(stage)
             case Repeat():
                 self._repeat(stage)
+            case Under(commands):
+                self._under(commands)
 
     def _look(self, phase: str) -> None:
         """A check's first look may be the one before it; once it has looked or changed something, it asks."""
@@ -161,6 +164,18 @@ class CheckRunner:
         if any(command.undo for command in commands):
             self._remember()
         self._commands.run(commands)
+
+    def _under(self, commands: tuple[Commands, ...]) -> None:
+        def work() -> None:
+            for each in commands:
+                self._run(each.commands)
+
+        if not self._check.faults:
+            work()
+            return
+        self._remember()
+        self._struck = True
+        self._nemesis.hold(self._check.faults, work)
 
     def _load(self, load: Load) -> None:
         self._announce(load)

@@ -71,6 +71,34 @@ class Nemesis:
             self._heal(fault, targets)
         self._recover(spec.fault, targets)
 
+    def hold(self, specs: Sequence[FaultSpec], work: Callable[[], None]) -> None:
+        """All faults at once, each held until it was felt, and `work` while they hold; then all are healed."""
+        struck = [
+            (configured(self.faults[spec.fault], spec.params), spec, choose_targets(spec, self.plan, self.rng))
+            for spec in specs
+        ]
+        try:
+            for fault, spec, targets in struck:
+                self._say(f"{spec.fault} on {', '.join(targets)} ({spec.direction})")
+                self._inject(fault, spec, targets)
+            for fault, spec, targets in struck:
+                self._feel(fault, spec, targets)
+            start_ns = self.clock.now_ns()
+            work()
+            for fault, _, targets in struck:
+                self.journal.fault(fault.name, targets, "hold", start_ns)
+        finally:
+            for fault, _, targets in reversed(struck):
+                self._heal(fault, targets)
+        for fault, _, targets in struck:
+            self._recover(fault.name, targets)
+
+    def _feel(self, fault: Fault, spec: FaultSpec, targets: tuple[str, ...]) -> None:
+        start_ns = self.clock.now_ns()
+        felt = self._until_felt(fault, spec, targets, self.clock.now_s() + HOLD_LIMIT * spec.hold_s)
+        self.journal.felt(spec.fault, targets, felt, start_ns)
+        self._say(f"{spec.fault} {'felt' if felt.felt else 'not felt'}: {felt.evidence}")
+
     def _inject(self, fault: Fault, spec: FaultSpec, targets: tuple[str, ...]) -> None:
         start_ns, outcome = self.clock.now_ns(), "info"
         try:

@@ -7,7 +7,7 @@ from harness.session.judging import judge_run, view_of
 from harness.session.options import Options
 from harness.session.planning import make_plan, new_run, topology_of
 from harness.session.registries import CATALOG, provider
-from harness.session.running import RunResult, run
+from harness.session.running import RunResult, run, run_on
 from harness.session.series import Series
 from harness.session.striking import inject, known_faults
 
@@ -33,6 +33,7 @@ __all__ = [
     "new_run",
     "provider",
     "run",
+    "run_on",
     "shell_argv",
     "topology_of",
     "up",

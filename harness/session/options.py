@@ -12,7 +12,8 @@ from harness.model.errors import UsageError
 class Options:
     """`settings` are `--set` pairs. `seed` None: one is drawn, and stands in the report. `only` are checks' ids or
     kinds. `keep` leaves the cluster, `reuse` takes one that was left and fits. `stop_on_fail` ends a check's
-    load at the first proof that it fails. `series` and `attempt` go into the results (`Run`).
+    load at the first proof that it fails. `series` and `attempt` go into the results (`Run`). Evidence is
+    collected where something fails, with `evidence` always.
     """
 
     provider: str | None = None
@@ -26,6 +27,7 @@ class Options:
     stop_on_fail: bool = False
     only: tuple[str, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
+    evidence: bool = False
     series: str = ""
     attempt: int = 1
 

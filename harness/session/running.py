@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import platform
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import __version__, checkers, faults, features
+from harness import __version__, checkers, evidence, faults, features
 from harness.model.errors import EnvironmentBroken, FeatureMissing, HarnessError, Interrupted
 from harness.model.history import History
 from harness.model.plan import Plan, cluster_key
@@ -37,6 +38,9 @@ from harness.transport.recorder import LINES, PARQUET, Recorder, read_history, t
 #: A cluster is made anew this often after checks that did not restore it.
 MAX_REMAKES = 3
 ENGINE_TIMEOUT_S = 10.0
+#: The cluster waits so long for the verdicts, and then for so long evidence is collected of what failed.
+JUDGE_WITHIN_S = 60.0
+EVIDENCE_BUDGET_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -121,27 +125,36 @@ class _Execution:
         }
         self.error: HarnessError | None = None
         self.live: Live | None = None
+        self._failed = False
+        self._judged = threading.Event()
 
     def execute(self) -> RunResult:
         """The cluster is taken down beside the judging, which does not need it any more."""
         with ThreadPoolExecutor(max_workers=1) as aside:
             try:
-                self._bring_up()
-                with self._recording() as recorder:
-                    self._run_all(recorder)
-            except FeatureMissing as missing:
-                self._skip_all(missing)
-            except HarnessError as error:
-                self.error = error
-            except KeyboardInterrupt:
-                hint = f"harness check {self.folder.path} judges what was recorded"
-                self.error = Interrupted("interrupted", hint=hint)
+                try:
+                    self._work()
+                finally:
+                    leaving = aside.submit(self._leave)
+                result = self._finish()
             finally:
-                leaving = aside.submit(self._leave)
-            result = self._finish()
+                self._judged.set()
         failed = leaving.result()
         result = self._told_of(failed, result)
         return result if failed or self.ending != "hand on" else dataclasses.replace(result, left=self.plan.run)
+
+    def _work(self) -> None:
+        try:
+            self._bring_up()
+            with self._recording() as recorder:
+                self._run_all(recorder)
+        except FeatureMissing as missing:
+            self._skip_all(missing)
+        except HarnessError as error:
+            self.error = error
+        except KeyboardInterrupt:
+            hint = f"harness check {self.folder.path} judges what was recorded"
+            self.error = Interrupted("interrupted", hint=hint)
 
     def _told_of(self, failed: HarnessError | None, result: RunResult) -> RunResult:
         """What failed on the way out stands in the results, unless they already say why we are on it."""
@@ -168,6 +181,8 @@ class _Execution:
 
     def _leave(self) -> HarnessError | None:
         self._save_logs()
+        self._judged.wait(JUDGE_WITHIN_S)
+        self._collect_evidence()
         try:
             self._take_down()
         except HarnessError as error:
@@ -201,6 +216,18 @@ class _Execution:
                 self.folder.write_logs(self.error.logs)
         except (HarnessError, OSError) as error:
             self.progress(f"the nodes' logs could not be saved: {error}")
+
+    def _collect_evidence(self) -> None:
+        """Of a cluster on which something failed. Whatever becomes of it, the verdict stays."""
+        broken = self.error is not None and not isinstance(self.error, Interrupted)
+        if self.live is None or not (self._failed or broken or self.options.evidence):
+            return
+        try:
+            evidence.collect(
+                self.live.cluster, self.folder.path / "evidence", self.progress, budget_s=EVIDENCE_BUDGET_S
+            )
+        except Exception as error:  # noqa: BLE001 - evidence is a service: its defects are told, and that is all
+            self.progress(f"evidence could not be collected: {type(error).__name__}: {error}")
 
     def _take_down(self) -> None:
         """A cluster that is not as it was is not handed on; nor is one that cannot be emptied."""
@@ -294,6 +321,8 @@ class _Execution:
         ran = {run.id for run in self.runs} | history.coded("check").used()
         plan = dataclasses.replace(self.plan, checks=tuple(c for c in self.plan.checks if c.id in ran))
         verdicts = judge(history, plan, stopped, self.skipped)
+        self._failed = any(verdict.verdict == "fail" for verdict in verdicts)
+        self._judged.set()
         error = self.error.message if self.error else None
         run = Run(
             id=self.name,

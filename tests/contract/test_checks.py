@@ -14,7 +14,7 @@ from harness import checkers, workloads
 from harness.features import feature
 from harness.model.history import History
 from harness.model.topology import Check
-from harness.ports import Commands, Load, Look, Repeat, Stage
+from harness.ports import Commands, Load, Look, Repeat, Stage, Under
 from harness.session import CATALOG
 from tests.runner_fakes import APP, make_check, make_plan, make_scene, walk
 
@@ -24,6 +24,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     for kind, workload in workloads.REGISTRY.items()
     if "volume" in workload.params.model_fields
 }
+NEEDED["commands"] = {"steps": [{"name": "look", "node": "n1", "run": "true"}]}
 kinds = pytest.mark.parametrize("kind", sorted(workloads.REGISTRY))
 
 
@@ -74,7 +75,7 @@ def test_stages_begin_with_a_look_and_at_most_one_load_takes_the_faults(kind: st
     assert isinstance(stages[0], Look)
     assert all(isinstance(stage, Stage) for stage in stages)
     assert sum(isinstance(stage, Load) and stage.faults for stage in stages) <= 1
-    assert any(isinstance(stage, Load | Repeat | Commands) for stage in stages)
+    assert any(isinstance(stage, Load | Repeat | Commands | Under) for stage in stages)
 
 
 @kinds

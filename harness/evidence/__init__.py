@@ -1,0 +1,6 @@
+"""What a cluster looked like: tables, logs and captures of every node, bounded, without secrets."""
+
+from harness.evidence.collecting import collect
+from harness.evidence.redacting import redact
+
+__all__ = ["collect", "redact"]
