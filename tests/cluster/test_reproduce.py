@@ -7,22 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from harness.reproduce import Listed, listed
+from harness.reproduce import Listed, catalog, listed
 from tests.cluster_cli import HARNESS, Process
 
 TIMEOUT_S = 900.0
 #: Bugs that are in every engine, or limits by design: they show each time.
 CERTAIN = ["wrong-mount", "macvlan-host"]
-LISTED = {row.scenario.id: row for row in listed()}
-#: All others; what they answer is a finding, that they answer is the test. Engines outside a thread's range need its
-#: control only.
-OTHERS = sorted(set(LISTED) - set(CERTAIN))
+#: All others: what they answer is a finding, that they answer is the test.
+OTHERS = sorted(set(catalog()) - set(CERTAIN))
 
 
 def runnable(name: str) -> Listed:
-    if LISTED[name].misses:
-        pytest.skip(f"needs {', '.join(LISTED[name].misses)}")
-    return LISTED[name]
+    found = next(row for row in listed() if row.scenario.id == name)
+    if found.misses:
+        pytest.skip(f"needs {', '.join(found.misses)}")
+    return found
 
 
 @pytest.mark.parametrize("name", CERTAIN)
@@ -45,9 +44,9 @@ def test_what_is_in_every_engine_is_reproduced_and_its_control_is_not(name: str,
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_scenario_that_can_run_here_answers(name: str, tmp_path: Path) -> None:
-    runnable(name)
+    found = runnable(name)
     argv = [*HARNESS, "reproduce", name, "--json", "--runs-dir", str(tmp_path)]
-    ended = Process(argv).end(3 * LISTED[name].scenario.header.limit_s)
+    ended = Process(argv).end(3 * found.scenario.header.limit_s)
 
     assert ended.code in (0, 1), ended.told
     assert json.loads(ended.stdout)["control"] == "not-reproduced"
