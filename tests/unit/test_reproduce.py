@@ -249,3 +249,9 @@ def test_codes_are_those_that_git_bisect_understands(
 def test_predicates_take_no_parameter_that_they_do_not_know() -> None:
     for predicate in PREDICATES.values():
         assert predicate.params.model_config["extra"] == "forbid"
+
+
+def test_every_scenario_has_a_service_that_brings_the_image_of_its_commands() -> None:
+    """Nodes are handed the images of a topology's services and no others."""
+    for path in catalog().values():
+        assert read_scenario(path).topology(()).services
