@@ -259,7 +259,8 @@ def _by_writer(ids: Ints) -> Iterator[tuple[int, Ints]]:
     if not len(ids):
         return
     numbers = ids >> WRITER_SHIFT
-    order = np.argsort(numbers, kind="stable")
+    few = numbers.min() >= 0 and numbers.max() <= np.iinfo(np.int16).max  # then numpy sorts them by their digits
+    order = np.argsort(numbers.astype(np.int16) if few else numbers, kind="stable")
     ascending = numbers[order]
     bounds = np.flatnonzero(np.diff(ascending, prepend=-1))
     for first, last in zip(bounds.tolist(), [*bounds[1:].tolist(), len(ids)], strict=True):

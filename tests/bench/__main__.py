@@ -64,7 +64,7 @@ def _measured(parts: tuple[str, ...], rounds: int) -> list[Row]:
         rows += _on_an_engine(parts, rounds)
     if "checkers" in parts:
         rows += checkers.judging(rounds, _say) + registers.judging(rounds, _say) + checkers.reading(rounds, _say)
-        rows += search.judging(rounds, _say)
+        rows += checkers.online(rounds, _say) + search.judging(rounds, _say)
     if "record" in parts:
         rows += records.over_a_thousand(rounds, _say)
     if "scale" in parts:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.checkers import judge
+from harness.checkers._append_online import AppendWatch
 from harness.model.history import History
 from harness.model.plan import NodePlan, Plan, Target, VolumePlan
 from harness.model.topology import Check, Topology
@@ -101,6 +102,48 @@ def judged(history: History) -> None:
     verdict = judge(history, plan(), CHECK)
     if verdict.verdict != "pass":
         raise AssertionError(f"a history without a fault is judged {verdict.verdict}: {verdict.reason}")
+
+
+def online(rounds: int, progress: Progress) -> list[Row]:
+    """An append log that three hosts follow while it grows, fed in pieces as they would come in half a second."""
+    appends = 1_000_000
+    pieces = [History.of_batches(piece) for piece in _pieces(appends)]
+    rates = [appends / timed(partial(_followed, pieces)) for _ in range(rounds)]
+    title = f"append checker online, {appends:,} appends in {len(pieces)} pieces, followed on 3 hosts"
+    progress(f"{title}: {max(rates):,.0f}/s")
+    return [Row(title, rates, "/s", Goal(0.3e6))]
+
+
+def _pieces(appends: int) -> Iterator[list[Batch]]:
+    rng = np.random.default_rng(1)
+    writer = rng.integers(0, HOSTS * WRITERS_PER_HOST, appends)
+    sequence = np.zeros(appends, dtype=np.int64)
+    for number in range(HOSTS * WRITERS_PER_HOST):
+        sequence[writer == number] = np.arange(np.count_nonzero(writer == number))
+    ids, middle = (writer << 32) + sequence, np.cumsum(rng.integers(1, 2_000, appends)) + 10_000
+    for part in _parts(appends):
+        yield [*_told(writer[part], ids[part], middle[part]), *(_glimpsed(h, ids[part]) for h in range(HOSTS))]
+
+
+def _told(writer: Integers, ids: Integers, middle: Integers) -> Iterator[Batch]:
+    for number in np.unique(writer).tolist():
+        mine = writer == number
+        who = {"process": f"w{number}", "host": f"n{number % HOSTS + 1}", "f": "append", "outcome": "ok"}
+        times = {"start_ns": middle[mine] - 1, "end_ns": middle[mine] + 1}
+        yield {**who, **times, "n": int(np.count_nonzero(mine)), "value": ids[mine]}
+
+
+def _glimpsed(host: int, ids: Integers) -> Batch:
+    who = {"process": f"tail-n{host + 1}", "host": f"n{host + 1}", "at": "edge", "f": "glimpse"}
+    return {**who, "n": len(ids), "value": ids, "length": RECORD_BYTES}
+
+
+def _followed(pieces: list[History]) -> None:
+    watch = AppendWatch()
+    for piece in pieces:
+        watch.feed(piece)
+    if watch.broken:
+        raise AssertionError(f"a history without a fault is called broken: {watch.broken}")
 
 
 def reading(rounds: int, progress: Progress) -> list[Row]:
