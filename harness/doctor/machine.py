@@ -13,6 +13,7 @@ from harness.model.errors import EnvironmentBroken, UsageError
 from harness.model.places import cache_dir
 from harness.model.plan import Plan
 from harness.ports import Host
+from harness.providers import kind_image
 from harness.providers.engine import system_engine
 from harness.providers.own_engine import PROGRAMS
 from harness.providers.rights import lacking_capabilities
@@ -38,6 +39,7 @@ def findings(host: Host, plan: Plan | None) -> Iterator[Finding]:
     yield _room()
     yield _memory()
     yield _inotify()
+    yield _kind()
     if plan is not None:
         yield _subnets(host, plan)
 
@@ -117,6 +119,12 @@ def _inotify() -> Finding:
     mend = "sysctl fs.inotify.max_user_instances=512"
     why = f"{limit} instances a user"
     return Finding("inotify", GROUP, limit >= INOTIFY_INSTANCES, why, ("many nodes on one machine, kind",), mend)
+
+
+def _kind() -> Finding:
+    is_there, why = kind_image.outlook()
+    mend = "kind (https://kind.sigs.k8s.io) in PATH, or apt-get install mmdebstrap"
+    return Finding("kind", GROUP, is_there, why, ("provider kind",), mend)
 
 
 def _subnets(host: Host, plan: Plan) -> Finding:

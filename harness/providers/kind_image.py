@@ -50,13 +50,26 @@ def kind_program(progress: Progress) -> str:
     found = shutil.which("kind")
     if found and _version_of(found) >= OLDEST_KIND:
         return found
-    path = cache_dir() / "kind" / f"kind-{_digest(NODE_SUITE, platform.machine())}"
+    path = _program_path()
     if not is_whole(path):
         progress("fetching kind from Debian's packages (once)")
         with replacing(path) as new:
             _unpack_kind(new)
             new.chmod(0o755)
     return str(path)
+
+
+def outlook() -> tuple[bool, str]:
+    """Whether there is a kind to be had here, and what the first cluster will wait for. Makes nothing."""
+    found = shutil.which("kind")
+    builds = shutil.which("mmdebstrap") is not None
+    image = "the node image is cached" if is_whole(_node_path()) else "the first node image is built, in minutes"
+    if found and _version_of(found) >= OLDEST_KIND:
+        return True, f"{'.'.join(map(str, _version_of(found)))} in PATH; {image}, unless a registry answers"
+    if is_whole(_program_path()):
+        return True, f"Debian's, cached; {image}"
+    why = f"Debian's is fetched; {image}" if builds else "none in PATH, and no mmdebstrap to fetch Debian's"
+    return builds, why
 
 
 def _version_of(program: str) -> tuple[int, ...]:
@@ -151,7 +164,7 @@ def tag() -> str:
 
 def node_root(progress: Progress) -> Path:
     """The node's root as a tar file in the cache, with the control plane's images in it."""
-    path = cache_dir() / "kind" / f"node-{node_hash()}.tar"
+    path = _node_path()
     if not is_whole(path):
         compiled = binaries(progress)
         progress("building the Kubernetes node's root from Debian's packages (once; about 1 min)")
@@ -222,6 +235,14 @@ def _packages(name: str) -> list[str]:
 
 
 # --- hashes
+
+
+def _program_path() -> Path:
+    return cache_dir() / "kind" / f"kind-{_digest(NODE_SUITE, platform.machine())}"
+
+
+def _node_path() -> Path:
+    return cache_dir() / "kind" / f"node-{node_hash()}.tar"
 
 
 def binaries_hash() -> str:

@@ -371,5 +371,17 @@ def test_an_old_kind_in_path_is_left_and_debians_is_asked_for(
     assert kind_image.kind_program(quiet) == str(tmp_path / "bin" / "kind")
 
 
+def test_the_doctor_says_what_the_first_cluster_will_wait_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(kind_image, "cache_dir", lambda: tmp_path / "cache")
+    assert kind_image.outlook() == (False, "none in PATH, and no mmdebstrap to fetch Debian's")
+    script(tmp_path / "bin" / "mmdebstrap", ":")
+    assert kind_image.outlook() == (True, "Debian's is fetched; the first node image is built, in minutes")
+    script(tmp_path / "bin" / "kind", 'echo "kind version 0.27.0"')
+    assert kind_image.outlook()[1].startswith("0.27.0 in PATH")
+
+
 def test_errors_carry_no_logs_unless_somebody_adds_them() -> None:
     assert HarnessError("a").logs == {}
