@@ -53,7 +53,9 @@ for table in iptables iptables-save iptables-restore ip6tables ip6tables-save ip
 done
 ln -s dash "$root/usr/bin/sh"
 ln -s ../bin/kmod "$root/usr/sbin/modprobe"
-for folder in /usr/lib/*-linux-gnu*/xtables; do cp -R --parents "$folder" "$root"; done
+# with the libraries of the extensions too: `statistic`, by which kube-proxy shares among endpoints, wants libm
+take /usr/lib/*-linux-gnu*/xtables/*.so
+chroot "$root" /usr/sbin/iptables -m statistic -h >/dev/null
 cp -L /etc/protocols /etc/services "$root/etc/" 2>/dev/null || true
 printf 'root:x:0:0:root:/root:/bin/sh\n' >"$root/etc/passwd"
 printf 'hosts: files dns\n' >"$root/etc/nsswitch.conf"

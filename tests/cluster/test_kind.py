@@ -105,7 +105,8 @@ def lab() -> Iterator[Lab]:
 
 def deployed() -> str:
     """A pod on every node, and a headless service over them."""
-    container = {"name": "each", "image": images.tag("workload"), "command": ["sleep", "1000000"]}
+    serve = ["python3", "-m", "http.server", "80"]
+    container = {"name": "each", "image": images.tag("workload"), "command": serve}
     pod = {"terminationGracePeriodSeconds": 1, "containers": [container]}
     labels = {"app": "each"}
     each = {
@@ -117,13 +118,16 @@ def deployed() -> str:
             "template": {"metadata": {"labels": labels}, "spec": pod},
         },
     }
-    service = {
-        "kind": "Service",
-        "apiVersion": "v1",
-        "metadata": {"name": "each"},
-        "spec": {"clusterIP": "None", "selector": labels, "ports": [{"port": 80}]},
-    }
-    return json.dumps({"kind": "List", "apiVersion": "v1", "items": [each, service]})
+    services = [
+        {
+            "kind": "Service",
+            "apiVersion": "v1",
+            "metadata": {"name": name},
+            "spec": {**address, "selector": labels, "ports": [{"port": 80}]},
+        }
+        for name, address in (("each", {"clusterIP": "None"}), ("shared", {}))
+    ]
+    return json.dumps({"kind": "List", "apiVersion": "v1", "items": [each, *services]})
 
 
 def test_nodes_are_ready_free_and_called_as_in_the_topology(lab: Lab) -> None:
@@ -160,6 +164,16 @@ def test_names_lead_to_all_pods_and_unknown_ones_are_refused_at_once(lab: Lab) -
         assert lab.kubectl("exec", name, "--", "python3", "-c", ask, each).stdout.split() == expected
     refused = lab.kubectl("exec", name, "--", "python3", "-c", ask, "nobody")
     assert "Name or service not known" in refused.stderr
+
+
+def test_one_address_leads_to_several_pods_from_every_node_and_from_a_pod_of_its_own(lab: Lab) -> None:
+    """Which of them answers is chance: 30 connections in a row must all be answered."""
+    ask = "from urllib.request import urlopen; [urlopen('http://shared/', timeout=9) for _ in range(30)]; print('30')"
+    for attempt in soon():
+        with attempt:
+            for name, _address in lab.pods().values():
+                answered = lab.kubectl("exec", name, "--", "python3", "-c", ask)
+                assert answered.stdout.split() == ["30"], answered.output
 
 
 def test_a_worker_that_is_killed_and_started_joins_again_with_its_pods_network(lab: Lab) -> None:
