@@ -168,7 +168,8 @@ def test_names_lead_to_all_pods_and_unknown_ones_are_refused_at_once(lab: Lab) -
 
 def test_one_address_leads_to_several_pods_from_every_node_and_from_a_pod_of_its_own(lab: Lab) -> None:
     """Which of them answers is chance: 30 connections in a row must all be answered."""
-    ask = "from urllib.request import urlopen; [urlopen('http://shared/', timeout=9) for _ in range(30)]; print('30')"
+    get = "from urllib.request import urlopen; [urlopen('http://shared/', timeout=9) for _ in range(30)]"
+    ask = f"{get}; print(30)"
     for attempt in soon():
         with attempt:
             for name, _address in lab.pods().values():
