@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from harness import __version__, loader, planner, session
-from harness.cli import clusters, collect, doctor, faults, histories, init, record, reproduce
+from harness.cli import again, clusters, collect, compare, doctor, faults, histories, init, record, reproduce
 from harness.cli.choices import (
     Json,
     Keep,
@@ -66,6 +66,7 @@ app.command()(reproduce.reproduce)
 app.command()(collect.collect)
 app.command(name="doctor")(doctor.doctor_)
 app.command()(init.init)
+app.command(name="compare")(compare.compare_)
 app.command(name="record")(record.record_)
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A topology in YAML.")]
@@ -133,13 +134,19 @@ def run(
     stop_on_fail: StopOnFail = False,
     workload_image: WorkloadImage = None,
     runs_dir: RunsDir = Path("runs"),
+    repeat: again.Repeat = 1,
+    until_fail: again.UntilFail = False,
+    retries: again.Retries = 0,
+    pause_on_fail: again.PauseOnFail = False,
     as_json: Json = False,
 ) -> int:
     """Bring a cluster up, deploy, check under faults, judge, report, and take everything down.
 
     Several topologies run one after another; a cluster is used again for the next one whose `cluster` section is
-    the same. The exit code is the worst of all.
+    the same. The exit code is the worst of all; of tries, that of the last one.
     """
+    times = again.chosen(repeat, until_fail=until_fail, retries=retries)
+    pause = again.pausing(pause_on_fail)
     chosen = options(
         provider=provider,
         orchestrator=orchestrator,
@@ -153,14 +160,20 @@ def run(
         workload_image=workload_image,
         runs_dir=runs_dir,
     )
-    codes = []
-    with Progress() as progress, closing(session.Series(files, chosen).results(progress)) as results:
+    codes: dict[str, int] = {}
+    ran: list[Run] = []
+    series = session.Series(files, chosen, times, pause)
+    with Progress() as progress, closing(series.results(progress)) as results:
         for result in results:
             with progress.paused():
-                codes.append(_show_result(result, as_json))
-            if codes[-1] == EXIT_INTERRUPTED:
+                code = _show_result(result, as_json)
+            ran.append(result.run)
+            codes[result.run.series if retries else result.run.id] = code
+            if code == EXIT_INTERRUPTED:
                 break
-    return max(codes, key=_badness)
+    for line in again.told(ran, times):
+        errors.print(line, markup=False)
+    return max(codes.values(), key=_badness)
 
 
 def _show_result(result: session.RunResult, as_json: bool) -> int:

@@ -25,6 +25,12 @@ def cluster_key(topology: Topology) -> str:
     return json.dumps(shape, sort_keys=True, separators=(",", ":"))
 
 
+def serves(key: str, topology: Topology) -> bool:
+    """Whether a cluster of that key can carry `topology`: nodes with servers of volumes do without them, too."""
+    have, want = json.loads(key), json.loads(cluster_key(topology))
+    return have in (want, {**want, "stores": True})
+
+
 def cluster_name(run: str) -> str:
     return f"{PREFIX}{run}"
 

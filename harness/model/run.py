@@ -33,7 +33,7 @@ class Run:
 
     `verdict` is what `overall` says, unless the caller knows of a reason to be stricter. `settings` are what was
     laid over the file (`--set`). Runs of one topology that were asked for at once (`--repeat`, `--retries`) share
-    `series`, the name of the first, and are numbered by `attempt`.
+    a word in `series`, and are numbered by `attempt`.
     """
 
     id: str

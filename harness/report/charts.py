@@ -160,6 +160,19 @@ def round_trip_chart(title: str, spreads: Sequence[Spread]) -> Markup:
     return _rows(title, frame, shown, ticks=[(tick, seconds(tick)) for tick in ticks], say=seconds, bars=False)
 
 
+def spread_chart(title: str, spreads: Sequence[Spread], *, say: Callable[[float], str], bars: bool) -> Markup:
+    """A row for each spread: a bar from 0, or a dot on a logarithmic scale; a whisker from low to high."""
+    shown = spreads[:_MAX_SPREADS]
+    high = max((spread.high for spread in shown), default=1.0)
+    low = min((spread.low for spread in shown if spread.low > 0), default=high or 1.0)
+    bars = bars or high <= 0
+    ticks = nice_ticks(high, 4) if bars else decades(low, high)
+    ends, span = (ticks[0], ticks[-1]), (160.0, _WIDTH - 72.0)
+    frame = _row_frame(shown, linear(ends, span) if bars else logarithmic(ends, span))
+    every = 2 if bars else -(-len(ticks) // 5)
+    return _rows(title, frame, shown, ticks=[(tick, say(tick)) for tick in ticks[::every]], say=say, bars=bars)
+
+
 def _row_frame(shown: Sequence[Spread], x: Scale) -> Frame:
     return Frame(_WIDTH, 24.0 * len(shown) + 56.0, x, lambda row: 28.0 + 24.0 * row)
 

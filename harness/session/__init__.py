@@ -7,16 +7,19 @@ from harness.session.judging import judge_run, view_of
 from harness.session.options import Options
 from harness.session.planning import make_plan, new_run, topology_of
 from harness.session.registries import CATALOG, provider
-from harness.session.running import RunResult, run, run_on
-from harness.session.series import Series
+from harness.session.running import Paused, RunResult, run, run_on
+from harness.session.series import Again, Job, Series
 from harness.session.striking import inject, known_faults
 
 __all__ = [
     "CATALOG",
+    "Again",
     "Bench",
+    "Job",
     "Judged",
     "Live",
     "Options",
+    "Paused",
     "RunResult",
     "Series",
     "cluster_infos",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import checkers, report
-from harness.model.errors import UsageError
+from harness.model.errors import HarnessError, UsageError
 from harness.model.history import History
 from harness.model.plan import Plan
 from harness.model.run import FaultRecord, Run, overall, run_from_json
@@ -17,11 +17,17 @@ from harness.model.verdict import Outcome, Skip, Verdict
 from harness.session.folder import RunFolder, telling
 from harness.transport.recorder import read_history
 
-BROKE_OFF = "broke off: "
+#: How the reason of a check begins that the environment stopped, and of one that this topology cannot be asked.
+BROKE_OFF, NOT_ASKED = "broke off: ", "cannot be asked: "
+
+
+def stopped_by(error: HarnessError) -> str:
+    """Why a check came to no end, kept apart by whose doing it was."""
+    return f"{NOT_ASKED if isinstance(error, UsageError) else BROKE_OFF}{error.message}"
 
 
 def judge(history: History, plan: Plan, stopped: Mapping[str, str], skipped: Iterable[Skip]) -> list[Verdict]:
-    """One verdict a check that ran. `stopped` maps a check to why it broke off: at best unknown then."""
+    """One verdict a check that ran. `stopped` maps a check to what `stopped_by` says: at best unknown."""
     left_out = {skip.check for skip in skipped if not skip.part}
     verdicts = []
     for check in plan.checks:
@@ -34,7 +40,7 @@ def _stopped(verdict: Verdict, why: str | None) -> Verdict:
     if why is None:
         return verdict
     outcome: Outcome = "fail" if verdict.verdict == "fail" else "unknown"
-    return dataclasses.replace(verdict, verdict=outcome, reason=f"{BROKE_OFF}{why}")
+    return dataclasses.replace(verdict, verdict=outcome, reason=why)
 
 
 def fault_records(history: History) -> tuple[FaultRecord, ...]:
@@ -77,7 +83,7 @@ def judge_run(path: Path, *, only: Sequence[str] = ()) -> tuple[Run, Path]:
     env = folder.read_json("env.json")
     if only:
         plan = dataclasses.replace(plan, checks=_only(plan, only))
-    stopped = {c.id: c.reason.removeprefix(BROKE_OFF) for c in earlier.checks if c.reason.startswith(BROKE_OFF)}
+    stopped = {c.id: c.reason for c in earlier.checks if c.reason.startswith((BROKE_OFF, NOT_ASKED))}
     verdicts = judge(history, plan, stopped, earlier.skipped)
     no_skip = bool(env.get("no_skip"))
     verdict = overall(verdicts, error=earlier.error, skipped=earlier.skipped, no_skip=no_skip)

@@ -28,7 +28,7 @@ from harness.runner import CheckRun, run_checks
 from harness.session import clusters, storage
 from harness.session.clusters import Live, agents_of
 from harness.session.folder import RunFolder
-from harness.session.judging import fault_records, judge, write_report
+from harness.session.judging import fault_records, judge, stopped_by, write_report
 from harness.session.options import Options
 from harness.session.planning import make_plan, new_run, topology_of
 from harness.session.registries import orchestrator, provider
@@ -62,20 +62,45 @@ class RunResult:
 Ending = Literal["down", "keep", "give back", "hand on"]
 
 
+@dataclass(frozen=True)
+class Paused:
+    """A check that did not pass, on a cluster that is as it left it."""
+
+    cluster: str
+    check: str
+    verdict: str
+    reason: str
+
+
+#: Holds a run after a check that did not pass, for as long as somebody looks; the run goes on when it returns.
+Pause = Callable[[Paused], None]
+
+
 def run(path: Path, options: Options, progress: Progress) -> RunResult:
     """Run the topology in `path` and judge it.
 
     Raises TopologyError or UsageError before anything is made. What breaks later stands in the result's `error`,
     with a report of all that was recorded until then.
     """
-    topology = topology_of(path, options)
+    return run_topology(topology_of(path, options), options, progress)
+
+
+def run_topology(
+    topology: Topology, options: Options, progress: Progress, pause: Pause | None = None
+) -> RunResult:
+    """As `run`, of a topology that was read already."""
     reused = _reusable(topology) if options.reuse else None
     ending: Ending = "give back" if reused else "keep" if options.keep else "down"
-    return run_on(reused, topology, options, progress, ending)
+    return run_on(reused, topology, options, progress, ending, pause)
 
 
 def run_on(
-    cluster: str | None, topology: Topology, options: Options, progress: Progress, ending: Ending
+    cluster: str | None,
+    topology: Topology,
+    options: Options,
+    progress: Progress,
+    ending: Ending,
+    pause: Pause | None = None,
 ) -> RunResult:
     """Run `topology` on the cluster of the run `cluster`, which has its shape, or on a new one."""
     name = new_run()
@@ -84,7 +109,8 @@ def run_on(
     folder.write_plan(plan)
     for note in plan.notes:
         progress(f"note: {note}")
-    return _Execution(name, plan, folder, options, progress, reuse=cluster is not None, ending=ending).execute()
+    reuse = cluster is not None
+    return _Execution(name, plan, folder, options, progress, reuse=reuse, ending=ending, pause=pause).execute()
 
 
 def _reusable(topology: Topology) -> str | None:
@@ -106,6 +132,7 @@ class _Execution:
         *,
         reuse: bool,
         ending: Ending,
+        pause: Pause | None = None,
     ) -> None:
         self.name = name
         self.plan = plan
@@ -114,6 +141,7 @@ class _Execution:
         self.progress = progress
         self.reuse = reuse
         self.ending: Ending = ending
+        self.pause = pause
         self.started = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self.started_s = time.monotonic()
         self.skipped: list[Skip] = []
@@ -262,7 +290,11 @@ class _Execution:
                 hint="`harness down --all` removes what is left",
             )
 
-    def _remake(self) -> None:
+    def _remake(self, left: int) -> None:
+        if not left:
+            raise EnvironmentBroken(
+                f"the cluster was made anew {MAX_REMAKES} times, and checks are left that change it"
+            )
         self.progress("making the cluster anew: a check did not restore it")
         assert self.live is not None
         self.live.provider.down(self.live.cluster.name)
@@ -282,19 +314,31 @@ class _Execution:
     def _run_all(self, recorder: Recorder) -> None:
         left_out = {skip.check for skip in self.skipped if not skip.part}
         rest = [check for check in self.plan.checks if check.id not in left_out]
-        for remakes_left in reversed(range(MAX_REMAKES + 1)):
-            done = self._run_some(rest, recorder)
+        remakes_left = MAX_REMAKES
+        while rest:
+            done = self._run_some(rest[:1] if self.pause else rest, recorder)
             self.runs += done
+            self._hold(done, recorder)
             rest = rest[len(done) :]
             if done and done[-1].dirty:
                 self._require_cluster()
-            if not rest:
-                return
-            if remakes_left:
-                self._remake()
-        raise EnvironmentBroken(
-            f"the cluster was made anew {MAX_REMAKES} times, and checks are left that change it"
-        )
+                if rest:
+                    self._remake(remakes_left)
+                    remakes_left -= 1
+
+    def _hold(self, done: Sequence[CheckRun], recorder: Recorder) -> None:
+        """Wait where the check that has just ended did not pass, and somebody wants to look."""
+        if self.pause is None or self.live is None or not done:
+            return
+        recorder.flush()
+        check = next(each for each in self.plan.checks if each.id == done[-1].id)
+        error = done[-1].error
+        if error is not None:
+            self.pause(Paused(self.live.cluster.name, check.id, "unknown", stopped_by(error)))
+            return
+        verdict = checkers.judge(read_history(self.folder.path), self.plan, check)
+        if verdict.verdict != "pass":
+            self.pause(Paused(self.live.cluster.name, check.id, verdict.verdict, verdict.reason))
 
     def _run_some(self, checks: Sequence[Check], recorder: Recorder) -> list[CheckRun]:
         assert self.live is not None
@@ -317,7 +361,7 @@ class _Execution:
         recorded = any((self.folder.path / LINES).glob("*.jsonl"))
         history = read_history(self.folder.path) if recorded else History.of([])
         to_parquet(history, self.folder.path / PARQUET)
-        stopped = {run.id: run.error.message for run in self.runs if run.error is not None}
+        stopped = {run.id: stopped_by(run.error) for run in self.runs if run.error is not None}
         ran = {run.id for run in self.runs} | history.coded("check").used()
         plan = dataclasses.replace(self.plan, checks=tuple(c for c in self.plan.checks if c.id in ran))
         verdicts = judge(history, plan, stopped, self.skipped)

@@ -265,3 +265,26 @@ def test_the_first_signal_interrupts_and_the_last_gives_up(
             signal.signal(number, handler)
     assert gone == [130]
     assert "once more gives up" in capsys.readouterr().err
+
+
+# --- again -----------------------------------------------------------------------------------------------
+
+
+def test_what_passed_on_a_later_try_says_so(lab: Lab, capsys: Capture) -> None:
+    lab.orchestrator.raises["apply"] = EnvironmentBroken("no room")
+    assert run(lab, "--retries", 2) == 0
+    assert "lab: passed on try 2, flaky; before: broke" in capsys.readouterr().err
+
+
+def test_a_repeated_run_has_the_worst_code_and_a_count(lab: Lab, capsys: Capture) -> None:
+    lab.orchestrator.raises["apply"] = EnvironmentBroken("no room")
+    assert run(lab, "--repeat", 3) == 70
+    assert "lab: 2 of 3 runs passed; not: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--until-fail",), ("--repeat", 2, "--retries", 2), ("--pause-on-fail",), ("--repeat", 0)]
+)
+def test_what_contradicts_itself_is_refused(lab: Lab, arguments: tuple[Any, ...]) -> None:
+    assert run(lab, *arguments) == 64
+    assert lab.events == []

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness.model.errors import ChannelLost, EnvironmentBroken, TopologyError
-from harness.session import RunResult, Series
+from harness.model.errors import ChannelLost, DeadlineExceeded, EnvironmentBroken, TopologyError
+from harness.session import Again, Paused, RunResult, Series
 from tests.session_fakes import Lab, make_lab, write_topology
 
 OTHER_SHAPE = {"cluster": {"heartbeat_s": 2}}
@@ -109,3 +109,72 @@ def test_a_mistake_in_the_last_file_is_told_before_the_first_one_starts(lab: Lab
 def test_kept_clusters_are_each_their_own(lab: Lab) -> None:
     results = run_all(lab, {}, {}, keep=True)
     assert len({result.cluster for result in results}) == 2
+
+
+# --- again and again -------------------------------------------------------------------------------------
+
+
+def run_again(lab: Lab, verdicts: str, again: Again, pause: Any = None) -> list[RunResult]:
+    """The lab's runs, whose packets pass (p), are cut (f: mtu fails), or whose cluster breaks (b), in turn."""
+    file = write_topology(lab.folder, checks=[{"mtu": None}])
+    results = []
+    lab.network.largest = 1450 if verdicts[0] != "f" else 1000
+    if verdicts[0] == "b":
+        lab.orchestrator.raises["apply"] = EnvironmentBroken("no room")
+    with closing(Series([file], lab.options(), again, pause).results(lab.lines.append)) as found:
+        for result in found:
+            results.append(result)
+            following = verdicts[len(results) : len(results) + 1]
+            lab.network.largest = 1000 if following == "f" else 1450
+            if following == "b":
+                lab.orchestrator.raises["apply"] = EnvironmentBroken("no room")
+    return results
+
+
+def ends(results: list[RunResult]) -> str:
+    return "".join("b" if r.error else {"pass": "p", "fail": "f", "unknown": "u"}[r.run.verdict] for r in results)
+
+
+def test_repeated_runs_share_a_word_and_are_numbered(lab: Lab) -> None:
+    results = run_again(lab, "pfp", Again(times=3))
+    assert ends(results) == "pfp"
+    assert [r.run.attempt for r in results] == [1, 2, 3]
+    assert len({r.run.series for r in results}) == 1
+    assert results[0].run.series
+    assert not lab.provider.made
+
+
+def test_until_fail_ends_at_the_first_that_does_not_pass(lab: Lab) -> None:
+    assert ends(run_again(lab, "ppfp", Again(times=9, until_fail=True))) == "ppf"
+    assert ends(run_again(lab, "pbp", Again(times=9, until_fail=True))) == "pb"
+    assert ends(run_again(lab, "ppp", Again(times=3, until_fail=True))) == "ppp"
+    assert not lab.provider.made
+
+
+def test_what_did_not_pass_is_tried_again_until_it_does(lab: Lab) -> None:
+    results = run_again(lab, "fbp", Again(retries=5))
+    assert ends(results) == "fbp"
+    assert results[-1].run.attempt == 3
+    assert ends(run_again(lab, "p", Again(retries=5))) == "p"
+    assert ends(run_again(lab, "ffff", Again(retries=2))) == "fff"
+    assert not lab.provider.made
+
+
+def test_a_time_out_is_no_pass_and_no_failure_of_what_is_checked(lab: Lab) -> None:
+    lab.orchestrator.raises["join"] = DeadlineExceeded("n2 does not join within 60 s")
+    results = run_again(lab, "pp", Again(retries=1))
+    assert [r.run.verdict for r in results] == ["unknown", "pass"]
+    assert isinstance(results[0].error, DeadlineExceeded)
+
+
+def test_a_run_is_held_after_the_check_that_did_not_pass_while_its_cluster_is_there(lab: Lab) -> None:
+    held: list[Paused] = []
+
+    def pause(paused: Paused) -> None:
+        held.append(paused)
+        assert lab.provider.made
+
+    assert ends(run_again(lab, "f", Again(), pause)) == "f"
+    assert [(each.check, each.verdict) for each in held] == [("mtu", "fail")]
+    run_again(lab, "p", Again(), pause)
+    assert len(held) == 1
