@@ -82,7 +82,7 @@ def _counted(found: Counter[str], planned: int, reason: str = "") -> Shown:
         return Shown("not run", "none") if planned else NONE
     states = [state for state in _STATES if found[state]]
     said = ", ".join(f"{_WORDS[state]} {found[state]}" for state in states)
-    return Shown(f"{said} of {planned or sum(found.values())}", states[0], clean(reason, 300))
+    return Shown(f"{said} of {planned or sum(found.values())}", states[0], clean(reason, 160))
 
 
 def _reached(matrix: Matrix) -> Iterator[Line]:
