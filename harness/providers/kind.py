@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -214,7 +215,7 @@ def _make(engine: Engine, plan: Plan, ingredients: _Ingredients, progress: Progr
     config = kind_config.render(plan, wire=str(subnet), shared=shared)
     whose = "the harness's own engine" if engine.own else "the engine"
     progress(f"making {len(plan.nodes)} Kubernetes nodes by kind on {whose} {engine.version}")
-    with tempfile.TemporaryDirectory(prefix="harness-kind-") as folder:
+    with tempfile.TemporaryDirectory(prefix=_folder_prefix(plan.cluster)) as folder:
         _create(engine, plan, ingredients, config, Path(folder), progress, stop)
     if stop.is_set():
         return
@@ -239,6 +240,11 @@ def _create(
     argv += ["--config", str(folder / "config.yaml"), "--kubeconfig", str(folder / "kubeconfig")]
     argv += ["--image", ingredients.node] if ingredients.node else []
     kind_create.create(argv, kind_create.environment(engine, plan.cluster, folder / "bin"), stop, progress)
+
+
+def _folder_prefix(cluster: str) -> str:
+    """Of a folder for kind's configuration and kubeconfig, while it makes the cluster."""
+    return f"{cluster}-kind-"
 
 
 def _shared_volume(engine: Engine, plan: Plan, labels: Mapping[str, str]) -> str:
@@ -342,7 +348,9 @@ def _info(run: str, nodes: Iterable[_Node], helper: Labelled | None) -> ClusterI
 
 
 def _remove(engine: Engine, run: str) -> list[str]:
-    """Faults on the wire, nodes with their volumes, the helper, the shared volume, the network."""
+    """Faults on the wire, nodes with their volumes, the helper, the shared volume, the network; and the folder
+    that a harness which was killed has left.
+    """
     helpers = labelled(engine, run, NAME)
     removed = remove_tables(engine, run, helpers)
     nodes = [node.container for node in _listed(engine, f"{LABEL_CLUSTER}={cluster_name(run)}")]
@@ -350,6 +358,9 @@ def _remove(engine: Engine, run: str) -> list[str]:
     if containers:
         remove_containers(engine, run, containers)
     removed += [f"container {name}" for name in containers]
+    for folder in Path(tempfile.gettempdir()).glob(f"{_folder_prefix(cluster_name(run))}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+        removed.append(f"folder {folder}")
     return removed + remove_kind(engine, run, "volume", NAME) + remove_kind(engine, run, "network", NAME)
 
 

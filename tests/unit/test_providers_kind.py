@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import threading
 from pathlib import Path
 from threading import Event
@@ -302,6 +303,19 @@ def test_each_provider_leaves_to_the_other_what_is_its(
     assert labels.is_used(docker.engine())
     assert provider.down(plan.run)
     assert not labels.is_used(docker.engine())
+
+
+def test_what_a_killed_run_has_left_in_the_temporary_folder_goes_with_its_cluster(
+    provider: KindProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    plan = plan_of()
+    ours, other = tmp_path / f"{plan.cluster}-kind-abc", tmp_path / "harness-else-kind-abc"
+    for folder in (ours, other):
+        folder.mkdir()
+    assert provider.down(plan.run) == [f"folder {ours}"]
+    assert other.exists()
+    assert not ours.exists()
 
 
 def test_a_kind_cluster_that_is_not_ours_is_not_seen(provider: KindProvider, docker: FakeDocker) -> None:
