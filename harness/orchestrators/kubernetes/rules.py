@@ -54,7 +54,7 @@ def _cluster_notes(topology: Topology) -> Iterator[str]:
         unused = ["attachable"] if network.attachable else []
         unused += sorted(key for key in network.driver_opts if key.startswith("com.docker."))
         if unused:
-            yield f"network {name}: {', '.join(unused)} are Docker's and have no meaning here"
+            yield f"network {name}: without a meaning here, since Docker's: {', '.join(unused)}"
     with_subnets = [name for name, network in topology.networks.items() if network.subnets]
     for name in with_subnets[1:] if topology.cluster.provider == "kind" else with_subnets:
         yield f"network {name}: its subnet is not used, since all pods of a cluster are in one"
