@@ -17,9 +17,9 @@ from harness.transport.local import LocalHost
 from harness.transport.netns import connect_in
 from harness.transport.ssh import Login, Patience, SshHost
 
-#: An emulated guest takes about ten times as long for everything (measured with three on two busy cores); what
-#: comes without a deadline of its own is waited for this many times longer than on others.
-SLOWNESS = 6.0
+#: An emulated guest takes about ten times as long for everything: its deadlines are this many times longer. With
+#: six an otherwise busy machine was seen to miss those of feature probes.
+SLOWNESS = 12.0
 PATIENCE = Patience(connect_s=30.0, greet_s=90.0, lost_after_s=60.0)
 _DUMP = 'for domain in $("$@" list --all --name); do "$@" dumpxml "$domain" || true; done'
 

@@ -42,6 +42,15 @@ def test_all_features_of_a_host_are_asked_in_one_call() -> None:
     assert host.ran[0][2].count("echo ipvs ok") == 1
 
 
+def test_a_host_that_is_emulated_gets_more_time_for_each_feature() -> None:
+    plain, slow = answering(), answering()
+    setattr(slow, "slowness", 12.0)  # noqa: B010  # of guests only
+    features.probe(plain, ["vxlan"])
+    features.probe(slow, ["vxlan"])
+    assert "timeout 4 " in plain.ran[0][2]
+    assert "timeout 48 " in slow.ran[0][2]
+
+
 def test_nothing_asked_is_no_call() -> None:
     host = answering()
     assert features.probe(host, []) == {}
