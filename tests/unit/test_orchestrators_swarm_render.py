@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.model.errors import UsageError
@@ -161,6 +161,7 @@ def test_constraints_by_hostname_use_the_label_that_join_sets() -> None:
     assert stack["services"]["s"]["deploy"]["placement"] == {"constraints": ["node.labels.harness.name==n2"]}
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])))
 def test_every_text_survives_yaml_and_interpolation(value: str) -> None:
     stack = stack_of(planned("name: x", services={"s": {"environment": {"A": value}}}))
