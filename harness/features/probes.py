@@ -44,7 +44,7 @@ def attempt(host: Host, names: Iterable[str]) -> dict[str, Answer]:
     wanted = [feature(name) for name in dict.fromkeys(names)]
     if not wanted:
         return {}
-    limit_s = round(FEATURE_TIMEOUT_S * getattr(host, "slowness", 1.0))
+    limit_s = FEATURE_TIMEOUT_S * getattr(host, "slowness", 1.0)
     script = "\n".join([_PRELUDE, *(_try(each, limit_s) for each in wanted), "wait"])
     result = host.run(["sh", "-c", script], timeout_s=PROBE_TIMEOUT_S)
     lines = (line.partition(" ") for line in result.stdout.splitlines())
@@ -55,12 +55,12 @@ def attempt(host: Host, names: Iterable[str]) -> dict[str, Answer]:
     return {each.name: answers[each.name] for each in wanted}
 
 
-def _try(wanted: Feature, limit_s: int) -> str:
+def _try(wanted: Feature, limit_s: float) -> str:
     """Prints `NAME ok`, `NAME no WORDS` or `NAME untried WORDS`, beside all others."""
     name, words = wanted.name, '"$(echo $out | tail -c 200)"'
     tried = (
-        f"out=$(timeout {limit_s} $u sh -c {_quoted(wanted.script)} 2>&1); code=$?; "
-        f"case $code in 0) echo {name} ok ;; 124) echo {name} no no answer in {limit_s} s ;; "
+        f"out=$(timeout {limit_s:g} $u sh -c {_quoted(wanted.script)} 2>&1); code=$?; "
+        f"case $code in 0) echo {name} ok ;; 124) echo {name} no no answer in {limit_s:g} s ;; "
         f"*) echo {name} $no {words} ;; esac"
     )
     for program in wanted.needs:
