@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from harness import reproduce as room
 from harness.cli.choices import Json, RunsDir, Seed, Set, WorkloadImage, options
@@ -92,7 +92,10 @@ def _list(as_json: bool) -> int:
     if as_json:
         print(json.dumps({"scenarios": [_told(row) for row in rows]}, indent=1))
         return EXIT_PASS
-    table = Table("SCENARIO", "RUNS HERE", "MISSES, WANTS", "WHAT", box=None, header_style="bold")
+    longest = max((len(row.scenario.id) for row in rows), default=0)  # a name is there to be copied
+    table = Table(
+        Column("SCENARIO", min_width=longest), "RUNS HERE", "MISSES, WANTS", "WHAT", box=None, header_style="bold"
+    )
     for row in rows:
         lacks = "; ".join((*row.misses, *row.wants))
         table.add_row(row.scenario.id, "yes" if row.runs_here else "no", lacks, row.scenario.header.title)
