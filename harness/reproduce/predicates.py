@@ -93,8 +93,13 @@ class NamesMissing(Params):
     at_most_s: float | None = Field(None, ge=0)
 
 
+def _lacks(answer: str, truth: set[str]) -> bool:
+    """Whether an answer holds nothing, or lacks an address of a task that ran when the scene was taken."""
+    return answer in MISSING or not truth <= set(answer.split(","))
+
+
 def names_missing(params: NamesMissing, seen: Seen) -> Told:
-    """How long after the last healing a name was still missing somewhere, while kept connections went on by IP."""
+    """How long after the last healing a name, or a task behind it, was missing; by IP things went on."""
     healed = [row.end_ns for row in seen.rows.only(f="fault").ops() if row.value == "heal"]
     if not healed:
         return Told(None, "no fault was healed")
@@ -102,7 +107,8 @@ def names_missing(params: NamesMissing, seen: Seen) -> Told:
     echoes = [row for row in seen.rows.only(f="beat", outcome="ok").ops() if row.end_ns >= max(healed)]
     if not after or not echoes:
         return Told(None, "nothing was asked by name and by IP after healing")
-    missing = [row for row in after if str(row.value) in MISSING]
+    truth = {row.key: set(str(row.value).split(",")) for row in seen.rows.only(f="truth").ops() if row.value}
+    missing = [row for row in after if _lacks(str(row.value), truth.get(row.key.replace("|tasks.", "|"), set()))]
     took_s = (max((row.end_ns for row in missing), default=max(healed)) - max(healed)) / 1e9
     which = sorted({row.key.rpartition("|")[2] for row in missing})[:4]
     told = f" ({', '.join(which)})" if which else ""

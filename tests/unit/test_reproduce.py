@@ -255,3 +255,12 @@ def test_every_scenario_has_a_service_that_brings_the_image_of_its_commands() ->
     """Nodes are handed the images of a topology's services and no others."""
     for path in catalog().values():
         assert read_scenario(path).topology(()).services
+
+
+def test_a_task_that_a_name_does_not_lead_to_is_missing_as_well() -> None:
+    truth = row("truth", 9, "10.0.0.1,10.0.0.2", "after|app|web")
+    rows = [truth, *names((10.5, "10.0.0.1"), (19, "10.0.0.1"), (20, "10.0.0.1,10.0.0.2"))]
+    asked = {"check": "commands", "at_least_s": 8}
+    assert ask("names-missing", asked, History.of(rows), verdict()).holds is True
+    whole = [truth, *names((10.5, "10.0.0.1,10.0.0.2"))]
+    assert ask("names-missing", asked, History.of(whole), verdict()).holds is False
