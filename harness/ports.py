@@ -124,7 +124,10 @@ class Lifecycle(Protocol):
 
 @dataclass(frozen=True)
 class Cluster:
-    """A live cluster. `wire` and `lifecycle` are None where we have no right to them."""
+    """A live cluster. `wire` and `lifecycle` are None where we have no right to them.
+
+    `shared_clock`: its hosts have one kernel with this machine, and so one CLOCK_MONOTONIC.
+    """
 
     name: str
     run: str
@@ -132,6 +135,7 @@ class Cluster:
     hosts: Mapping[str, Host]
     wire: Wire | None = None
     lifecycle: Lifecycle | None = None
+    shared_clock: bool = True
 
     @property
     def rights(self) -> frozenset[Right]:

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Turns a Debian root into a node's or a workload's. Run inside the root, by mmdebstrap and by the Dockerfile alike:
-#   setup.sh install ROLE    install the packages of packages.ROLE that are missing (node-stores: of node as well)
+#   setup.sh install ROLE    install the packages of packages.ROLE that are missing (node-...: of node as well)
 #   setup.sh configure ROLE  everything else
 set -eu
 here=$(dirname "$0")
 
-# A role with stores is the role without them, and more.
+# A node of a kind is a plain node, and more.
 listed() {
-  for role in "${1%-stores}" "$1"; do sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$here/packages.$role"; done | sort -u
+  for role in "${1%%-*}" "$1"; do sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$here/packages.$role"; done | sort -u
 }
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
@@ -27,7 +27,7 @@ install() {
 
 configure() {
   case "$1" in
-  node | node-stores)
+  node | node-stores | node-ssh)
     # Nobody pulls or is called from outside here: no unit of Debian's may start an engine of its own.
     rm -f /etc/machine-id /var/lib/dbus/machine-id
     mkdir -p /harness/shared /etc/docker
@@ -47,10 +47,10 @@ configure() {
 }
 
 case "${1:-} ${2:-}" in
-"install node" | "install node-stores" | "install workload") install "$2" ;;
-"configure node" | "configure node-stores" | "configure workload") configure "$2" ;;
+"install node" | "install node-stores" | "install node-ssh" | "install workload") install "$2" ;;
+"configure node" | "configure node-stores" | "configure node-ssh" | "configure workload") configure "$2" ;;
 *)
-  echo "usage: setup.sh install|configure node|node-stores|workload" >&2
+  echo "usage: setup.sh install|configure node|node-stores|node-ssh|workload" >&2
   exit 64
   ;;
 esac

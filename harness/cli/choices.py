@@ -13,6 +13,10 @@ from harness.session.options import parse_setting
 
 ProviderName = Annotated[str | None, typer.Option("--provider", help="Instead of the topology's own.")]
 Orchestrator = Annotated[str | None, typer.Option("--orchestrator", help="Instead of the topology's own.")]
+Inventory = Annotated[
+    Path | None,
+    typer.Option("--inventory", metavar="FILE", help="Hosts that exist; default: HARNESS_INVENTORY."),
+]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Lay a value over the file; repeatable.")
 ]
@@ -45,6 +49,7 @@ def options(
     stop_on_fail: bool = False,
     workload_image: str | None = None,
     runs_dir: Path = Path("runs"),
+    inventory: Path | None = None,
 ) -> Options:
     return Options(
         provider=provider,
@@ -58,4 +63,5 @@ def options(
         reuse=reuse,
         only=tuple(only or ()),
         settings=tuple(parse_setting(text) for text in set_ or ()),
+        inventory=inventory,
     )

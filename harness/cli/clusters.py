@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from harness import session
-from harness.cli.choices import Json, Orchestrator, ProviderName, Set, WorkloadImage, options
+from harness.cli.choices import Inventory, Json, Orchestrator, ProviderName, Set, WorkloadImage, options
 from harness.cli.output import Progress, errors
 from harness.model.errors import EXIT_PASS, UsageError
 from harness.session.planning import new_run
@@ -38,12 +38,19 @@ def add_to(app: typer.Typer) -> None:
 def up(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A topology in YAML.")],
     provider: ProviderName = None,
+    inventory: Inventory = None,
     orchestrator: Orchestrator = None,
     set_: Set = None,
     workload_image: WorkloadImage = None,
 ) -> int:
     """Bring a cluster up, deploy the topology, and leave it there."""
-    chosen = options(provider=provider, orchestrator=orchestrator, set_=set_, workload_image=workload_image)
+    chosen = options(
+        provider=provider,
+        inventory=inventory,
+        orchestrator=orchestrator,
+        set_=set_,
+        workload_image=workload_image,
+    )
     plan = session.make_plan(session.topology_of(file, chosen), chosen, run=new_run())
     with Progress() as progress:
         live = session.up(plan, progress)
@@ -54,8 +61,9 @@ def up(
     return EXIT_PASS
 
 
-def list_(as_json: Json = False) -> int:
+def list_(as_json: Json = False, inventory: Inventory = None) -> int:
     """Show the clusters that are there."""
+    session.use_inventory(inventory)
     infos = session.cluster_infos()
     if as_json:
         keys = ("name", "run", "provider", "nodes", "since")
@@ -84,8 +92,10 @@ def exec_(
     cluster: Name,
     node: Node,
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="What to run, after --.")],
+    inventory: Inventory = None,
 ) -> int:
     """Run a command on a node; its output and exit code are passed on."""
+    session.use_inventory(inventory)
     argv = command[1:] if command[0] == "--" else command
     if not argv:
         raise UsageError("there is no command after --", hint=f"harness exec {cluster} {node} -- docker ps")
@@ -104,8 +114,10 @@ def shell(
     container: Annotated[
         str | None, typer.Option("--container", help="A container on that node, by `docker ps`.")
     ] = None,
+    inventory: Inventory = None,
 ) -> int:
     """Open a shell on a node, or in a container on it."""
+    session.use_inventory(inventory)
     argv = session.shell_argv(cluster, node, container)
     if not sys.stdin.isatty():
         raise UsageError(
@@ -116,8 +128,10 @@ def shell(
 
 def heal(
     names: Annotated[list[str] | None, typer.Argument(metavar="[CLUSTER]...", help="Default: all.")] = None,
+    inventory: Inventory = None,
 ) -> int:
     """Undo every fault that is still in force, whoever injected it."""
+    session.use_inventory(inventory)
     for name in names or [info.name for info in session.cluster_infos()]:
         healed = session.heal(name)
         print(f"{name}: {'; '.join(healed) if healed else 'no fault was in force'}")
@@ -127,8 +141,10 @@ def heal(
 def down(
     names: Annotated[list[str] | None, typer.Argument(metavar="[CLUSTER]...")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every cluster, and the harness's own engine.")] = False,
+    inventory: Inventory = None,
 ) -> int:
     """Remove clusters: containers, volumes, networks, faults on the wire."""
+    session.use_inventory(inventory)
     if bool(names) == all_:
         raise UsageError("name the clusters, or say --all", hint="harness list shows those that are there")
     with Progress() as progress:

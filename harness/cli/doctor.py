@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,8 @@ import typer
 from rich.console import Console
 
 from harness import doctor, session
-from harness.cli.choices import Json, Orchestrator, ProviderName, Set, options
+from harness.cli.choices import Inventory, Json, Orchestrator, ProviderName, Set, options
+from harness.cli.output import Progress
 from harness.model.errors import EXIT_BROKEN, EXIT_PASS
 from harness.model.plan import Demand, Plan
 from harness.transport.local import LocalHost
@@ -23,6 +25,7 @@ def doctor_(
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A topology to hold against it.")] = None,
     cluster: Annotated[str | None, typer.Option("--cluster", help="Look at its nodes instead.")] = None,
     provider: ProviderName = None,
+    inventory: Inventory = None,
     orchestrator: Orchestrator = None,
     set_: Set = None,
     as_json: Json = False,
@@ -32,11 +35,17 @@ def doctor_(
     Exit code 70 where what every run needs is missing, or what the topology cannot do without.
     """
     if cluster is not None:
+        session.use_inventory(inventory)
         return _nodes(cluster, as_json)
     plan = None
+    if inventory is not None:
+        session.use_inventory(inventory)
+        provider = provider or "existing"
     if file is not None:
-        chosen = options(provider=provider, orchestrator=orchestrator, set_=set_)
+        chosen = options(provider=provider, inventory=inventory, orchestrator=orchestrator, set_=set_)
         plan = session.make_plan(session.topology_of(file, chosen), chosen, run="RUN")
+    if provider == "existing" or (plan and plan.provider == "existing"):
+        return _existing(plan, as_json)
     found = doctor.examine(LocalHost("this machine"), plan)
     unmet = doctor.unmet_demands(found, plan.demands) if plan else []
     if as_json:
@@ -45,6 +54,20 @@ def doctor_(
         _show(found, plan, unmet)
     lacking = [finding for finding in found.findings if finding.name in BASIC and finding.ok is False]
     return EXIT_BROKEN if lacking or any(_is_vital(demand) for demand, _ in unmet) else EXIT_PASS
+
+
+def _existing(plan: Plan | None, as_json: bool) -> int:
+    """Hosts of the inventory: each by itself, and the paths between them. Nothing is made on them."""
+    with Progress() as progress:
+        complaints = session.inspect_existing(plan, progress)
+    if as_json:
+        print(json.dumps({"complaints": [asdict(complaint) for complaint in complaints]}, indent=1))
+    grave = [complaint for complaint in complaints if complaint.grave]
+    if not as_json:
+        for complaint in grave:
+            print(f"{complaint}. To mend: {complaint.hint}")
+        print("the hosts cannot be used as they are" if grave else "the hosts can be used")
+    return EXIT_BROKEN if grave else EXIT_PASS
 
 
 def _nodes(cluster: str, as_json: bool) -> int:

@@ -20,6 +20,7 @@ from rich.console import Console
 from harness import __version__, loader, planner, session
 from harness.cli import again, clusters, collect, compare, doctor, faults, histories, init, record, reproduce
 from harness.cli.choices import (
+    Inventory,
     Json,
     Keep,
     NoSkip,
@@ -99,6 +100,7 @@ def validate(files: Files, set_: Set = None, as_json: Json = False) -> int:
 def plan(
     file: File,
     provider: ProviderName = None,
+    inventory: Inventory = None,
     orchestrator: Orchestrator = None,
     set_: Set = None,
     only: Only = None,
@@ -109,6 +111,7 @@ def plan(
     """Show every step and document of a topology. Nothing is changed."""
     chosen = options(
         provider=provider,
+        inventory=inventory,
         orchestrator=orchestrator,
         set_=set_,
         only=only,
@@ -124,6 +127,7 @@ def plan(
 def run(
     files: Files,
     provider: ProviderName = None,
+    inventory: Inventory = None,
     orchestrator: Orchestrator = None,
     set_: Set = None,
     only: Only = None,
@@ -149,6 +153,7 @@ def run(
     pause = again.pausing(pause_on_fail)
     chosen = options(
         provider=provider,
+        inventory=inventory,
         orchestrator=orchestrator,
         set_=set_,
         only=only,

@@ -56,7 +56,7 @@ class Cluster(Part):
 
     @property
     def effective_heartbeat_s(self) -> int:
-        return self.heartbeat_s or (30 if self.provider == "vagrant" else 1)
+        return self.heartbeat_s or {"vagrant": 30, "existing": 5}.get(self.provider, 1)
 
 
 class IpamConfig(Part):

@@ -67,6 +67,7 @@ def cluster_of(libvirt: Libvirt, run: str, found: Sequence[Guest], box: Box) -> 
         hosts,
         wire=GuestWire(wire, libvirt, run),
         lifecycle=GuestLifecycle(libvirt, run),
+        shared_clock=False,
     )
 
 

@@ -27,7 +27,7 @@ from harness.providers.cache import is_whole, replacing
 from harness.providers.debian import LEFT_OUT, call, mmdebstrap, names_in
 from harness.providers.engine import Engine, docker_errors
 
-Role = Literal["node", "node-stores", "workload"]
+Role = Literal["node", "node-stores", "node-ssh", "workload"]
 
 SUITE = "trixie"
 BASE_IMAGE = f"debian:{SUITE}-slim"
@@ -37,7 +37,7 @@ BUILD_TIMEOUT_S = 900.0
 IMPORT_TIMEOUT_S = 180.0
 PULL_TIMEOUT_S = 120.0
 #: A node needs apt's whole bootstrap (services, alternatives); a workload only unpacked packages: 72 MB, not 103.
-VARIANTS: dict[Role, str] = {"node": "apt", "node-stores": "apt", "workload": "extract"}
+VARIANTS: dict[Role, str] = {"node": "apt", "node-stores": "apt", "node-ssh": "apt", "workload": "extract"}
 #: When mmdebstrap runs what `setup.sh configure` does: it has no customize hooks where packages are only unpacked.
 HOOKS = {"apt": "customize-hook", "extract": "extract-hook"}
 #: Nodes with the servers of shared volumes are an image of their own, built when a plan first has stores: runs
@@ -45,10 +45,11 @@ HOOKS = {"apt": "customize-hook", "extract": "extract-hook"}
 LISTS: dict[Role, tuple[str, ...]] = {
     "node": ("packages.node",),
     "node-stores": ("packages.node", "packages.node-stores"),
+    "node-ssh": ("packages.node", "packages.node-ssh"),
     "workload": ("packages.workload",),
 }
 #: For people, on two quiet cores.
-TAKES: dict[Role, str] = {"node": "30 s", "node-stores": "2 min", "workload": "20 s"}
+TAKES: dict[Role, str] = {"node": "30 s", "node-stores": "2 min", "node-ssh": "40 s", "workload": "20 s"}
 
 
 def packages(role: Role) -> list[str]:

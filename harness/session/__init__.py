@@ -3,6 +3,8 @@
 from harness.session.bench import Bench
 from harness.session.clusters import Live, cluster_infos, down, down_all, find, heal, host_of, shell_argv, up
 from harness.session.histories import Judged, judge_history
+from harness.session.inventories import inspect_existing
+from harness.session.inventories import use as use_inventory
 from harness.session.judging import judge_run, view_of
 from harness.session.options import Options
 from harness.session.planning import make_plan, new_run, topology_of
@@ -29,6 +31,7 @@ __all__ = [
     "heal",
     "host_of",
     "inject",
+    "inspect_existing",
     "judge_history",
     "judge_run",
     "known_faults",
@@ -40,5 +43,6 @@ __all__ = [
     "shell_argv",
     "topology_of",
     "up",
+    "use_inventory",
     "view_of",
 ]

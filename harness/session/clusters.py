@@ -12,6 +12,7 @@ from harness import faults, features
 from harness.model.errors import EnvironmentBroken, FeatureMissing, HarnessError, UsageError
 from harness.model.plan import PREFIX, Demand, Plan, cluster_name
 from harness.ports import Cluster, ClusterInfo, Fault, HasTerminal, Host, Orchestrator, Progress, Provider
+from harness.providers.existing import ExistingProvider
 from harness.session import storage
 from harness.session.registries import PROVIDERS, orchestrator, provider
 from harness.transport.agent import Agent
@@ -45,7 +46,7 @@ def up(plan: Plan, progress: Progress) -> Live:
     except BaseException:
         progress(f"{cluster.name} could not be set up: removing it")
         try:
-            chosen.down(cluster.name)
+            take_down(chosen, cluster.name)
         except HarnessError as error:
             progress(f"{cluster.name} could not be removed: {error.message}")
         raise
@@ -56,11 +57,13 @@ def deploy(plan: Plan, cluster: Cluster, chosen: Provider, progress: Progress) -
     engine = orchestrator(plan.orchestrator)
     with ThreadPoolExecutor(max_workers=1) as pool:
         supplied = pool.submit(chosen.supply, cluster, plan, progress)
-        unmet = _missing(cluster, plan.demands, progress) if plan.stores else ()
+        # hosts that are not ours are asked before anything is made of them; ours show what they lack soon enough
+        early = bool(plan.stores) or plan.provider == ExistingProvider.name
+        unmet = _missing(cluster, plan.demands, progress) if early else ()
         storage.up(plan, cluster, progress)
         engine.join(cluster, plan, progress)
     supplied.result()
-    unmet = unmet if plan.stores else _missing(cluster, plan.demands, progress)
+    unmet = unmet if early else _missing(cluster, plan.demands, progress)
     engine.apply(cluster, plan, progress)
     return Live(plan, cluster, chosen, engine, unmet)
 
@@ -191,7 +194,16 @@ def down(name: str) -> list[str]:
     if run not in {info.run for info in cluster_infos()}:
         known = ", ".join(info.name for info in cluster_infos()) or "none"
         raise UsageError(f"there is no cluster {name!r}", hint=f"clusters that are there: {known}")
-    return [line for each in PROVIDERS for line in provider(each).down(name)]
+    return [line for each in PROVIDERS for line in take_down(provider(each), name)]
+
+
+def take_down(chosen: Provider, name: str) -> list[str]:
+    """Remove a cluster. Hosts that exist outlive it: what its stores left on them goes first."""
+    if isinstance(chosen, ExistingProvider) and cluster_name(name.removeprefix(PREFIX)) in {
+        info.name for info in chosen.clusters()
+    }:
+        return [f"store {store}" for store in storage.clear(chosen.find(name))] + chosen.down(name)
+    return chosen.down(name)
 
 
 def down_all(progress: Progress) -> list[str]:

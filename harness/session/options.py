@@ -13,7 +13,7 @@ class Options:
     """`settings` are `--set` pairs. `seed` None: one is drawn, and stands in the report. `only` are checks' ids or
     kinds. `keep` leaves the cluster, `reuse` takes one that was left and fits. `stop_on_fail` ends a check's
     load at the first proof that it fails. `series` and `attempt` go into the results (`Run`). Evidence is
-    collected where something fails, with `evidence` always.
+    collected where something fails, with `evidence` always. `inventory` names hosts that exist.
     """
 
     provider: str | None = None
@@ -30,6 +30,7 @@ class Options:
     evidence: bool = False
     series: str = ""
     attempt: int = 1
+    inventory: Path | None = None
 
     @property
     def overrides(self) -> tuple[tuple[str, str], ...]:

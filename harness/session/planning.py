@@ -14,8 +14,10 @@ from harness.model.places import data_dir
 from harness.model.plan import Demand, Plan
 from harness.model.topology import Check, Topology
 from harness.providers import images
+from harness.providers.existing import ExistingProvider
+from harness.session import inventories
 from harness.session.options import Options
-from harness.session.registries import CATALOG, CHOICES, orchestrator, provider
+from harness.session.registries import CATALOG, CHOICES, WIRE_MTU, orchestrator, provider
 
 #: How often a file that is appended to is read on, where a run is to stop at the first proof that it fails.
 FOLLOW_S = 0.5
@@ -28,7 +30,15 @@ def new_run() -> str:
 
 def topology_of(path: Path, options: Options) -> Topology:
     """The topology with the options laid over it. Raises TopologyError."""
-    return loader.load(located(path), CATALOG, options.overrides)
+    found = located(path)
+    topology = loader.load(found, CATALOG, options.overrides)
+    if topology.cluster.provider != ExistingProvider.name:
+        if options.inventory:
+            raise UsageError(f"--inventory is for provider existing, not {topology.cluster.provider}")
+        return topology
+    inventory = inventories.of_run(topology.cluster.inventory, found.absolute().parent, options.inventory)
+    cluster = topology.cluster.model_copy(update={"inventory": str(inventory)})
+    return topology.model_copy(update={"cluster": cluster})
 
 
 def located(path: Path) -> Path:
@@ -52,7 +62,15 @@ def make_plan(topology: Topology, options: Options, *, run: str) -> Plan:
         seed=seed,
         workload_image=options.workload_image or images.tag("workload"),
         demands=list(_demands(chosen)),
+        wire_mtu=_wire_mtu(chosen),
     )
+
+
+def _wire_mtu(topology: Topology) -> int:
+    """Pure enough: hosts that exist say it in their inventory."""
+    if topology.cluster.provider != ExistingProvider.name:
+        return WIRE_MTU
+    return inventories.provider().mtu
 
 
 def _only(checks: Sequence[Check], only: Sequence[str]) -> list[Check]:

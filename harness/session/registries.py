@@ -13,10 +13,14 @@ from harness.orchestrators.swarm import Swarm, SwarmRendering
 from harness.planner import Choice, problems
 from harness.ports import Orchestrator, Provider
 from harness.providers.docker import DockerProvider
+from harness.providers.existing import ExistingProvider
 from harness.providers.kind import KindProvider
 from harness.providers.vagrant import VagrantProvider
+from harness.session import inventories
 
+#: Hosts that exist first: an engine of this machine may be one of them, and what marks it as such goes last.
 PROVIDERS: Mapping[str, Callable[[], Provider]] = {
+    "existing": inventories.provider,
     "docker": DockerProvider,
     "kind": KindProvider,
     "vagrant": VagrantProvider,
@@ -60,6 +64,7 @@ def _problems(topology: Topology) -> list[tuple[str, str]]:
     return [
         *_unbuilt(topology),
         *_of_kind(topology),
+        *_inventory(topology),
         *problems(topology, CHOICES[topology.cluster.orchestrator], wire_mtu=WIRE_MTU),
     ]
 
@@ -68,7 +73,6 @@ def _unbuilt(topology: Topology) -> Iterator[tuple[str, str]]:
     """Keys of the format that nothing acts on yet: refused, never dropped."""
     named = {
         "cluster.engine": topology.cluster.engine and topology.cluster.provider != "kind",
-        "cluster.inventory": topology.cluster.inventory,
     }
     yield from ((key, f"not supported yet: {key}") for key, value in named.items() if value)
     cluster = topology.cluster
@@ -87,6 +91,12 @@ def _of_kind(topology: Topology) -> Iterator[tuple[str, str]]:
     for name, store in topology.stores.items():
         if store.managed:
             yield f"stores.{name}", "kind's nodes have no servers of stores: name one that exists (managed: false)"
+
+
+def _inventory(topology: Topology) -> Iterator[tuple[str, str]]:
+    cluster = topology.cluster
+    if cluster.inventory and cluster.provider != ExistingProvider.name:
+        yield "cluster.inventory", f"provider {cluster.provider} makes its own hosts: leave it out"
 
 
 CATALOG = Catalog(

@@ -9,13 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from harness import __version__, checkers, evidence, faults, features
+from harness.model.clocks import HostClock, clocks_of
 from harness.model.errors import EnvironmentBroken, FeatureMissing, HarnessError, Interrupted
 from harness.model.history import History
 from harness.model.plan import Plan, cluster_key
@@ -24,7 +25,7 @@ from harness.model.topology import Check, Topology
 from harness.model.verdict import Skip
 from harness.ports import Host, Progress
 from harness.report import RunView
-from harness.runner import CheckRun, run_checks
+from harness.runner import CheckRun, measured_clocks, run_checks
 from harness.session import clusters, storage
 from harness.session.clusters import Live, agents_of
 from harness.session.folder import RunFolder
@@ -262,12 +263,13 @@ class _Execution:
         if self.ending == "hand on" and (self.live is None or self.error or (self.runs and self.runs[-1].dirty)):
             self.ending = "down"
         if self.live is None and self.reuse and self.ending == "down":
-            provider(self.plan.provider).down(self.plan.cluster)  # handed on to us, and it could not be set up
+            # handed on to us, and it could not be set up
+            clusters.take_down(provider(self.plan.provider), self.plan.cluster)
         if self.live is None or self.ending == "keep" or (self.ending != "down" and self._emptied(self.live)):
             return
         self.ending = "down"
         self.progress(f"taking {self.live.cluster.name} down")
-        self.live.provider.down(self.live.cluster.name)
+        clusters.take_down(self.live.provider, self.live.cluster.name)
 
     def _emptied(self, live: Live) -> bool:
         """Whether the cluster holds nothing of this run any more. Raises where it was somebody else's before."""
@@ -297,7 +299,7 @@ class _Execution:
             )
         self.progress("making the cluster anew: a check did not restore it")
         assert self.live is not None
-        self.live.provider.down(self.live.cluster.name)
+        clusters.take_down(self.live.provider, self.live.cluster.name)
         self.live = None
         self.live = clusters.up(self.plan, self.progress)
 
@@ -342,7 +344,13 @@ class _Execution:
 
     def _run_some(self, checks: Sequence[Check], recorder: Recorder) -> list[CheckRun]:
         assert self.live is not None
-        with agents_of(self.live.cluster.hosts) as agents:
+        shared = self.live.cluster.shared_clock
+        if self.options.stop_on_fail and not shared:
+            self.progress("note: --stop-on-fail does nothing here: hosts have clocks of their own")
+        with ExitStack() as stack:
+            agents = stack.enter_context(agents_of(self.live.cluster.hosts))
+            if not shared:
+                stack.enter_context(measured_clocks(agents, recorder))
             return run_checks(
                 self.live.cluster,
                 self.plan,
@@ -352,14 +360,22 @@ class _Execution:
                 recorder=recorder,
                 progress=self.progress,
                 checks=checks,
-                watcher=partial(checkers.watch, self.plan) if self.options.stop_on_fail else None,
+                watcher=partial(checkers.watch, self.plan) if self.options.stop_on_fail and shared else None,
             )
 
     # --- the end
 
+    def _note_clocks(self, history: History) -> None:
+        """How well the clocks of hosts are known that have their own."""
+        clocks = clocks_of(history)
+        if clocks:
+            self.env["clocks"] = {host: _clock_note(clock, history, host) for host, clock in clocks.items()}
+            self.folder.write_env(self.env)
+
     def _finish(self) -> RunResult:
         recorded = any((self.folder.path / LINES).glob("*.jsonl"))
         history = read_history(self.folder.path) if recorded else History.of([])
+        self._note_clocks(history)
         to_parquet(history, self.folder.path / PARQUET)
         stopped = {run.id: stopped_by(run.error) for run in self.runs if run.error is not None}
         ran = {run.id for run in self.runs} | history.coded("check").used()
@@ -389,6 +405,16 @@ class _Execution:
         kept = self.live.cluster.name if self.live and self.ending in ("keep", "give back") else None
         view = RunView(run, self.plan, history, self.env)
         return RunResult(run, self.folder.path, view, self.error, kept)
+
+
+def _clock_note(clock: HostClock, history: History, host: str) -> dict[str, Any]:
+    """For env.json and the report: how often, how well, and by how much the rows of the host may be off."""
+    errors = history.only(host=host)["err_ns"]
+    return {
+        "measured": len(clock.at),
+        "best_ms": round(clock.error_ns / 1e6, 3),
+        "worst_ms": round(int(errors.max(initial=0)) / 1e6, 3),
+    }
 
 
 def _skips(live: Live, check: Check) -> list[Skip]:

@@ -18,6 +18,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from harness.model.clocks import aligned
 from harness.model.columns import NUMBER, Coded, Values, objects, smallest, tight
 from harness.model.errors import EnvironmentBroken, UsageError
 from harness.model.history import COLUMNS, INT_COLUMNS, TEXT_COLUMNS, History
@@ -163,8 +164,11 @@ def read_history(run_folder: Path, note: Note = lambda _text: None) -> History:
 
 
 def from_lines(files: Sequence[Path], note: Note = lambda _text: None) -> History:
-    """The history in JSON lines. A cut last line of a file is dropped and told; other damage is a UsageError."""
-    return History.of_batches(batch for path in files for batch in _batches(path, note))
+    """The history in JSON lines, all times on the controller's clock (model/clocks.py).
+
+    A cut last line of a file is dropped and told; other damage is a UsageError.
+    """
+    return aligned(History.of_batches(batch for path in files for batch in _batches(path, note)))
 
 
 def _batches(path: Path, note: Note) -> Iterator[Mapping[str, Any]]:

@@ -52,6 +52,8 @@ class SshHost:
         self._patience = patience
         self._dial = dial
         self._through = tuple(through)
+        #: Of processes that are kept: whoever finds one later knows whose it is.
+        self.environment: dict[str, str] = {}
         self._connecting = threading.Lock()
         self._connection: Connection | None = None
 
@@ -69,8 +71,9 @@ class SshHost:
 
     def channel(self, argv: Sequence[str]) -> Channel:
         """Raises ChannelLost, Unreachable."""
+        words = ["env", *(f"{name}={value}" for name, value in self.environment.items()), *argv]
         return SshChannel(
-            self._connected(), argv, timeout_s=self._patience.connect_s, sudo=self.login.sudo, kill=self._kill
+            self._connected(), words, timeout_s=self._patience.connect_s, sudo=self.login.sudo, kill=self._kill
         )
 
     def put(self, file: Path, path: str, *, timeout_s: float) -> None:

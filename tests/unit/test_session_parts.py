@@ -143,8 +143,8 @@ def test_a_value_may_hold_the_sign_itself() -> None:
 
 
 def test_an_unknown_provider_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="'existing' is not supported yet; there is docker"):
-        session.provider("existing")
+    with pytest.raises(UsageError, match="'nowhere' is not supported yet; there is existing, docker"):
+        session.provider("nowhere")
 
 
 # --- single checks

@@ -86,9 +86,10 @@ def _deploy(plan: Plan, name: str, service: Service) -> dict[str, Any]:
     }
     if deploy.mode == "replicated":
         entry["replicas"] = deploy.replicas
-    if deploy.placement.constraints:
-        entry["placement"] = {"constraints": [_constraint(text) for text in deploy.placement.constraints]}
-    return entry
+    constraints = [_constraint(text) for text in deploy.placement.constraints]
+    if plan.provider == "existing":  # a swarm that exists may have nodes that are none of ours
+        constraints.append(f"node.labels.{LABEL}=={plan.run}")
+    return {**entry, "placement": {"constraints": constraints}} if constraints else entry
 
 
 def _constraint(text: str) -> str:

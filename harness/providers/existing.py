@@ -1,0 +1,248 @@
+"""Provider `existing`: hosts of an inventory, reached by SSH. They were there before us, and stay.
+
+A host that we use has a marker: an empty volume of its engine, whose labels say the run, the node's name, and what
+of the host's own state is ours to take back. It is made before anything else and removed last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from functools import partial
+from pathlib import Path
+
+from harness.model.errors import CommandFailed, EnvironmentBroken, HarnessError, UsageError
+from harness.model.inventory import Inventory, Jump, ListedHost
+from harness.model.plan import PREFIX, Demand, Plan, cluster_key, cluster_name
+from harness.model.topology import Topology
+from harness.ports import Cluster, ClusterInfo, Progress
+from harness.providers import images, inspection, markers
+from harness.providers.markers import Marker
+from harness.transport.parallel import at_once
+from harness.transport.ssh import Login, SshHost
+
+LOAD_TIMEOUT_S = 300.0
+CALL_TIMEOUT_S = 30.0
+LOG_LINES = 5000
+_SECRET = re.compile(r"SWMTKN-\S+")
+
+
+class ExistingProvider:
+    """Implements ports.Provider. Without an inventory it knows of no hosts."""
+
+    name = "existing"
+
+    def __init__(self, inventory: Inventory | None = None) -> None:
+        self._inventory = inventory
+        self._hosts = hosts_of(inventory) if inventory else {}
+
+    @property
+    def mtu(self) -> int:
+        """Bytes of the largest packet between the hosts."""
+        return self._required().mtu
+
+    def demands(self, _topology: Topology) -> list[Demand]:
+        return []
+
+    # --- making
+
+    def up(self, plan: Plan, progress: Progress) -> Cluster:
+        """Look at every host first; nothing is changed where something stands in the way."""
+        inventory = self._required()
+        if len(self._hosts) < len(plan.nodes):
+            raise UsageError(
+                f"the topology wants {len(plan.nodes)} nodes, and the inventory has {len(self._hosts)} hosts",
+                hint=f"--set cluster.nodes.worker={len(self._hosts) - 1}",
+            )
+        hosts = {node.name: self._hosts[node.name] for node in plan.nodes}
+        inspection.refuse(inspection.inspect(hosts, inventory, plan, progress))
+        try:
+            marker = partial(_mark, plan, inventory)
+            at_once([partial(marker, host) for host in hosts.values()])
+            return self.find(plan.cluster)
+        except BaseException:
+            with contextlib.suppress(HarnessError):
+                self.down(plan.cluster)
+            raise
+
+    def inspect(self, plan: Plan | None, progress: Progress) -> list[inspection.Complaint]:
+        """What stands in the way on the inventory's hosts, or is worth a note. Changes nothing."""
+        names = [node.name for node in plan.nodes] if plan else list(self._hosts)
+        hosts = {name: host for name, host in self._hosts.items() if name in names}
+        return inspection.inspect(hosts, self._required(), plan, progress)
+
+    def supply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
+        """Our own workload image goes to hosts that lack it; any other is left to a registry."""
+        ours = images.tag("workload")
+        if ours not in plan.images:
+            return
+        hosts = [host for host in cluster.hosts.values() if isinstance(host, SshHost)]
+        lacking = [host for host in hosts if markers.lacks_image(host, ours)]
+        if lacking:
+            archive = images.plain_archive("workload", progress)
+            progress(f"handing {ours} to {', '.join(host.name for host in lacking)}")
+            at_once([partial(_load, host, archive) for host in lacking])
+
+    # --- finding
+
+    def find(self, name: str) -> Cluster:
+        run = name.removeprefix(PREFIX)
+        found = {marker.node: host for host, marker in self._markers() if marker.run == run}
+        if not found:
+            known = ", ".join(info.name for info in self.clusters()) or "none"
+            raise UsageError(f"there is no cluster {name!r}", hint=f"clusters that are there: {known}")
+        ordered = {node: found[node] for node in sorted(found, key=lambda node: (len(node), node))}
+        for host in ordered.values():
+            host.environment = {markers.VARIABLE: run}
+        return Cluster(cluster_name(run), run, self.name, ordered, shared_clock=False)
+
+    def clusters(self) -> list[ClusterInfo]:
+        by_run: dict[str, list[Marker]] = {}
+        for _, marker in self._markers():
+            by_run.setdefault(marker.run, []).append(marker)
+        return [
+            ClusterInfo(
+                name=cluster_name(run),
+                run=run,
+                provider=self.name,
+                nodes=len(found),
+                since=min(marker.since for marker in found),
+                topology=found[0].topology,
+                key=found[0].key,
+            )
+            for run, found in by_run.items()
+        ]
+
+    def _markers(self) -> list[tuple[SshHost, Marker]]:
+        """Raises Unreachable, CommandFailed: a host that says nothing may have something of ours."""
+        hosts = list(self._hosts.values())
+        found = at_once([partial(markers.markers_on, host) for host in hosts])
+        return [(host, marker) for host, some in zip(hosts, found, strict=True) for marker in some]
+
+    def logs(self, name: str, into: Path) -> None:
+        run = name.removeprefix(PREFIX)
+        for host, marker in self._markers():
+            if marker.run == run:
+                folder = into / marker.node
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "engine.log").write_text(_log(host))
+
+    # --- removing
+
+    def down(self, name: str) -> list[str]:
+        """What is reached is cleaned even where another host is not; then the first error is raised."""
+        run = name.removeprefix(PREFIX)
+        found, errors = [], []
+        for host in self._hosts.values():
+            try:
+                found += [(host, marker) for marker in markers.markers_on(host) if marker.run == run]
+            except EnvironmentBroken as error:
+                errors.append(error)
+        removed = markers.remove(found, errors)
+        if errors:
+            raise errors[0]
+        return removed
+
+    def tidy(self) -> list[str]:
+        return []
+
+    def _required(self) -> Inventory:
+        if self._inventory is None:
+            raise UsageError(
+                "provider existing needs an inventory of hosts",
+                hint="--inventory hosts.yaml, or cluster.inventory in the topology",
+            )
+        return self._inventory
+
+
+# --- hosts
+
+
+def hosts_of(inventory: Inventory) -> dict[str, SshHost]:
+    """n1, n2, ... by their place in the inventory, the manager first. None is connected yet."""
+    return {
+        f"n{number}": SshHost(f"n{number}", login_of(inventory, listed), address=listed.wire_address)
+        for number, listed in enumerate(inventory.ordered, 1)
+    }
+
+
+def login_of(inventory: Inventory, listed: ListedHost) -> Login:
+    defaults = inventory.defaults
+    user, port = listed.user or defaults.user or "root", listed.port or defaults.port or 22
+    key = listed.key or defaults.key
+    whole = partial(_login, inventory, user, key)
+    jump = listed.jump or defaults.jump
+    return whole(
+        listed.address,
+        port=port,
+        sudo=defaults.sudo if listed.sudo is None else listed.sudo,
+        jump=_jump(jump, whole) if jump else None,
+    )
+
+
+def _login(
+    inventory: Inventory,
+    user: str,
+    key: str | None,
+    address: str,
+    *,
+    port: int = 22,
+    sudo: bool | None = False,
+    jump: Login | None = None,
+) -> Login:
+    return Login(
+        address,
+        user,
+        port,
+        inventory.path(key) if key else None,
+        known_hosts=inventory.path(inventory.known_hosts),
+        accept_new=inventory.host_keys == "accept-new",
+        jump=jump,
+        sudo=bool(sudo),
+    )
+
+
+def _jump(jump: str | Jump, whole: partial[Login]) -> Login:
+    """Reached as the host behind it is, where it does not say otherwise."""
+    if isinstance(jump, str):
+        return whole(jump)
+    inventory, user, key = whole.args
+    return _login(inventory, jump.user or user, jump.key or key, jump.address, port=jump.port or 22)
+
+
+def _mark(plan: Plan, inventory: Inventory, host: SshHost) -> None:
+    role = next(node.role for node in plan.nodes if node.name == host.name)
+    ours = [image for image in plan.images if image == images.tag("workload")]
+    markers.mark(
+        host,
+        markers.Intent(
+            run=plan.run,
+            node=host.name,
+            role=role,
+            topology=plan.topology.name,
+            key=cluster_key(plan.topology),
+            images=tuple(image for image in ours if markers.lacks_image(host, image)),
+            adopts=inventory.swarm == "join",
+        ),
+    )
+
+
+# --- images
+
+
+def _load(host: SshHost, archive: Path) -> None:
+    argv = ["docker", "load", "--quiet"]
+    result = host.feed(argv, archive, timeout_s=LOAD_TIMEOUT_S)
+    if not result.ok:
+        raise CommandFailed(argv, result.code, result.output, where=host.name)
+
+
+def _log(host: SshHost) -> str:
+    argv = ["journalctl", "--unit", "docker", "--lines", str(LOG_LINES), "--no-pager"]
+    try:
+        result = host.run(argv, timeout_s=CALL_TIMEOUT_S)
+    except EnvironmentBroken as error:
+        return f"could not be had: {error.message}\n"
+    if not result.ok:
+        return f"could not be had: {result.output}\n"
+    return _SECRET.sub("SWMTKN-***", result.stdout)
