@@ -189,7 +189,8 @@ def test_a_swarm_that_exists_is_refused_and_used_on_request(untouched: Site, tmp
     )
     untouched.own("beta", f"docker swarm join --advertise-addr {beta} --token {token.strip()} {alpha}:2377")
     untouched.own(
-        "alpha", "docker service create --quiet --no-resolve-image --detach --name theirs theirs:1 x >/dev/null"
+        "alpha",
+        "docker service create --quiet --no-resolve-image --detach --replicas 0 --name theirs theirs:1 >/dev/null",
     )
     try:
         before = untouched.state()
