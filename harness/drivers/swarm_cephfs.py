@@ -15,6 +15,8 @@ MOUNTED = {"fuse": ("fuse.ceph-fuse", "ceph-fuse"), "kernel": ("ceph", "")}
 class CephFS(Stored):
     """`driver: cephfs` on Swarm."""
 
+    plugin = "cephfs"
+
     def plan(self, name: str, volume: Volume, store: StorePlan | None) -> VolumePlan:
         client = str(store.options.get("client", "fuse")) if store else "fuse"
         options = _options(store, client) if store else {}

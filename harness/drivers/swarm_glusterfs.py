@@ -17,6 +17,8 @@ SETTLE_S = 30.0
 class GlusterFS(Stored):
     """`driver: glusterfs` on Swarm."""
 
+    plugin = "glusterfs"
+
     def plan(self, name: str, volume: Volume, store: StorePlan | None) -> VolumePlan:
         options = _options(store) if store else {}
         return VolumePlan(

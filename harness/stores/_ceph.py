@@ -21,6 +21,7 @@ from harness.model.plan import Plan, StorePlan
 from harness.stores._scripted import Options
 
 FILE_SYSTEM = "cephfs"
+DATA_POOL = "cephfs.data"
 #: CRUSH places replicas on hosts; where there are fewer hosts than replicas, on OSDs.
 _BY_HOST, _BY_OSD = 1, 0
 #: Type of a cephx key: AES (CEPH_CRYPTO_AES in Ceph's src/include/ceph_fs.h).
@@ -302,7 +303,7 @@ def create_script(plan: Plan, store: StorePlan) -> str:
 
 def file_system_script(store: StorePlan) -> str:
     """Pools and file system; returns when an MDS serves it and all placement groups are active and clean."""
-    name, pools = store.name, ("cephfs.meta", "cephfs.data")
+    name, pools = store.name, ("cephfs.meta", DATA_POOL)
     asked = [ceph(name, "osd", "pool", "create", pool, "8") for pool in pools]
     sized = [
         ceph(name, "osd", "pool", "set", pool, "size", str(store.options["pool_size"]), "--yes-i-really-mean-it")
@@ -352,6 +353,22 @@ if ! mountpoint -q {point}; then
   done
 fi
 {directories}
+"""
+
+
+def disk_script(store: StorePlan) -> str:
+    """A quota that is used up makes the pool full as full OSDs do (Ceph documentation, Pools; Handling a full Ceph
+    file system). The room is all nodes': the monitor's node has it.
+    """
+    quota = ceph(store.name, "osd", "pool", "set-quota", DATA_POOL, "max_bytes")
+    return f"""[ "$(hostname)" = {layout(store).monitor} ] || exit 0
+full() {{ {ceph(store.name, "osd", "pool", "ls", "detail")} | grep "'{DATA_POOL}'" | grep -q full_quota; }}
+taken() {{ {ceph(store.name, "osd", "pool", "get-quota", DATA_POOL)} | grep -q 'max bytes *: *[1-9]'; }}
+case "$1" in
+fill) {quota} 1 2>/dev/null ;;
+free) ! taken || {{ {quota} 0 2>/dev/null; while full; do sleep 0.2; done; echo given back; }} ;;
+state) if full; then echo full; else echo free; fi ;;
+esac
 """
 
 

@@ -3,7 +3,8 @@
 `servers` starts what serves, `mount` mounts the store and makes its volumes' directories, `down` ends and removes;
 `fresh` mounts it once more beside that (`on`), for reads that no cache answers, and takes that mount away (`off`);
 `daemons/NAME` is called with `pid` or `start`. All are idempotent: after a restart of the node its entrypoint
-calls `up`, which is `servers`, then `mount`. Scripts are the same on all nodes; `hostname` tells which one it is.
+calls `up`, which is `servers`, then `mount`, then the volume plugin. Scripts are the same on all nodes; `hostname`
+tells which one it is.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from harness.model.places import STORE_DATA, STORE_FRESH, STORE_MOUNTS, STORES_D
 from harness.model.plan import Document, Plan, Step, StorePlan
 from harness.model.topology import Topology
 from harness.ports import Cluster, Daemon, Declared, Host, Progress
+from harness.stores import _plugin
 from harness.stores._removal import clear
 from harness.transport import daemons
 from harness.transport.parallel import at_once
@@ -79,6 +81,8 @@ class Scripts:
     down: str
     fresh: str
     daemons: Mapping[str, str] = field(default_factory=dict)
+    #: Takes all room away and gives it back: `fill`, `free`, `state` (see harness/faults/disk_full.py).
+    disk: str = ""
 
 
 class Scripted:
@@ -88,6 +92,8 @@ class Scripted:
     options: ClassVar[type[Options]]
     #: Whether it also mounts a store that exists: `managed: false` with `address`.
     adopts: ClassVar[bool] = False
+    #: Whether a volume plugin, called as the kind is, serves directories of it to each node's engine.
+    plugin: ClassVar[bool] = False
 
     # --- what a kind says
 
@@ -144,12 +150,18 @@ class Scripted:
 
     def declare(self, plan: Plan, store: str) -> Declared:
         mine = plan.store(store)
-        document = Document(f"store-{store}.sh", _installing(store, self.scripts(plan, mine)))
+        files = _files(store, self.scripts(plan, mine))
+        if self.plugin:
+            files = _plugin.beside(mine, files)
+        document = Document(f"store-{store}.sh", _installing(store, files))
         steps = [
             *each_node(plan, f"store {store}, scripts", "keep the scripts", ["sh", "-s"], document=document.name),
             *self.make(plan, mine),
             *each_node(plan, f"store {store}, mounts", "mount it", ["sh", hook(store, "mount")]),
         ]
+        if self.plugin:
+            argv = ["sh", hook(store, "activate")]
+            steps += each_node(plan, f"store {store}, plugins", f"start the volume plugin {self.kind}", argv)
         return Declared(steps=tuple(steps), documents=(document,))
 
     def up(self, cluster: Cluster, plan: Plan, store: str, progress: Progress) -> None:
@@ -197,12 +209,17 @@ def each_node(
         yield Step(phase, title, node, tuple(argv), limit, document=document)
 
 
-def _installing(store: str, scripts: Scripts) -> str:
-    """A script that writes all scripts of a store on the node where it runs."""
+def _files(store: str, scripts: Scripts) -> dict[str, str]:
+    """What a node keeps of a store, by its name in the store's folder."""
     up = f"sh {hook(store, 'servers')} && sh {hook(store, 'mount')}\n"
     files = {"servers": scripts.servers, "mount": scripts.mount, "up": up, "down": scripts.down}
     files["fresh"] = _FRESH.format(point=f"{STORE_FRESH}/{store}", attach=scripts.fresh)
-    files |= {f"daemons/{name}": text for name, text in scripts.daemons.items()}
+    files |= {"disk": scripts.disk} if scripts.disk else {}
+    return files | {f"daemons/{name}": text for name, text in scripts.daemons.items()}
+
+
+def _installing(store: str, files: Mapping[str, str]) -> str:
+    """A script that writes all files of a store on the node where it runs."""
     lines = [f"mkdir -p {shlex.quote(hook(store, 'daemons'))} {STORE_DATA}", f"cd {shlex.quote(hook(store, ''))}"]
     for name, text in files.items():
         lines += [f"cat >{shlex.quote(name)} <<'END OF SCRIPT'", text.strip("\n"), "END OF SCRIPT"]

@@ -22,6 +22,7 @@ class Cephfs(Scripted):
 
     kind = "cephfs"
     options = CephOptions
+    plugin = True
 
     def demands(self, topology: Topology, store: str) -> list[Demand]:
         spec = topology.stores[store]
@@ -50,6 +51,7 @@ class Cephfs(Scripted):
             down=_ceph.down_script(plan, store),
             fresh=f"timeout 30 {_ceph.attach_words(store, '$point', fresh=True)} </dev/null >/dev/null 2>&1",
             daemons=daemons,
+            disk=_ceph.disk_script(store),
         )
 
     def make(self, plan: Plan, store: StorePlan) -> Iterator[Step]:

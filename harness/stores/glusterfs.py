@@ -14,7 +14,7 @@ from harness.model.plan import Demand, Plan, Step, StorePlan
 from harness.model.topology import Topology
 from harness.ports import Store
 from harness.stores._scripted import WAITS, Options, Scripted, Scripts, each_node, hook, image
-from harness.stores.local import directories, formatting, mounted, size_bytes, too_small
+from harness.stores.local import directories, formatting, mounted, size_bytes, taking, too_small
 
 BRICKS = "/harness/bricks"
 FORMAT_TIMEOUT_S = 60.0
@@ -67,6 +67,7 @@ class Gluster(Scripted):
 
     kind = "glusterfs"
     options = GlusterOptions
+    plugin = True
 
     def demands(self, topology: Topology, store: str) -> list[Demand]:
         servers = tuple(topology.stores[store].nodes)
@@ -101,6 +102,7 @@ class Gluster(Scripted):
             down=_down(plan, store),
             fresh=f'timeout 30 {_attach(store)} "$point"',
             daemons={"glusterd": _GLUSTERD, "brick": _brick(store), "client": _client(store)},
+            disk=taking(_brick_mount(store)),
         )
 
     def make(self, plan: Plan, store: StorePlan) -> Iterator[Step]:

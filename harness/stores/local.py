@@ -17,6 +17,8 @@ FORMAT_TIMEOUT_S = 60.0
 #: mkfs.xfs(8): smaller ones are refused since xfsprogs 5.19. ext4 needs room for its journal.
 SMALLEST_BYTES = {"xfs": 300 << 20, "ext4": 8 << 20}
 MKFS = {"xfs": "mkfs.xfs -q -f", "ext4": "mkfs.ext4 -q -F"}
+#: A file system with less room than this is full: what it keeps for itself is never given out.
+FULL_BYTES = 1 << 20
 _UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
 
 
@@ -62,6 +64,7 @@ class Local(Scripted):
             mount=f"set -eu\n{mounted(file, store.mount, store.options['fstype'])}\n{directories(store)}",
             down=f"rm -f {file}",
             fresh=_uncached(store),
+            disk=taking(store.mount),
         )
 
     def make(self, plan: Plan, store: StorePlan) -> Iterator[Step]:
@@ -96,6 +99,29 @@ def formatting(file: str, fstype: str, size: str) -> str:
 def mounted(file: str, point: str, fstype: str) -> str:
     """Mount a loop file where it is not mounted. mount(8): `-o loop` frees the device with the mount."""
     return f"mkdir -p {point}\nmountpoint -q {point} || mount -t {fstype} -o loop {file} {point}"
+
+
+def taking(folder: str) -> str:
+    """A script that takes all room of the file system that is mounted at `folder`, by one file that nobody writes:
+    the pieces get smaller until not even a block is left.
+    """
+    return f"""
+file={folder}/.harness-full
+mountpoint -q {folder} || exit 0
+case "$1" in
+fill)
+  at=0 piece=$((1 << 34))
+  while [ "$piece" -ge 4096 ]; do
+    if fallocate -o "$at" -l "$piece" "$file" 2>/dev/null; then at=$((at + piece)); else piece=$((piece / 2)); fi
+  done
+  ;;
+free) [ ! -e "$file" ] || {{ rm "$file"; echo given back; }} ;;
+state)
+  left=$(df --output=avail -B1 {folder} | tail -n 1)
+  if [ -e "$file" ] && [ "$left" -lt {FULL_BYTES} ]; then echo full; else echo free; fi
+  ;;
+esac
+"""
 
 
 def directories(store: StorePlan) -> str:

@@ -11,7 +11,7 @@ from harness.ports import Store
 from harness.stores import _nfs
 from harness.stores._nfs import NfsOptions
 from harness.stores._scripted import Scripted, Scripts, each_node, hook, image
-from harness.stores.local import formatting, too_small
+from harness.stores.local import formatting, taking, too_small
 
 FORMAT_TIMEOUT_S = 60.0
 SERVER_TIMEOUT_S = 60.0
@@ -78,6 +78,7 @@ class Nfs(Scripted):
             down=_nfs.down_script(plan, store),
             fresh=fresh,
             daemons={DAEMON: _nfs.daemon_script(store)},
+            disk=taking(_nfs.exported(store)),
         )
 
     def make(self, plan: Plan, store: StorePlan) -> Iterator[Step]:

@@ -74,7 +74,7 @@ def test_daemons_are_found_killed_and_started_again_by_what_the_nodes_keep(glust
     cluster = gluster.live.cluster
     found = _daemons(gluster)
     assert {(daemon.node, daemon.name) for daemon in found} == {
-        (node, name) for node in cluster.hosts for name in ("brick", "client", "glusterd")
+        (node, name) for node in cluster.hosts for name in ("brick", "client", "glusterd", "plugin")
     }
     brick = next(daemon for daemon in found if (daemon.node, daemon.name) == ("n2", "brick"))
     state = [daemons.state(cluster, brick, timeout_s=TIMEOUT_S)]
@@ -112,7 +112,7 @@ def test_a_node_that_was_killed_has_its_servers_and_mounts_before_its_containers
     until(lambda: gluster.problems() == [], "the node is back")
     mine = [daemon for daemon in _daemons(gluster) if daemon.node == "n2"]
     states = {daemon.name: daemons.state(cluster, daemon, timeout_s=TIMEOUT_S) for daemon in mine}
-    assert states == {"brick": "running", "client": "running", "glusterd": "running"}
+    assert states == {"brick": "running", "client": "running", "glusterd": "running", "plugin": "running"}
 
 
 def _containers(bench: Bench) -> list[Container]:
