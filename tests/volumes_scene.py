@@ -10,7 +10,7 @@ from tests.checkers_scene import row
 HOSTS = ("n1", "n2")
 PROMISES = (
     "shared", "lock-exclusion", "lock-read-write", "exclusive-create", "rename-old-or-new", "writes-not-mixed",
-    "reads-not-torn", "new-name-visible", "fsync-survives-client-kill",
+    "reads-not-torn", "new-name-visible", "fsync-survives-client-kill", "no-space-surfaces",
 )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ while True:
 def run(hand: Hand) -> None:
     if hand.spec.get("final"):
         for writer in hand.spec["writers"]:
-            _tell(hand, writer)
+            tell_kept(hand, writer)
         return
     durable = _Durable(hand)
     try:
@@ -131,7 +131,8 @@ def _killed(process: subprocess.Popen[bytes]) -> None:
                 stream.close()
 
 
-def _tell(hand: Hand, writer: int) -> None:
+def tell_kept(hand: Hand, writer: int) -> None:
+    """A row `kept` about that writer's file."""
     length = int(hand.spec["record_bytes"])
     path = hand.path(f"{hand.spec['path']}.{writer}")
     hand.do("kept", f"{hand.spec['key']}|{writer}", lambda: _kept(path, writer, length), changes=False)

@@ -11,6 +11,7 @@ from . import (
     file_names,
     file_register,
     file_sessions,
+    file_space,
     file_tail,
     file_visibility,
 )
@@ -23,6 +24,7 @@ PROGRAMS: Mapping[str, Callable[[Hand], None]] = {
     "names": file_names.run,
     "register": file_register.run,
     "sessions": file_sessions.run,
+    "space": file_space.run,
     "tail": file_tail.run,
     "visibility": file_visibility.run,
 }

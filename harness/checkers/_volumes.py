@@ -100,11 +100,16 @@ def _unshared(volume: VolumePlan, *, unshared: bool) -> list[str]:
 
 
 def mount_changes(history: History) -> list[str]:
-    """Each reader's mount must be the same before and after: another device is another volume."""
+    """Each reader's mount must be the same before and after: another device is another volume. On nodes that a
+    fault killed mounts are made anew, by another number of the same file system.
+    """
     seen: dict[tuple[str, str], str] = {}
     changes = []
+    remade = _remade(history)
     for row in history.only(f="mount").ops():
         place, look = (row.host, row.process), str(row.value)
+        if row.host in remade:
+            look = look.partition(" ")[2]
         if seen.setdefault(place, look) != look:
             changes.append(f"mount changed under {row.at} on {row.host}: {seen[place]} became {look}")
     return changes
@@ -120,6 +125,12 @@ def situation(history: History) -> str:
         "kernel": sorted({release for _, _, release in told}),
     }
     return "; ".join(f"{name}: {', '.join(values)}" for name, values in parts.items() if values)
+
+
+def _remade(history: History) -> set[str]:
+    """Nodes that a fault struck which ends with a new mount."""
+    struck = history.only(f="fault", key="kill", outcome="ok").ops()
+    return {node for row in struck if row.value == "inject" for node in row.at.split(",")}
 
 
 def too_few_workers(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from harness.checkers._kept import Kept, compared, finals
 from harness.checkers._ranges import numbers
 from harness.checkers._sharing import parts, summed, unread_hosts, verdict_of, workers_of
 from harness.checkers._volumes import Measured, fresh_mounts, too_few_workers
@@ -18,7 +19,6 @@ from harness.model.topology import Check
 from harness.model.verdict import Verdict
 
 PROMISES = {"client": "fsync-survives-client-kill", "server": "fsync-survives-server-kill"}
-WRITER_SHIFT = 32
 _NOBODY = "no server was killed: a fault `kill` that names one is missing, or did not reach it"
 
 
@@ -42,7 +42,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
         "indeterminate": pending,
         "fresh_mounts": fresh_mounts(history),
         "kills": len(history.only(f="kill", outcome="ok")) + len(servers or ()),
-        "found": max((len(numbers(str(row.value))) for row in _kept(history)), default=0),
+        "found": max((len(numbers(str(row.value))) for row in finals(history)), default=0),
     }
     return verdict_of(
         history,
@@ -55,10 +55,6 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     )
 
 
-def _kept(rows: History) -> list[Op]:
-    return list(rows.only(f="kept", outcome="ok").ops())
-
-
 def _server_kills(history: History) -> list[int]:
     """When servers were dead for certain."""
     return [op.end_ns for op in history.only(f="fault", key="kill", outcome="ok").ops() if op.value == "inject"]
@@ -66,9 +62,9 @@ def _server_kills(history: History) -> list[int]:
 
 def _measured(promise: str, servers: list[int] | None, rows: History) -> dict[str, Measured]:
     total = Measured()
-    finals = _kept(rows)
+    found = finals(rows)
     for key in sorted({row.key for row in rows.only(f="sync").ops()}):
-        for final in (row for row in finals if row.key == key):
+        for final in (row for row in found if row.key == key):
             total += _of_file(rows.only(key=key), rows.only(f="reserve"), final, servers)
     return {promise: total}
 
@@ -77,40 +73,18 @@ def _of_file(rows: History, reserved: History, final: Op, servers: list[int] | N
     """One worker's file as one host reads it. Only what was synced before a kill can have survived one. `servers`:
     when servers were killed, where those are meant.
     """
-    found = numbers(str(final.value))
-    writer = int(final.key.rpartition("|")[2])
     syncs = list(rows.only(f="sync").ops())
-    floor = {_sequence(op): op for op in syncs if op.outcome == "ok"}
+    kept = compared(final, syncs, [op for op in syncs if op.outcome == "ok"], reserved)
     own = [op.start_ns for op in rows.only(f="kill", outcome="ok").ops()]
     kills, whose = (own, "its process") if servers is None else (servers, "a server")
-    struck = sum(op.start_ns < max(kills, default=0) for op in floor.values())
-    lost = sorted(set(floor) - found)
-    # reserved numbers of this worker: its file is its own, so no other can have written them
-    possible = {_sequence(op) for op in syncs if op.outcome != "fail"} | _reserved(reserved, writer)
-    foreign = sorted(found - possible)
-    return Measured(len(lost) + len(foreign), struck, _witness(final, floor, kills, whose, lost, foreign))
+    struck = sum(op.start_ns < max(kills, default=0) for op in kept.floor.values())
+    return Measured(kept.wrong, struck, _witness(kept, kills, whose))
 
 
-def _reserved(reserved: History, writer: int) -> set[int]:
-    spans = zip(reserved.value_int().tolist(), reserved["length"].tolist(), strict=True)
-    return {
-        (first & 0xFFFFFFFF) + n for first, count in spans if first >> WRITER_SHIFT == writer for n in range(count)
-    }
-
-
-def _sequence(op: Op) -> int:
-    return int(op.value) & 0xFFFFFFFF
-
-
-def _witness(
-    final: Op, floor: dict[int, Op], kills: list[int], whose: str, lost: list[int], foreign: list[int]
-) -> str:
-    reader = f"{final.at} on {final.host}"
-    if lost:
-        op = floor[lost[0]]
-        after = [kill - op.end_ns for kill in kills if kill >= op.start_ns]
-        when = f", {max(0, min(after)) / 1e6:.3f} ms before {whose} was killed" if after else ""
-        who = f"{op.process} in {op.at} on {op.host}"
-        where = f"(offset {op.offset}, {op.length} bytes)"
-        return f"record {lost[0]} of {who} {where} was synced{when}, and {reader} does not find it"
-    return f"{reader} finds record {foreign[0]}, which nobody wrote" if foreign else ""
+def _witness(kept: Kept, kills: list[int], whose: str) -> str:
+    if not kept.lost:
+        return kept.first_foreign()
+    op = kept.floor[kept.lost[0]]
+    after = [kill - op.end_ns for kill in kills if kill >= op.start_ns]
+    when = f", {max(0, min(after)) / 1e6:.3f} ms before {whose} was killed" if after else ""
+    return f"{kept.first_lost()} was synced{when}, and {kept.reader} does not find it"

@@ -1,8 +1,8 @@
-"""`kill`: a daemon of a store ends by SIGKILL, and is started again when the fault is healed.
+"""`kill`: a daemon of a store ends by SIGKILL, or a node loses its power; either is started again when healed.
 
-A target is `STORE/DAEMON`, as a node keeps it: `pool/osd.1`, or `pool/osd` for the first that runs of those that
-begin so, in the order of nodes; `pool/brick@n2` is that of one node. What is dead is what has no process: healing
-starts every daemon that a node keeps and that is gone, whoever ended it.
+A target is a node, or `STORE/DAEMON` (harness/faults/_daemons.py). What is dead is what has no process: healing
+starts every node that is off, and every daemon that a node keeps and that is gone, whoever ended it. A node that
+starts has its stores' servers and mounts made again by itself.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from harness.model.errors import EnvironmentBroken, UsageError
+from harness.faults import _daemons
+from harness.faults._rights import lifecycle_of
 from harness.model.plan import Demand
-from harness.ports import Cluster, Daemon, Felt, Right
+from harness.ports import Cluster, Felt, Right
 from harness.transport import daemons
 from harness.transport.parallel import at_once
 
@@ -29,68 +30,49 @@ class Kill:
     def inject(self, cluster: Cluster, targets: Sequence[str], direction: str, *, timeout_s: float) -> None:
         """Returns when no process of them is left. Raises UsageError for a target that is no daemon of a store."""
         del direction  # who is dead neither sends nor receives
+        if not _daemons.are_daemons(targets):
+            lifecycle = lifecycle_of(cluster, self.name)
+            at_once([partial(lifecycle.kill, node, timeout_s=timeout_s) for node in targets])
+            return
         for target in targets:
-            daemon = self._first_that_runs(cluster, target, timeout_s)
+            daemon = _daemons.first_that_runs(cluster, self.name, target, timeout_s)
             daemons.tell(cluster, daemon, "KILL", timeout_s=timeout_s)
 
     def felt(self, cluster: Cluster, targets: Sequence[str], direction: str, *, timeout_s: float) -> Felt:
-        """For every target some daemon that it may mean has no process."""
+        """Every node is off; for every other target some daemon that it may mean has no process."""
         del direction
-        found = self._daemons(cluster, timeout_s)
-        meant = [daemon for daemon in found if any(fits(target, daemon) for target in targets)]
-        gone = _gone(cluster, meant, timeout_s)
-        struck = {target: [daemon for daemon in gone if fits(target, daemon)] for target in targets}
-        told = [
-            ", ".join(f"{_title(daemon)} has no process" for daemon in dead) or f"{target} runs"
+        if not _daemons.are_daemons(targets):
+            lifecycle = lifecycle_of(cluster, self.name)
+            states = {node: lifecycle.state(node, timeout_s=timeout_s) for node in targets}
+            told = ", ".join(f"{node} is {state}" for node, state in states.items())
+            return Felt(all(state == "off" for state in states.values()), told)
+        struck = _daemons.struck(cluster, self.name, targets, "gone", timeout_s)
+        lines = [
+            ", ".join(f"{_daemons.title(daemon)} has no process" for daemon in dead) or f"{target} runs"
             for target, dead in struck.items()
         ]
-        return Felt(all(struck.values()), "; ".join(told))
+        return Felt(all(struck.values()), "; ".join(lines))
 
     def heal(self, cluster: Cluster, *, timeout_s: float) -> list[str]:
-        """Servers first, clients of nodes after them: a client that looks for its servers would wait."""
-        found = sorted(self._daemons(cluster, timeout_s), key=lambda daemon: daemon.name == "client")
-        gone = _gone(cluster, found, timeout_s)
+        """Nodes first; then, on nodes that ran, servers before clients, which would look for them and wait."""
+        off = _off(cluster, timeout_s)
+        if cluster.lifecycle:
+            at_once([partial(cluster.lifecycle.start, node, timeout_s=timeout_s) for node in off])
+        running = [node for node in cluster.hosts if node not in off]
+        found = _daemons.found(cluster, self.name, timeout_s, running)
+        found.sort(key=lambda daemon: daemon.name == "client")
+        gone = _daemons.in_state(cluster, found, "gone", timeout_s)
         for daemon in gone:
             daemons.start(cluster, daemon, timeout_s=timeout_s)
-        return [f"started {_title(daemon)}" for daemon in gone]
-
-    def _first_that_runs(self, cluster: Cluster, target: str, timeout_s: float) -> Daemon:
-        found = self._daemons(cluster, timeout_s)
-        meant = [daemon for daemon in found if fits(target, daemon)]
-        gone = _gone(cluster, meant, timeout_s)
-        running = [daemon for daemon in meant if daemon not in gone]
-        if running:
-            return running[0]
-        if meant:
-            raise EnvironmentBroken(f"the fault kill: {target} does not run, so it cannot be killed")
-        known = ", ".join(sorted({f"{daemon.store}/{daemon.name}" for daemon in found})) or "none"
-        raise UsageError(f"the fault kill: there is no daemon {target}", hint=f"daemons of stores: {known}")
-
-    def _daemons(self, cluster: Cluster, timeout_s: float) -> list[Daemon]:
-        if "shell" not in cluster.rights:
-            raise EnvironmentBroken(f"the fault kill needs the right `shell`, which {cluster.name} does not give")
-        return daemons.daemons(cluster, timeout_s=timeout_s)
+        return [*(f"started {node}" for node in off), *(f"started {_daemons.title(daemon)}" for daemon in gone)]
 
 
-def fits(target: str, daemon: Daemon) -> bool:
-    """`pool/osd` fits osd.0 and osd.1, not osdmap; `pool/brick@n2` the brick on n2."""
-    name, _, node = target.partition("@")
-    store, _, word = name.partition("/")
-    return (
-        daemon.store == store
-        and (daemon.name == word or daemon.name.startswith(f"{word}."))
-        and node in ("", daemon.node)
-    )
-
-
-def _gone(cluster: Cluster, asked: Sequence[Daemon], timeout_s: float) -> list[Daemon]:
-    """Those without a process, in the order in which they were asked for; all are asked at once."""
-    states = at_once([partial(daemons.state, cluster, daemon, timeout_s=timeout_s) for daemon in asked])
-    return [daemon for daemon, state in zip(asked, states, strict=True) if state == "gone"]
-
-
-def _title(daemon: Daemon) -> str:
-    return f"{daemon.store}/{daemon.name} on {daemon.node}"
+def _off(cluster: Cluster, timeout_s: float) -> list[str]:
+    if cluster.lifecycle is None:
+        return []
+    nodes = list(cluster.hosts)
+    states = at_once([partial(cluster.lifecycle.state, node, timeout_s=timeout_s) for node in nodes])
+    return [node for node, state in zip(nodes, states, strict=True) if state == "off"]
 
 
 FAULT = Kill()

@@ -18,6 +18,8 @@ STORES_DIR = "/var/lib/harness/stores"
 #: Where a node mounts its stores: STORE_MOUNTS/STORE. Volumes are directories inside, so that a mount that is gone
 #: is a directory that is missing, never a local one that takes the writes.
 STORE_MOUNTS = "/harness/stores"
+#: Within a store, what its volume plugin hands out: a directory for each volume, called as engines call it.
+PLUGIN_FOLDER = ".volumes"
 #: Where a node mounts a store a second time, for the last reads of a check: STORE_FRESH/STORE.
 STORE_FRESH = "/harness/fresh"
 #: Where a node keeps what backs loop devices: on the engine's own volume, which no overlay lies over.

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from harness.model.places import PLUGIN_FOLDER
 from harness.model.topology import Check, Topology
 
 LABEL = "harness.run"
@@ -226,6 +227,11 @@ class Plan:
     def engine_name(self, thing: str) -> str:
         """What engines call a network, a volume or a plain container of this plan: names are labels."""
         return f"{self.cluster}-{thing}"
+
+    def within_store(self, volume: str) -> str:
+        """The directory of a volume, from the root of its store on."""
+        via = self.topology.volumes[volume].driver_opts.get("via")
+        return f"{PLUGIN_FOLDER}/{self.engine_name(volume)}" if via == "plugin" else volume
 
     def joining(self, node: str, networks: Iterable[str], other: str, others: Iterable[str]) -> list[str]:
         """Through which networks a container on `node` with `networks` reaches one on `other` with `others`."""

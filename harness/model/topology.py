@@ -281,7 +281,7 @@ class Fault(Part):
 
     fault: str
     target: str = Field(
-        "one", description="one | minority | majority | all | a role | a node's name | STORE/DAEMON (kill)"
+        "one", description="one | minority | majority | all | a role | a node's name | STORE/DAEMON (kill, pause)"
     )
     direction: Literal["both", "in", "out"] = "both"
     at_s: float = Field(1.0, ge=0, le=3600)

@@ -38,7 +38,7 @@ from harness.runner._faults import Nemesis
 from harness.runner._journal import Journal
 from harness.runner._load import LoadRunner, Rows
 from harness.runner._looks import Looks
-from harness.runner._seams import AgentLike, Batch, Clock, RecorderLike
+from harness.runner._seams import AgentLike, Batch, Clock, RecorderLike, Revive
 from harness.transport.parallel import at_once
 
 ALIVE_TIMEOUT_S = 2.0
@@ -72,11 +72,11 @@ class CheckRunner:
         clock: Clock,
         looks: Looks,
         fails: Callable[[list[Batch]], bool] | None = None,
+        revive: Revive | None = None,
     ) -> None:
         self._cluster, self._plan, self._orchestrator, self._check = cluster, plan, orchestrator, check
         self._agents, self._progress, self._clock, self._looks = agents, progress, clock, looks
         self.journal = Journal(recorder, check.id, clock, keep=fails is not None)
-        self._loads = LoadRunner(agents, self.journal, clock, fails=fails)
         self._changes = Changes(cluster, plan, orchestrator, self.journal, clock)
         self._commands = _commands.Commands(cluster, self.journal, clock)
         self._nemesis = Nemesis(
@@ -91,6 +91,8 @@ class CheckRunner:
             recover_s=RECOVER_S + 3 * plan.topology.cluster.effective_heartbeat_s,
             check=check.id,
         )
+        self._revive = revive
+        self._loads = LoadRunner(agents, self.journal, clock, fails=fails, downed=self._nemesis.downed)
         self._token = secrets.token_hex(8)
         self._scene = Scene((), {})
         self._before: State | None = None
@@ -187,6 +189,7 @@ class CheckRunner:
         self._struck |= bool(faults)
         longest_s = max((fault.hold_s for fault in faults), default=0.0)
         self._loads.run(load, partial(self._meanwhile, faults, load.acts), tail_s=TAIL_S + longest_s)
+        self._nemesis.downed.clear()
 
     def _meanwhile(self, faults: Sequence[FaultSpec], acts: Sequence[Act], start_s: float) -> None:
         self._nemesis.run(faults, start_s)
@@ -232,9 +235,19 @@ class CheckRunner:
         return found
 
     def _recovered(self) -> bool:
-        if not all(agent.alive(ALIVE_TIMEOUT_S) for agent in self._agents.values()):
+        return all(self._alive(host) for host in self._agents) and not self._state().complaints
+
+    def _alive(self, host: str) -> bool:
+        """An agent that went down with its host is started anew; one that was lost otherwise is not."""
+        if self._agents[host].alive(ALIVE_TIMEOUT_S):
+            return True
+        if self._revive is None or host not in self._nemesis.downed:
             return False
-        return not self._state().complaints
+        try:
+            self._revive(host)
+        except EnvironmentBroken:
+            return False
+        return True
 
     def _state(self) -> State:
         try:

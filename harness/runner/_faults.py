@@ -22,6 +22,8 @@ FELT_EVERY_S = 0.25
 FELT_TIMEOUT_S = 5.0
 RECOVER_EVERY_S = 0.25
 HEAL_ATTEMPTS = 3
+#: Faults that end all that runs on the nodes that they strike.
+POWER = frozenset({"kill"})
 
 
 @dataclass
@@ -44,6 +46,8 @@ class Nemesis:
     recover_s: float
     check: str
     unhealed: list[str] = field(default_factory=list)
+    #: Nodes that lost their power, and with it whatever ran on them. The check's runner empties it.
+    downed: set[str] = field(default_factory=set)
 
     def refuse_nonsense(self, specs: Sequence[FaultSpec]) -> None:
         """Raises UsageError for a fault or a target that cannot be, before anything is touched."""
@@ -101,6 +105,8 @@ class Nemesis:
 
     def _inject(self, fault: Fault, spec: FaultSpec, targets: tuple[str, ...]) -> None:
         start_ns, outcome = self.clock.now_ns(), "info"
+        if fault.name in POWER:
+            self.downed.update(target for target in targets if target in self.cluster.hosts)
         try:
             fault.inject(self.cluster, targets, spec.direction, timeout_s=FAULT_TIMEOUT_S)
             outcome = "ok"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -37,9 +37,13 @@ class LoadRunner:
         clock: Clock,
         *,
         fails: Callable[[list[Batch]], bool] | None = None,
+        downed: Collection[str] = (),
     ) -> None:
-        """`fails` takes new batches of rows, and says whether the check fails by now: then the load ends early."""
+        """`fails` takes new batches of rows, and says whether the check fails by now: then the load ends early.
+        `downed` are, at any time, hosts that a fault took down: what ran there has ended, and that is no error.
+        """
         self._fails = fails
+        self._downed = downed
         self._agents = agents
         self._journal = journal
         self._clock = clock
@@ -135,10 +139,17 @@ class LoadRunner:
                 entry.job.wait(max(0.1, deadline_s - self._clock.now_s()))
                 entry.done = True
             except EnvironmentBroken as error:
+                if self._went_down(entry, error):
+                    entry.done = True
+                    continue
                 self._note(entry, error)
                 errors.append(error)
         if errors:
             raise errors[0]
+
+    def _went_down(self, entry: _Running, error: EnvironmentBroken) -> bool:
+        """Its reservations stand in the history: what it may have done is indeterminate."""
+        return isinstance(error, ChannelLost) and entry.assignment.host in self._downed
 
     def _note(self, entry: _Running, error: EnvironmentBroken) -> None:
         """A program that is late goes on; one whose agent is gone stands in the history."""

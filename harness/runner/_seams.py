@@ -35,6 +35,10 @@ class AgentLike(Protocol):
     def alive(self, timeout_s: float) -> bool: ...
 
 
+#: Starts an agent on a host anew, in the place of the one that went with it. Raises EnvironmentBroken.
+Revive = Callable[[str], None]
+
+
 class RecorderLike(Protocol):
     def write(self, batch: Batch, *, now: bool = False) -> None:
         """Append a batch; with `now` it is on disk when the call returns. Raises EnvironmentBroken."""

@@ -11,7 +11,7 @@ from harness.model.topology import Check
 from harness.ports import Cluster, Fault, Orchestrator, Progress, Workload
 from harness.runner._check import CheckRunner
 from harness.runner._looks import Looks
-from harness.runner._seams import SYSTEM_CLOCK, AgentLike, Batch, Clock, RecorderLike
+from harness.runner._seams import SYSTEM_CLOCK, AgentLike, Batch, Clock, RecorderLike, Revive
 from harness.workloads import REGISTRY
 
 #: For a check, what says of its rows so far whether they fail it; None where that cannot be told before the end.
@@ -50,12 +50,14 @@ def run_checks(
     workloads: Mapping[str, Workload] = REGISTRY,
     clock: Clock = SYSTEM_CLOCK,
     watcher: Watcher | None = None,
+    revive: Revive | None = None,
 ) -> list[CheckRun]:
     """Run `checks` (default: the plan's) in order and record what happens.
 
     A check that fails to run is a CheckRun with an error, and the next one goes on. After one that leaves the
     cluster dirty nothing more is run: the list is then shorter than `checks`, and the caller goes on with the rest
     on a cluster made anew. Faults are healed and changes taken back on every way out, an interrupt included.
+    `revive` replaces, in `agents`, one that went down with its host when a fault took its power.
     With a `watcher` a check's load ends as soon as what stands in the history fails the check.
     Raises EnvironmentBroken where the history cannot be written, UsageError for a kind of check that is not known.
     """
@@ -74,6 +76,7 @@ def run_checks(
             clock=clock,
             looks=looks,
             fails=watcher(check) if watcher else None,
+            revive=revive,
         )
         runs.append(_run(runner, check, _workload(workloads, check), clock))
         _report(runs[-1], progress)

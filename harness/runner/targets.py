@@ -10,8 +10,8 @@ from harness.model.errors import UsageError
 from harness.model.plan import Plan
 from harness.model.topology import Fault
 
-#: Faults that strike a daemon of a store, and no node.
-OF_DAEMONS = frozenset({"kill"})
+#: Faults that strike nodes, or a daemon of a store.
+OF_DAEMONS = frozenset({"kill", "pause"})
 COUNTS: dict[str, Callable[[int], int]] = {
     "one": lambda _nodes: 1,
     "minority": lambda nodes: (nodes - 1) // 2,
@@ -26,12 +26,12 @@ def choose_targets(fault: Fault, plan: Plan, rng: random.Random) -> tuple[str, .
     `target` is one, minority (fewer than half), majority (more than half), all, a role (every node that has it)
     or a node's name. Raises UsageError where that is no node, or where a partition would have one side only.
     """
-    if (fault.fault in OF_DAEMONS) != ("/" in fault.target):
+    if "/" in fault.target and fault.fault not in OF_DAEMONS:
         raise UsageError(
             f"the fault {fault.fault!r} cannot have the target {fault.target!r}",
             hint="daemons of stores (`pool/osd`) are for: " + ", ".join(sorted(OF_DAEMONS)),
         )
-    if fault.fault in OF_DAEMONS:
+    if "/" in fault.target:
         return (fault.target,)
     nodes = [node.name for node in plan.nodes]
     chosen = _chosen(fault.target, nodes, plan, rng)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,7 +18,7 @@ from harness.model.topology import Check, Fault
 from harness.model.verdict import Verdict
 from harness.ports import Progress
 from harness.runner import run_checks
-from harness.session.clusters import Live, agents_of
+from harness.session.clusters import Live, agents_of, revive
 from harness.session.folder import RunFolder
 from harness.transport.recorder import LINES, Recorder, read_history
 
@@ -67,6 +68,7 @@ class Bench:
             agents=self._agents,
             recorder=self._recorder,
             progress=self._progress,
+            revive=partial(revive, self._agents, self.live.cluster.hosts),
         )
         if done[0].error is not None:
             raise done[0].error

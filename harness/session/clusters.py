@@ -107,10 +107,17 @@ def agents_of(hosts: Mapping[str, Host]) -> Iterator[dict[str, Agent]]:
 
     try:
         at_once([partial(start, name) for name in hosts])
-        yield {name: started[name] for name in hosts}
+        started = {name: started[name] for name in hosts}
+        yield started
     finally:
         for agent in started.values():
             agent.close()
+
+
+def revive(agents: dict[str, Agent], hosts: Mapping[str, Host], name: str) -> None:
+    """A new agent on a host, in the place of the one that went down with it. Raises EnvironmentBroken."""
+    agents[name].close()
+    agents[name] = Agent.start(hosts[name], timeout_s=AGENT_TIMEOUT_S)
 
 
 def cluster_infos() -> list[ClusterInfo]:

@@ -360,6 +360,7 @@ class _Execution:
                 recorder=recorder,
                 progress=self.progress,
                 checks=checks,
+                revive=partial(clusters.revive, agents, self.live.cluster.hosts),
                 watcher=partial(checkers.watch, self.plan) if self.options.stop_on_fail and shared else None,
             )
 

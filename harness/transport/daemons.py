@@ -29,9 +29,13 @@ exit 0
 """
 
 
-def daemons(cluster: Cluster, store: str | None = None, *, timeout_s: float) -> list[Daemon]:
-    """Those of one store or of all, node by node. Nodes that do not answer raise as Host.run does."""
-    hosts = list(cluster.hosts.values())
+def daemons(
+    cluster: Cluster, store: str | None = None, *, timeout_s: float, nodes: Iterable[str] | None = None
+) -> list[Daemon]:
+    """Those of one store or of all, node by node; of all nodes, or of those named. Nodes that do not answer raise
+    as Host.run does.
+    """
+    hosts = [cluster.hosts[node] for node in (cluster.hosts if nodes is None else nodes)]
     found = at_once([partial(_on, host, timeout_s) for host in hosts])
     return [daemon for some in found for daemon in some if store in (None, daemon.store)]
 

@@ -92,7 +92,7 @@ def _reads_anew(volume: Volume, ends: list[Container], plan: Plan, reads: Loads)
     if not folder:
         return
     yield Commands(tuple(_mount_anew(store, volume, end) for end in ends))
-    here = replace(volume, paths={FRESH: f"{folder}/{volume.name}"})
+    here = replace(volume, paths={FRESH: f"{folder}/{plan.within_store(volume.name)}"})
     readers = [Container(name=f"{FRESH}.{end.node}", service=FRESH, node=end.node, id="", pid=0) for end in ends]
     yield _mounts(FRESH, here, readers)
     yield from reads(here, readers)

@@ -37,7 +37,8 @@ class Bridge:
         }
         self.wire = FakeHost("wire", address="", answers=programs)
         self.drained: set[str] = set()
-        self.dead: set[str] = set()
+        self.states: dict[str, str] = {}
+        self.full: set[str] = set()
         self.hosts = {
             name: FakeHost(
                 name,
@@ -77,15 +78,24 @@ class Bridge:
         script = f"{STORES_DIR}/pool/daemons/osd.{node[1:]}"
 
         def sh(argv: Sequence[str], _stdin: bytes) -> Result:
+            disk = f"{STORES_DIR}/pool/disk"
             match list(argv[1:]):
-                case ["-c", _, "sh", folder] if folder == STORES_DIR:
-                    return Result(0, script, "")
+                case ["-c", find, "sh", folder] if folder == STORES_DIR:
+                    return Result(0, disk if "/disk" in find else script, "")
+                case [named, "state"] if named == disk:
+                    return Result(0, "full" if node in self.full else "free", "")
+                case [named, "fill"] if named == disk:
+                    self.full.add(node)
+                case [named, "free"] if named == disk:
+                    told = "given back" if node in self.full else ""
+                    self.full.discard(node)
+                    return Result(0, told, "")
                 case ["-c", _, "sh", named] if named == script:
-                    return Result(0, "" if node in self.dead else "S", "")
-                case ["-c", _, "sh", named, "KILL"] if named == script:
-                    self.dead.add(node)
+                    return Result(0, self.states.get(node, "S"), "")
+                case ["-c", _, "sh", named, signal] if named == script:
+                    self.states[node] = {"KILL": "", "STOP": "T", "CONT": "S"}[signal]
                 case [named, "start"] if named == script:
-                    self.dead.discard(node)
+                    self.states.pop(node, None)
                 case _:
                     return self.inside[node].sh(argv)
             return Result(0, "", "")
@@ -229,7 +239,7 @@ def test_two_faults_on_one_link_hold_together_and_heal_apart(fault: Fault, clust
 def test_a_right_that_is_missing_is_named(fault: Fault, cluster: Cluster, verb: str) -> None:
     bare: dict[str, Host] = {name: FakeHost(name, rights=frozenset()) for name in NODES}
     poor = replace(cluster, hosts=bare, wire=None, lifecycle=None)
-    arguments = () if verb == "heal" else (["n2"], "both")
+    arguments = () if verb == "heal" else (struck(fault, "n2"), "both")
     with pytest.raises(EnvironmentBroken, match=f"{fault.name} needs the right `({'|'.join(fault.rights)})`"):
         getattr(fault, verb)(poor, *arguments, timeout_s=5)
 
@@ -380,3 +390,47 @@ def test_killing_containers_of_a_service_that_has_none_there_says_so(cluster: Cl
     kill.inject(cluster, ["n2"], "both", timeout_s=5)
     with pytest.raises(EnvironmentBroken, match="no container of service web runs on n2"):
         kill.inject(cluster, ["n2"], "both", timeout_s=5)
+
+
+def test_a_disk_is_full_where_every_store_on_the_targets_says_so(cluster: Cluster) -> None:
+    full = faults.REGISTRY["disk-full"]
+    full.inject(cluster, ["n2"], "both", timeout_s=5)
+    assert full.felt(cluster, ["n1", "n2"], "both", timeout_s=5) == Felt(
+        False, "store pool on n1 is free; store pool on n2 is full"
+    )
+    assert full.heal(cluster, timeout_s=5) == ["gave back the room of store pool on n2"]
+
+
+def test_nodes_without_room_of_a_store_cannot_be_filled(cluster: Cluster) -> None:
+    hosts: dict[str, Host] = {"n1": FakeHost("n1", answers={("sh",): Result(0, "", "")})}
+    full = faults.REGISTRY["disk-full"]
+    with pytest.raises(UsageError, match="no store has its room on n1"):
+        full.inject(replace(cluster, hosts=hosts), ["n1"], "both", timeout_s=5)
+    assert full.felt(replace(cluster, hosts=hosts), ["n1"], "both", timeout_s=5).felt is False
+
+
+@pytest.mark.parametrize(("name", "undone"), [("kill", "started n2"), ("pause", "thawed n2")])
+def test_nodes_and_daemons_are_struck_by_the_same_fault(cluster: Cluster, name: str, undone: str) -> None:
+    fault = faults.REGISTRY[name]
+    for targets, words in ((["n2"], "n2 is"), (["pool/osd.2"], "pool/osd.2 on n2")):
+        fault.inject(cluster, targets, "both", timeout_s=5)
+        seen = fault.felt(cluster, targets, "both", timeout_s=5)
+        assert (seen.felt, seen.evidence.startswith(words)) == (True, True), seen
+        (told,) = fault.heal(cluster, timeout_s=5)
+        assert told == (undone if targets == ["n2"] else told)
+        assert not fault.felt(cluster, targets, "both", timeout_s=5).felt
+
+
+def test_a_daemon_that_is_paused_is_not_dead(cluster: Cluster) -> None:
+    faults.REGISTRY["pause"].inject(cluster, ["pool/osd.2"], "both", timeout_s=5)
+    assert not faults.REGISTRY["kill"].felt(cluster, ["pool/osd.2"], "both", timeout_s=5).felt
+    assert faults.REGISTRY["kill"].heal(cluster, timeout_s=5) == []
+    assert faults.REGISTRY["pause"].heal(cluster, timeout_s=5) == ["continued pool/osd.2 on n2"]
+
+
+def test_daemons_of_a_node_that_is_off_are_its_own_to_start(cluster: Cluster) -> None:
+    """A node that starts has its stores' servers started by what it keeps."""
+    kill = faults.REGISTRY["kill"]
+    kill.inject(cluster, ["pool/osd.2"], "both", timeout_s=5)
+    kill.inject(cluster, ["n2"], "both", timeout_s=5)
+    assert kill.heal(cluster, timeout_s=5) == ["started n2"]

@@ -5,6 +5,8 @@ Workers of one agent on one directory stand for two hosts: their rows are told t
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +24,12 @@ from tests.volumes_scene import HOSTS, around, broken, promise, shared_volume
 
 WORKERS = 4
 #: Programs that are not called as their checks.
-PROGRAMS = {"durability": "durable"}
+PROGRAMS = {"durability": "durable", "no-space": "space"}
 PARAMS: dict[str, dict[str, Any]] = {
     "counter": {"lock": "fcntl"},
     "names": {"peeks": 10, "rate_per_s": 50},
     "durability": {"record_bytes": 128, "kill_share": 0.05, "rate_per_s": 200, "writers": [1, 2, 3, 4]},
+    "no-space": {"record_bytes": 128, "sync_share": 0.5, "rate_per_s": 200, "writers": [1, 2, 3, 4]},
     "visibility": {"names_per_s": 50, "rate_per_s": 500},
     "blocks": {"block_bytes": 16384, "blocks": 2, "writes": 0.5, "direct": False},
 }
@@ -183,6 +186,32 @@ def test_a_cache_that_dies_with_its_process_is_caught(agent: Agent, tmp_path: Pa
     verdict = caught(agent, "durability", tmp_path, 400, "fsync-survives-client-kill", shim="early-ack")
     assert verdict.verdict == "fail"
     assert broken(verdict) == ["fsync-survives-client-kill"], verdict.reason
+
+
+@pytest.fixture
+def little(tmp_path: Path) -> Iterator[Path]:
+    """A file system with no room for what the workers write."""
+    if os.geteuid() != 0:
+        pytest.skip("needs mount (only root can mount a small file system)")
+    folder = tmp_path / "little"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "little", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_file_system_that_gets_full_tells_so_and_keeps_the_rest(agent: Agent, little: Path) -> None:
+    verdict = judged("no-space", recorded(agent, "no-space", little, 400, record_bytes=16384))
+    assert verdict.verdict == "pass", verdict.reason
+    assert verdict.figures["told_at_write"] > 0
+
+
+def test_want_of_room_that_is_swallowed_is_caught(agent: Agent, little: Path) -> None:
+    ops = recorded(agent, "no-space", little, 400, record_bytes=16384, shim="swallow")
+    verdict = judged("no-space", ops)
+    assert verdict.verdict == "fail"
+    assert broken(verdict) == ["no-space-surfaces"], verdict.reason
+    assert "told no error" in promise(verdict, "no-space-surfaces").witness
 
 
 def test_new_names_are_seen_by_the_others(agent: Agent, tmp_path: Path) -> None:

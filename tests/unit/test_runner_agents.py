@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.checkers import judge
 from harness.model.history import History
+from harness.model.plan import Demand
 from harness.model.topology import Check
 from harness.model.verdict import Verdict
-from harness.runner import run_checks
+from harness.ports import Cluster, Fault, Felt, Right
+from harness.runner import CheckRun, run_checks
 from harness.transport.agent import Agent
 from harness.transport.local import LocalHost
 from harness.transport.recorder import Recorder, read_history
@@ -21,6 +24,7 @@ from harness.workloads import REGISTRY
 from tests.runner_fakes import NODES, TARGETS, FakeOrchestrator, make_check, make_cluster, make_plan
 
 START_TIMEOUT_S = 30.0
+EMPTY: dict[str, Fault] = {}
 
 
 @pytest.fixture
@@ -41,7 +45,40 @@ def append_check(shim: str = "none") -> Check:
     return check.model_copy(update={"params": whole})
 
 
+@dataclass
+class Power:
+    """A kill of nodes, of which the agents are all that is real."""
+
+    agents: dict[str, Agent]
+    name: str = "kill"
+    rights: frozenset[Right] = frozenset()
+
+    def demands(self) -> list[Demand]:
+        return []
+
+    def inject(self, cluster: Cluster, targets: Sequence[str], direction: str, *, timeout_s: float) -> None:
+        for node in targets:
+            self.agents[node].close()
+
+    def felt(self, cluster: Cluster, targets: Sequence[str], direction: str, *, timeout_s: float) -> Felt:
+        return Felt(True, "off")
+
+    def heal(self, cluster: Cluster, *, timeout_s: float) -> list[str]:
+        return []
+
+    def revive(self, node: str) -> None:
+        self.agents[node] = Agent.start(LocalHost(node), timeout_s=START_TIMEOUT_S)
+
+
 def run_on(folder: Path, agents: dict[str, Agent], check: Check) -> Verdict:
+    run, verdict = tried(folder, agents, check)
+    assert (run.error, run.left) == (None, ())
+    return verdict
+
+
+def tried(
+    folder: Path, agents: dict[str, Agent], check: Check, faults: Mapping[str, Fault] = EMPTY, revive: Any = None
+) -> tuple[CheckRun, Verdict]:
     """Every made-up container is this machine itself (pid 0), and the volume a folder of it."""
     volume = folder / "volume"
     volume.mkdir()
@@ -51,11 +88,11 @@ def run_on(folder: Path, agents: dict[str, Agent], check: Check) -> Verdict:
     orchestrator.live = [replace(container, pid=0) for container in orchestrator.live]
     recorder, lines = Recorder(folder / "history"), list[str]()
     [run] = run_checks(
-        make_cluster(), plan, orchestrator, faults={}, agents=agents, recorder=recorder, progress=lines.append
-    )
+        make_cluster(), plan, orchestrator, faults=faults, agents=agents, recorder=recorder,
+        progress=lines.append, revive=revive,
+    )  # fmt: skip
     recorder.close()
-    assert (run.error, run.left) == (None, ()), lines
-    return judge(read_history(folder), plan, check)
+    return run, judge(read_history(folder), plan, check)
 
 
 def test_appends_of_real_writers_are_all_found(tmp_path: Path, agents: dict[str, Agent]) -> None:
@@ -69,6 +106,34 @@ def test_a_bug_on_purpose_is_caught_by_name(tmp_path: Path, agents: dict[str, Ag
     verdict = run_on(tmp_path, agents, append_check("lost"))
     broken = [promise.name for promise in verdict.promises if promise.observed == "broken"]
     assert broken == ["append-loses-nothing"]
+
+
+STRIKE = {"fault": "kill", "target": "n2", "at_s": 0.2, "hold_s": 0.1}
+
+
+def test_an_agent_that_went_down_with_its_node_is_started_anew_for_the_last_reads(
+    tmp_path: Path, agents: dict[str, Agent]
+) -> None:
+    power, before = Power(agents), agents["n2"]
+    check = append_check().model_copy(update={"faults": make_check("x", faults=[STRIKE]).faults})
+    run, verdict = tried(tmp_path, agents, check, {"kill": power}, power.revive)
+    assert (run.error, run.left) == (None, ())
+    assert agents["n2"] is not before
+    assert verdict.verdict == "pass", verdict.reason
+    history = read_history(tmp_path)
+    assert len(history.only(f="append", host="n2", outcome="ok"))
+    assert len(history.only(f="read", host="n2", outcome="ok"))
+    assert not len(history.only(f="lost"))
+
+
+def test_an_agent_that_nobody_starts_anew_is_lost(tmp_path: Path, agents: dict[str, Agent]) -> None:
+    power = Power(agents)
+    check = append_check().model_copy(update={"faults": make_check("x", faults=[STRIKE]).faults})
+    run, verdict = tried(tmp_path, agents, check, {"kill": power})
+    assert run.error is not None
+    assert run.left
+    assert verdict.verdict == "unknown"
+    assert "the agent on n2 was lost" in verdict.reason
 
 
 def test_no_number_is_used_before_its_reservation_is_on_disk(tmp_path: Path, agents: dict[str, Agent]) -> None:

@@ -239,12 +239,13 @@ def test_targets_follow_the_seed() -> None:
 
 
 def test_a_daemon_is_its_own_target() -> None:
-    assert chosen("pool/osd", "kill") == ("pool/osd",)
+    assert chosen("pool/osd", "kill") == chosen("pool/osd", "pause") == ("pool/osd",)
+    assert chosen("n2", "kill") == ("n2",)
 
 
 @pytest.mark.parametrize(
     ("target", "fault"),
-    [("n9", "pause"), ("leader", "pause"), ("all", "partition"), ("pool/osd", "pause"), ("n2", "kill")],
+    [("n9", "pause"), ("leader", "pause"), ("all", "partition"), ("pool/osd", "drain"), ("n9", "kill")],
 )
 def test_targets_that_make_no_sense_are_refused(target: str, fault: str) -> None:
     with pytest.raises(UsageError):

@@ -227,4 +227,4 @@ def test_a_plugin_is_active_on_every_node_before_it_joins(kind: str) -> None:
     kept = plan.document("store-pool.sh").text
     assert f"/run/docker/plugins/{kind}.sock /harness/stores/pool" in kept
     assert "daemons/plugin start\nsh /var/lib/harness/stores/pool/activate" in kept
-    assert plugin.FOLDER in kept
+    assert plan.within_store("data") == f"{plugin.FOLDER}/{plan.engine_name('data')}"
