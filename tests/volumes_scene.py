@@ -11,6 +11,7 @@ HOSTS = ("n1", "n2")
 PROMISES = (
     "shared", "lock-exclusion", "lock-read-write", "exclusive-create", "rename-old-or-new", "writes-not-mixed",
     "reads-not-torn", "new-name-visible", "fsync-survives-client-kill", "no-space-surfaces",
+    "no-space-at-fsync",
 )  # fmt: skip
 
 

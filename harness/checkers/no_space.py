@@ -1,9 +1,9 @@
 """Judges a volume that got full: whether all that was not refused is there, read from every host.
 
-`no-space-surfaces`: want of room is told at write, fsync or close, at the latest. A record whose calls all ended
-well, and that is not there in the end, was lost in silence. Where no call was ever told that there is no room, the
-volume was never full, and nothing is known. Where other things went wrong too (a fault beside `disk-full`), what
-was only closed promises nothing: then the records count that were synced.
+`no-space-at-fsync` of records that were synced, `no-space-surfaces` of those that were only closed: want of room
+is told at one of their calls. A record whose calls all ended well, and that is not there in the end, was lost in
+silence. Where no call was ever told that there is no room, the volume was never full, and nothing is known. Where
+other things went wrong too (a fault beside `disk-full`), a close promises nothing: then it is not measured.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from collections import Counter
 from harness.checkers._kept import Kept, compared, finals
 from harness.checkers._ranges import numbers
 from harness.checkers._sharing import parts, summed, unread_hosts, verdict_of, workers_of
-from harness.checkers._volumes import Measured, too_few_workers
+from harness.checkers._volumes import Measured, fresh_mounts, too_few_workers
 from harness.model.history import History, Op
 from harness.model.plan import Plan
 from harness.model.topology import Check
 from harness.model.verdict import Verdict
 
-PROMISE = "no-space-surfaces"
 SYNCED, CLOSED = "deposit-synced", "deposit-closed"
+PROMISES = {SYNCED: "no-space-at-fsync", CLOSED: "no-space-surfaces"}
+_CALLS = {SYNCED: "write, fsync and close", CLOSED: "write and close"}
 #: The fault that takes room away, and nothing else.
 _HARMLESS = frozenset({"disk-full"})
 #: write(2), fsync(2), close(2).
@@ -34,7 +35,7 @@ _NEVER_FULL = (
 
 def check(history: History, plan: Plan, check: Check) -> Verdict:
     """Params used: `volume`, `workers_per_node`. Rows used: deposit-synced deposit-closed told kept reserve mount
-    nonce.
+    nonce fresh.
     """
     volume = check.params["volume"]
     deposits = history.only(f=(SYNCED, CLOSED))
@@ -48,13 +49,13 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
         found=len(workers_of(acknowledged)),
         what="workers could store a record",
     )
-    harmless = {fault.fault for fault in check.faults} <= _HARMLESS
-    floor = (SYNCED, CLOSED) if harmless else (SYNCED,)
+    kinds = _kinds(deposits, harmless={fault.fault for fault in check.faults} <= _HARMLESS)
     pending = len(deposits.only(outcome="info"))
     figures = {
         "stored": len(acknowledged),
         "refused": len(told),
         "indeterminate": pending,
+        "fresh_mounts": fresh_mounts(history),
         "found": max((len(numbers(str(row.value))) for row in finals(history)), default=0),
         **{f"told_at_{call}": count for call, count in sorted(Counter(str(op.value) for op in told).items())},
     }
@@ -62,11 +63,17 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
         history,
         plan,
         check,
-        summed(lambda rows: _measured(rows, floor), parts(history, volume)),
+        summed(lambda rows: _measured(rows, kinds), parts(history, volume)),
         doubts=[*doubts, *([] if told else [_NEVER_FULL]), *unread_hosts(history, "kept")],
         figures=figures,
         counts=(len(acknowledged), pending),
     )
+
+
+def _kinds(deposits: History, *, harmless: bool) -> list[str]:
+    """What was tried and says something; synced records always are of interest."""
+    closed = harmless and len(deposits.only(f=CLOSED)) > 0
+    return [kind for kind, wanted in ((SYNCED, len(deposits.only(f=SYNCED)) > 0), (CLOSED, closed)) if wanted]
 
 
 def _told(rows: History) -> list[Op]:
@@ -74,22 +81,29 @@ def _told(rows: History) -> list[Op]:
     return [op for op in rows.only(f="told").ops() if op.errno in _NO_ROOM]
 
 
-def _measured(rows: History, floor: tuple[str, ...]) -> dict[str, Measured]:
-    """Every record that must be there, on each host, is a chance, once the volume was full."""
+def _measured(rows: History, kinds: list[str]) -> dict[str, Measured]:
+    """Every record that must be there, on each host, is a chance, once the volume was full. One that nobody wrote
+    counts once, with the first kind.
+    """
     full = bool(_told(rows))
-    total = Measured()
     found = finals(rows)
+    total = {PROMISES[kind]: Measured() for kind in kinds}
     for key in sorted({row.key for row in rows.only(f=(SYNCED, CLOSED)).ops()}):
         attempts = list(rows.only(f=(SYNCED, CLOSED), key=key).ops())
-        must = [op for op in attempts if op.outcome == "ok" and op.f in floor]
         for final in (row for row in found if row.key == key):
-            kept = compared(final, attempts, must, rows.only(f="reserve"))
-            total += Measured(kept.wrong, len(kept.floor) if full else 0, _witness(kept))
-    return {PROMISE: total}
+            for kind in kinds:
+                must = [op for op in attempts if op.outcome == "ok" and op.f == kind]
+                kept = compared(final, attempts, must, rows.only(f="reserve"))
+                total[PROMISES[kind]] += _of_file(kept, kind, full=full, foreign=kind == kinds[0])
+    return total
 
 
-def _witness(kept: Kept) -> str:
+def _of_file(kept: Kept, kind: str, *, full: bool, foreign: bool) -> Measured:
+    count = kept.wrong if foreign else len(kept.lost)
+    return Measured(count, len(kept.floor) if full else 0, _witness(kept, kind))
+
+
+def _witness(kept: Kept, kind: str) -> str:
     if not kept.lost:
         return kept.first_foreign()
-    calls = "write, fsync and close" if kept.floor[kept.lost[0]].f == SYNCED else "write and close"
-    return f"{calls} of {kept.first_lost()} told no error, and {kept.reader} does not find it"
+    return f"{_CALLS[kind]} of {kept.first_lost()} told no error, and {kept.reader} does not find it"

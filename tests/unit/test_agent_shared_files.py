@@ -210,7 +210,7 @@ def test_want_of_room_that_is_swallowed_is_caught(agent: Agent, little: Path) ->
     ops = recorded(agent, "no-space", little, 400, record_bytes=16384, shim="swallow")
     verdict = judged("no-space", ops)
     assert verdict.verdict == "fail"
-    assert broken(verdict) == ["no-space-surfaces"], verdict.reason
+    assert broken(verdict) == ["no-space-at-fsync", "no-space-surfaces"], verdict.reason
     assert "told no error" in promise(verdict, "no-space-surfaces").witness
 
 
