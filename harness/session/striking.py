@@ -71,8 +71,8 @@ def _configured(name: str, keys: Mapping[str, Any]) -> Fault:
 
 
 def _targets(live: Cluster, fault: str, named: Sequence[str]) -> list[str]:
-    """Nodes in the cluster's order. Raises UsageError, naming those that are there."""
-    if fault in OF_DAEMONS:
+    """Nodes in the cluster's order, or daemons of stores. Raises UsageError, naming the nodes that are there."""
+    if fault in OF_DAEMONS and any("/" in name for name in named):
         return list(named)
     nodes = list(live.hosts)
     chosen: set[str] = set()
