@@ -17,7 +17,7 @@ FORMAT_TIMEOUT_S = 60.0
 #: mkfs.xfs(8): smaller ones are refused since xfsprogs 5.19. ext4 needs room for its journal.
 SMALLEST_BYTES = {"xfs": 300 << 20, "ext4": 8 << 20}
 MKFS = {"xfs": "mkfs.xfs -q -f", "ext4": "mkfs.ext4 -q -F"}
-#: A file system with less room than this is full: XFS gives back what it had set aside for files that could not grow.
+#: A file system with less room is full: XFS gives back what it had set aside for files that could not grow.
 FULL_BYTES = 4 << 20
 _UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
 
