@@ -290,7 +290,7 @@ def test_the_local_drivers_nfs_is_refused_with_its_line_and_what_to_write_instea
 def test_a_volume_of_the_store_has_no_options_of_its_own() -> None:
     spec: dict[str, Any] = {**BASE, "stores": {"pool": {"kind": "nfs"}}}
     spec["volumes"] = {"data": {"driver": "nfs", "store": "pool", "driver_opts": {"o": "noac"}}}
-    assert problem_keys(yaml.safe_dump(spec)) == ["volumes.data.driver_opts"]
+    assert problem_keys(yaml.safe_dump(spec)) == ["volumes.data.driver_opts.o"]
 
 
 @pytest.mark.parametrize("mounts", [True, False])
