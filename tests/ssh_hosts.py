@@ -20,7 +20,7 @@ from harness.model.places import state_name
 from harness.model.plan import NodePlan, Plan
 from harness.model.topology import Topology
 from harness.ports import Host
-from harness.providers import docker
+from harness.providers import docker, images
 from harness.providers.docker import DockerProvider
 from harness.session.planning import new_run
 from harness.transport.parallel import at_once
@@ -103,6 +103,7 @@ def site(folder: Path) -> Iterator[Site]:
     key = paramiko.ECDSAKey.generate()
     key.write_private_key_file(str(folder / "key"))
     provider = DockerProvider()
+    images.plain_archive("workload", print)  # no mirror can be reached from where the hosts are
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(docker, "node_role", lambda _plan: "node-ssh")
         cluster = provider.up(_plan(), print)
