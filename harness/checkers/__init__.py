@@ -22,6 +22,7 @@ __all__ = [
     "MODELS",
     "ONLINE",
     "REGISTRY",
+    "REST_ON_LAST_READS",
     "Fails",
     "Linearity",
     "Stale",
@@ -35,6 +36,10 @@ __all__ = [
 
 #: Checks that can be judged while they run.
 ONLINE = frozenset({"register", "close-to-open", "concurrent-append"})
+
+#: Checks whose promises rest on what is read when all has settled: where that was not read to its end, what
+#: looks broken may be late, and proves nothing.
+REST_ON_LAST_READS = frozenset({"concurrent-append", "counter", "durability", "names", "no-space", "visibility"})
 
 REGISTRY: dict[str, Checker] = collect("harness.checkers", "check")
 

@@ -32,13 +32,18 @@ def judge(history: History, plan: Plan, stopped: Mapping[str, str], skipped: Ite
     verdicts = []
     for check in plan.checks:
         if check.id not in left_out:
-            verdicts.append(_stopped(checkers.judge(history, plan, check), stopped.get(check.id)))
+            verdict = checkers.judge(history, plan, check)
+            why = stopped.get(check.id)
+            verdicts.append(verdict if why is None else _stopped(verdict, why, check))
     return verdicts
 
 
-def _stopped(verdict: Verdict, why: str | None) -> Verdict:
-    if why is None:
-        return verdict
+def _stopped(verdict: Verdict, why: str, check: Check) -> Verdict:
+    """What was proven before the end stays; where proof takes an end, nothing is."""
+    if check.kind in checkers.REST_ON_LAST_READS:
+        nothing: dict[str, Any] = {"observed": "unmeasured", "count": 0, "of": 0, "witness": ""}
+        promises = tuple(dataclasses.replace(promise, **nothing) for promise in verdict.promises)
+        return dataclasses.replace(verdict, verdict="unknown", reason=why, promises=promises)
     outcome: Outcome = "fail" if verdict.verdict == "fail" else "unknown"
     return dataclasses.replace(verdict, verdict=outcome, reason=why)
 

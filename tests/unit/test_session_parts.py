@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from harness import session
 from harness.model.errors import ChannelLost, EnvironmentBroken, UsageError
 from harness.model.history import History, Op
 from harness.model.run import FaultRecord
+from harness.model.verdict import Verdict
 from harness.ports import Cluster
 from harness.session import Bench, Options
-from harness.session.judging import fault_records
+from harness.session.judging import fault_records, judge
 from harness.session.options import parse_setting
 from harness.session.planning import new_run
 from harness.transport.agent import Agent
+from tests.checkers_scene import append, make_check, make_plan, placed, read, volume_plan
 from tests.fakes import FakeLifecycle
 from tests.session_fakes import Lab, make_lab, write_topology
 
@@ -234,3 +237,34 @@ def test_several_targets_are_told_apart() -> None:
 
 def test_a_history_without_faults_has_none() -> None:
     assert fault_records(History.of([first_row()])) == ()
+
+
+# --- checks that came to no end
+
+LATE = [
+    append(1, 0, 10, 20),
+    append(2, 0, 30, 40),
+    *read("n2", placed((1, 0), (2, 0))),
+    *read("n3", placed((1, 0))),
+]
+
+
+def test_last_reads_that_were_cut_off_prove_nothing() -> None:
+    """A host that reads less may read more a moment later: where it is not asked again, nobody knows."""
+    check = make_check("concurrent-append", volume="data", writers_per_node=1)
+    plan = replace(make_plan(volumes=(volume_plan(shared=True),)), checks=(check,))
+
+    [ended] = judge(History.of(LATE), plan, {}, ())
+    [cut] = judge(History.of(LATE), plan, {check.id: "broke off: n3 hangs"}, ())
+
+    assert (ended.verdict, cut.verdict) == ("fail", "unknown")
+    assert cut.reason == "broke off: n3 hangs"
+    assert {promise.observed for promise in cut.promises} == {"unmeasured"}
+
+
+def test_what_failed_before_the_end_stays_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = Verdict("isolation", "isolation", "", "fail", "they reach each other")
+    monkeypatch.setattr("harness.checkers.judge", lambda *_: failed)
+    plan = replace(make_plan(), checks=(make_check("isolation"),))
+    [verdict] = judge(History.of([]), plan, {"isolation": "broke off: n3 hangs"}, ())
+    assert (verdict.verdict, verdict.reason) == ("fail", "broke off: n3 hangs")
