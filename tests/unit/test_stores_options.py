@@ -119,7 +119,7 @@ def test_options_decide_what_is_promised() -> None:
     off = ", ".join(f"performance.{name}: off" for name in caches)
     mount = "direct-io-mode=yes,attribute-timeout=0,entry-timeout=0"
     coherent = gluster(f'replica: 3, volume_options: {{{off}}}, mount_options: "{mount}"').volume("data")
-    assert coherent.promises["read-after-write"][0] == "holds"
+    assert coherent.promises["read-after-write"][0] == "unproven"
     assert coherent.promises["close-to-open"][0] == "holds"
 
 

@@ -24,7 +24,9 @@ def plan_with(fresh: str) -> Plan:
     store = StorePlan("pool", "glusterfs", ("n1",), "/harness/stores/pool", ("data",), fresh=fresh)
     volume = replace(volume_plan(shared=True), store="pool")
     target = Target("edge", 2, "global", {}, mounts={"data": "/data"})
-    topology = Topology.model_validate({"name": "t", "services": {"edge": {"deploy": {"mode": "global"}}}})
+    services = {"edge": {"deploy": {"mode": "global"}}}
+    volumes = {"data": {"driver": "glusterfs", "store": "pool"}}
+    topology = Topology.model_validate({"name": "t", "services": services, "volumes": volumes})
     return replace(make_plan(volumes=(volume,), targets=(target,)), stores=(store,), topology=topology)
 
 

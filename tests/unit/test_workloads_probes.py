@@ -44,6 +44,8 @@ def stages_of(kind: str, **params: Any) -> list[Stage]:
 
 
 def required(kind: str) -> dict[str, Any]:
+    if kind == "commands":
+        return {"steps": [{"name": "look", "node": "n1", "run": "true"}]}
     return {"volume": "shared"} if kind in ON_VOLUMES else {}
 
 
@@ -71,7 +73,9 @@ def test_looks_before_anything_else(kind: str) -> None:
     assert stages_of(kind, **required(kind))[0] == Look("start")
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - ON_VOLUMES - {"dns", "bind-mount", "consistency"}))
+@pytest.mark.parametrize(
+    "kind", sorted(set(KINDS) - ON_VOLUMES - {"dns", "bind-mount", "commands", "consistency"})
+)
 def test_every_endpoint_listens_before_it_is_probed(kind: str) -> None:
     stages = stages_of(kind)
     first = loads(stages)[0]
