@@ -192,6 +192,8 @@ def test_a_swarm_that_exists_is_refused_and_used_on_request(untouched: Site, tmp
         "alpha",
         "docker service create --quiet --no-resolve-image --detach --replicas 0 --name theirs theirs:1 >/dev/null",
     )
+    for name in ("alpha", "beta"):  # the swarm's own network comes a moment after the join
+        untouched.own(name, "until docker network inspect ingress >/dev/null 2>&1; do sleep 0.2; done")
     try:
         before = untouched.state()
         refused(untouched, tmp_path / "refused", "n1: is in a swarm already", "`swarm: join`")
