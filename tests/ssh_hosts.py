@@ -91,8 +91,9 @@ class Site:
     def state(self) -> dict[str, list[str]]:
         """All that an engine holds, on each host, and whether it is in a swarm."""
         ask = (
-            "docker ps --all --format '{{.ID}} {{.State}}'; docker network ls --format '{{.ID}} {{.Name}}'; docker volume ls --quiet; "
-            "docker image ls --quiet --no-trunc; docker info --format '{{.Swarm.LocalNodeState}}'; "
+            "docker ps --all --format '{{.ID}} {{.State}}'; docker network ls --format '{{.ID}} {{.Name}}'; "
+            "docker volume ls --quiet; docker image ls --quiet --no-trunc; "
+            "docker info --format '{{.Swarm.LocalNodeState}}'; "
             "ls /var/lib/harness /harness 2>/dev/null; pgrep -a python3 || true"
         )
         return {name: sorted(self.own(name, ask).splitlines()) for name in self.owners}
