@@ -168,10 +168,7 @@ class DockerProvider:
         return [info for engine in self._engines() for info in infos(engine)]
 
     def _engines(self) -> list[Engine]:
-        """Every engine that answers; ours first."""
-        found = [self.own.running(), engines.system_engine()]
-        distinct = {engine.host: engine for engine in found if engine is not None}
-        return list(distinct.values())
+        return engines.answering(self.own.running())
 
     def logs(self, name: str, into: Path) -> None:
         run = name.removeprefix(PREFIX)

@@ -83,6 +83,13 @@ def system_engine() -> Engine | None:
     return Engine(host, (program,), own=False, version=version) if version else None
 
 
+def answering(own: Engine | None) -> list[Engine]:
+    """Every engine that answers; `own` first, where it runs."""
+    found = [own, system_engine()]
+    distinct = {engine.host: engine for engine in found if engine is not None}
+    return list(distinct.values())
+
+
 def choose(start_own: Callable[[], Engine]) -> Engine:
     """The engine to make nodes on. Raises UsageError for a bad HARNESS_ENGINE, EnvironmentBroken for none."""
     chosen = choice()

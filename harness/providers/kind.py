@@ -149,10 +149,7 @@ class KindProvider:
         return [info for engine in self._engines() for info in _infos(engine)]
 
     def _engines(self) -> list[Engine]:
-        """Every engine that answers; ours first."""
-        found = [self.own.running(), engines.system_engine()]
-        distinct = {engine.host: engine for engine in found if engine is not None}
-        return list(distinct.values())
+        return engines.answering(self.own.running())
 
     def logs(self, name: str, into: Path) -> None:
         cluster = cluster_name(name.removeprefix(PREFIX))

@@ -24,7 +24,6 @@ from harness.providers.images import BASE_IMAGE, IMPORT_TIMEOUT_S, PULL_TIMEOUT_
 
 #: bookworm is the last Debian with all of Kubernetes, trixie the last with a containerd that it can speak to.
 SOURCE_SUITE, NODE_SUITE = "bookworm", "trixie"
-DEBIAN = "http://deb.debian.org/debian"
 #: What the recipe makes.
 OWN_VERSION = "1.20.2"
 UPSTREAM = "kindest/node"
@@ -183,9 +182,19 @@ def binaries(progress: Progress) -> Path:
     return path
 
 
+def _site() -> str:
+    """Where Debian's source is. Raises EnvironmentBroken where apt names no mirror."""
+    for site in mirror():
+        return site
+    raise EnvironmentBroken(
+        "no registry answers, and Kubernetes cannot be compiled: this machine's apt names no mirror of Debian",
+        hint="say `cluster: {engine: IMAGE}` with a node image of kind's that this engine has",
+    )
+
+
 def _compile(into: Path) -> None:
     """In a root of its own, which is gone afterwards: nothing needs to be installed here but mmdebstrap."""
-    site = next(iter(mirror()), DEBIAN)
+    site = _site()
     out = into.with_name("out")
     out.mkdir()
     mmdebstrap(

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.model.errors import CommandFailed
 from harness.model.plan import LABEL, Plan, cluster_key, cluster_name
-from harness.ports import Cluster, ClusterInfo
+from harness.ports import Cluster, ClusterInfo, Host
 from harness.providers.engine import Engine, docker_errors
 from harness.providers.nodes import ContainerHost, ContainerLifecycle, ContainerWire
 from harness.transport.process import run_process
@@ -223,11 +223,15 @@ def remove_tables(engine: Engine, run: str, containers: Iterable[Labelled]) -> l
     """Nft tables on the wire that carry the run's name: those of faults that were never healed."""
     if not any(container.role == WIRE and container.state == "running" for container in containers):
         return []
-    helper = ContainerHost(WIRE, "", engine, f"{cluster_name(run)}-{WIRE}")
-    listed = helper.run(["nft", "-j", "list", "tables"], timeout_s=CALL_TIMEOUT_S)
+    return remove_tables_on(ContainerHost(WIRE, "", engine, f"{cluster_name(run)}-{WIRE}"), run)
+
+
+def remove_tables_on(wire: Host, run: str) -> list[str]:
+    """Those that `wire` sees, as whoever stands on it. Returns what was removed."""
+    listed = wire.run(["nft", "-j", "list", "tables"], timeout_s=CALL_TIMEOUT_S)
     rows: list[dict[str, Any]] = json.loads(listed.stdout)["nftables"] if listed.ok else []
     tables = [row["table"] for row in rows if "table" in row]
     ours = [(table["family"], table["name"]) for table in tables if table["name"].startswith(cluster_name(run))]
     for family, name in ours:
-        helper.run(["nft", "delete", "table", family, name], timeout_s=CALL_TIMEOUT_S)
+        wire.run(["nft", "delete", "table", family, name], timeout_s=CALL_TIMEOUT_S)
     return [f"nft table {family} {name}" for family, name in ours]

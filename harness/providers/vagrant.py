@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from harness.model.errors import ChannelLost, CommandFailed, EnvironmentBroken, HarnessError, UsageError
 from harness.model.places import SHARED_DIR, data_dir, vms_dir
@@ -26,6 +25,7 @@ from harness.providers import box as boxes
 from harness.providers import images, kvm, libvirt
 from harness.providers.box import Box
 from harness.providers.guests import GuestHost, cluster_of, guests
+from harness.providers.labels import remove_tables_on
 from harness.providers.libvirt import Libvirt, OwnLibvirt, within
 from harness.providers.machine import call, tell, wait_until
 from harness.providers.vagrant_plan import Guest, console_lines, death, render, run_of, subnets
@@ -399,7 +399,7 @@ def _remove(chosen: Libvirt, run: str) -> list[str]:
     removed = []
     mine = f"{cluster_name(run)}-"
     found = guests(chosen, run)
-    removed += _remove_tables(chosen, run) if found else []
+    removed += remove_tables_on(LocalHost("wire", prefix=within(chosen, ())), run) if found else []
     for guest in found:
         chosen.ask("destroy", guest.domain)
         chosen.ask("undefine", guest.domain, "--managed-save", "--snapshots-metadata")
@@ -417,15 +417,3 @@ def _remove(chosen: Libvirt, run: str) -> list[str]:
     if left:
         raise EnvironmentBroken(f"machines that libvirt does not let go of: {', '.join(left)}")
     return removed
-
-
-def _remove_tables(chosen: Libvirt, run: str) -> list[str]:
-    """Nft tables on the wire that carry the run's name: those of faults that were never healed."""
-    wire = LocalHost("wire", prefix=within(chosen, ()))
-    listed = wire.run(["nft", "-j", "list", "tables"], timeout_s=LOG_TIMEOUT_S)
-    rows: list[dict[str, Any]] = json.loads(listed.stdout)["nftables"] if listed.ok else []
-    tables = [row["table"] for row in rows if "table" in row]
-    ours = [(table["family"], table["name"]) for table in tables if table["name"].startswith(cluster_name(run))]
-    for family, name in ours:
-        wire.run(["nft", "delete", "table", family, name], timeout_s=LOG_TIMEOUT_S)
-    return [f"nft table {family} {name}" for family, name in ours]

@@ -291,7 +291,7 @@ def virsh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("HARNESS_STATE", "unit-test-of-nothing")
     monkeypatch.setattr(libvirt, "system_libvirt", Libvirt)
-    monkeypatch.setattr(vagrant, "_remove_tables", lambda _libvirt, _run: [])
+    monkeypatch.setattr(vagrant, "remove_tables_on", lambda _wire, _run: [])
     return tmp_path
 
 
