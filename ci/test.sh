@@ -1,10 +1,36 @@
 #!/usr/bin/env bash
 # ci/test.sh BIN: everything that proves a feature once. Runs all parts, then reports.
+#
+# A test of a real cluster that failed is tried once more, alone, and called FLAKY where it passes then: engines lose
+# gossip now and then (README, track record). More than $most at once are no accident, and are not tried again. Unit
+# tests are never tried twice.
 set -uo pipefail
 bin=$1
 status=0
+most=3
+cache=.pytest_cache/v/cache/lastfailed
+
+failed() { # the tests that the last run of pytest left failing, one a line
+    [ -f $cache ] && "$bin/python" -c 'import json, sys; print(*json.load(open(sys.argv[1])), sep="\n")' $cache
+}
+
+clusters() {
+    rm -f $cache
+    "$bin/pytest" tests/cluster tests/contract -m "cluster and not nightly" -q --durations=15 && return 0
+    local first count
+    first=$(failed)
+    count=$(grep -c . <<<"$first")
+    if [ "$count" -eq 0 ] || [ "$count" -gt $most ]; then return 1; fi
+    echo "== tried once more, alone: $count that failed"
+    "$bin/pytest" tests/cluster tests/contract -m "cluster and not nightly" -q --last-failed --last-failed-no-failures none
+    local again=$?
+    while read -r test; do
+        failed | grep -qxF -- "$test" || echo "FLAKY, passed on try 2: $test"
+    done <<<"$first"
+    return $again
+}
 
 bash ci/verify.sh "$bin" || status=1
 echo "== real clusters"
-"$bin/pytest" tests/cluster tests/contract -m "cluster and not nightly" -q --durations=15 || status=1
+clusters || status=1
 exit $status

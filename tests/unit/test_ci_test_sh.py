@@ -1,0 +1,71 @@
+"""ci/test.sh: a cluster test that failed is tried once more and called flaky; a real failure stays one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "ci" / "test.sh"
+
+#: Passes where a file of its name is there; `flaky` makes its own.
+TESTS = """
+import pathlib, pytest
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("name", {names})
+def test_of(name):
+    held = pathlib.Path(name).exists()
+    if name == "flaky": pathlib.Path(name).touch()
+    assert held
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("ci", "tests/cluster", "tests/contract"):
+        (tmp_path / name).mkdir(parents=True)
+    shutil.copy(SCRIPT, tmp_path / "ci")
+    (tmp_path / "ci" / "verify.sh").write_text("exit 0\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  cluster\n  nightly\n")
+    (tmp_path / "sound").touch()
+    return tmp_path
+
+
+def run(folder: Path, *names: str) -> subprocess.CompletedProcess[str]:
+    (folder / "tests" / "cluster" / "test_it.py").write_text(TESTS.format(names=list(names)))
+    words = ["bash", "ci/test.sh", str(Path(sys.executable).parent)]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_all_that_pass_are_tried_once(folder: Path) -> None:
+    done = run(folder, "sound")
+    assert done.returncode == 0
+    assert "tried once more" not in done.stdout
+
+
+def test_what_passes_on_the_second_try_is_called_flaky(folder: Path) -> None:
+    done = run(folder, "sound", "flaky")
+    assert done.returncode == 0
+    assert "FLAKY, passed on try 2: tests/cluster/test_it.py::test_of[flaky]" in done.stdout
+
+
+def test_what_fails_twice_fails(folder: Path) -> None:
+    done = run(folder, "flaky", "broken thing")
+    assert done.returncode == 1
+    assert "FLAKY, passed on try 2: tests/cluster/test_it.py::test_of[flaky]" in done.stdout
+    assert "try 2: tests/cluster/test_it.py::test_of[broken thing]" not in done.stdout
+
+
+def test_many_failures_are_no_accident(folder: Path) -> None:
+    done = run(folder, "flaky", "b", "c", "d")
+    assert done.returncode == 1
+    assert "tried once more" not in done.stdout
+
+
+def test_a_failure_of_verify_stays_one(folder: Path) -> None:
+    (folder / "ci" / "verify.sh").write_text("exit 1\n")
+    assert run(folder, "sound").returncode == 1
