@@ -183,8 +183,7 @@ class DockerProvider:
 
     def down(self, name: str) -> list[str]:
         run = name.removeprefix(PREFIX)
-        if self.own.left and self.own.running() is None:
-            self.own.start(lambda _line: None)  # killed, with nodes that live on: only an engine can remove them
+        self.own.wake()
         try:
             return [line for engine in self._engines() for line in remove(engine, run)]
         finally:
@@ -192,10 +191,7 @@ class DockerProvider:
 
     def tidy(self) -> list[str]:
         """Stop an engine of ours that no cluster needs, also one that was killed. Returns what was removed."""
-        was_there = self.own.left
-        if was_there and self.own.running() is None and not self.own.start(lambda _line: None):
-            return []
-        return ["the harness's own engine"] if was_there and self.own.stop_if_unused(is_used) else []
+        return self.own.tidy(is_used)
 
 
 # --- parts of making

@@ -162,8 +162,7 @@ class KindProvider:
 
     def down(self, name: str) -> list[str]:
         run = name.removeprefix(PREFIX)
-        if self.own.left and self.own.running() is None:
-            self.own.start(lambda _line: None)  # killed, with nodes that live on: only an engine can remove them
+        self.own.wake()
         try:
             return [line for engine in self._engines() for line in _remove(engine, run)]
         finally:
@@ -171,10 +170,7 @@ class KindProvider:
 
     def tidy(self) -> list[str]:
         """Stop an engine of ours that no cluster needs, also one that was killed. Returns what was removed."""
-        was_there = self.own.left
-        if was_there and self.own.running() is None and not self.own.start(lambda _line: None):
-            return []
-        return ["the harness's own engine"] if was_there and self.own.stop_if_unused(is_used) else []
+        return self.own.tidy(is_used)
 
 
 # --- making

@@ -124,6 +124,18 @@ class OwnEngine:
             self._remove_namespaces()
             return True
 
+    def wake(self) -> None:
+        """Start one that was killed while its containers live on: only an engine can remove them."""
+        if self.left and self.running() is None:
+            self.start(lambda _line: None)
+
+    def tidy(self, is_used: Callable[[Engine], bool]) -> list[str]:
+        """Stop it where no cluster needs it, also one that was killed. Returns what was removed."""
+        if not self.left:
+            return []
+        self.wake()
+        return ["the harness's own engine"] if self.stop_if_unused(is_used) else []
+
     # --- starting
 
     def _check_machine(self) -> None:
