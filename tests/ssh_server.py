@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import select
 import socket
 import subprocess
@@ -11,7 +12,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import paramiko
-from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+from paramiko.common import (
+    AUTH_FAILED,
+    AUTH_SUCCESSFUL,
+    OPEN_FAILED_CONNECT_FAILED,
+    OPEN_FAILED_RESOURCE_SHORTAGE,
+    OPEN_SUCCEEDED,
+)
+
+#: What reading, writing and closing raise once the other end, or the whole connection, is gone. Any thread here
+#: may meet it at any moment, and none may leak it; paramiko says EOFError where a socket says OSError.
+GONE = (OSError, EOFError, paramiko.SSHException)
 
 #: Slow to make: one for all servers of a test session.
 HOST_KEY = paramiko.ECDSAKey.generate()
@@ -29,8 +40,12 @@ def write_key(folder: Path, key: paramiko.PKey = CLIENT_KEY) -> Path:
 
 
 class _Rules(paramiko.ServerInterface):
+    """Of one connection."""
+
     def __init__(self, server: SshServer) -> None:
         self.server = server
+        self._targets: dict[int, socket.socket] = {}
+        self._channels: list[paramiko.Channel] = []  # a transport only knows them weakly
 
     def get_allowed_auths(self, username: str) -> str:
         return "publickey"
@@ -45,13 +60,28 @@ class _Rules(paramiko.ServerInterface):
         self, chanid: int, origin: tuple[str, int], destination: tuple[str, int]
     ) -> int:
         self.server.asked_through.append(destination)
-        self.server.spawn(lambda: self.server.pass_on(destination))
-        return OPEN_SUCCEEDED
+        try:
+            self._targets[chanid] = socket.create_connection(destination, 5)
+        except OSError:
+            return OPEN_FAILED_CONNECT_FAILED
+        return OPEN_SUCCEEDED if self.server.open else OPEN_FAILED_RESOURCE_SHORTAGE
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         self.server.commands.append(command.decode())
-        self.server.spawn(lambda: _execute(channel, command.decode()))
+        _spawn(lambda: _execute(channel, command.decode()))
         return True
+
+    def serve(self, transport: paramiko.Transport) -> None:
+        """Until the connection ends: bytes are passed on for every channel that was opened to somewhere else."""
+        while transport.is_active():
+            channel = transport.accept(0.2)
+            if channel is None:
+                continue
+            self._channels.append(channel)
+            if (target := self._targets.pop(channel.chanid, None)) is not None:
+                _spawn(functools.partial(_pass_on, channel, target))
+        for target in self._targets.values():
+            target.close()
 
 
 class SshServer:
@@ -61,38 +91,62 @@ class SshServer:
         self.commands: list[str] = []
         self.asked_through: list[tuple[str, int]] = []
         self.connections = 0
+        self.open = True
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
         self._transports: list[paramiko.Transport] = []
-        self.spawn(self._accept)
-
-    @property
-    def port(self) -> int:
-        return int(self._listener.getsockname()[1])
-
-    def spawn(self, target: Callable[[], None]) -> None:
-        threading.Thread(target=target, daemon=True).start()
-
-    def pass_on(self, destination: tuple[str, int]) -> None:
-        channel = next(filter(None, (transport.accept(5) for transport in self._transports)))
-        with socket.create_connection(destination, 5) as target:
-            _pump(channel, target)
-        channel.close()
+        _spawn(self._accept)
 
     def close(self) -> None:
-        self._listener.close()
-        for transport in self._transports:
+        self.open = False
+        _stop_listening(self._listener)
+        for transport in list(self._transports):
             transport.close()
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self._listener.accept()
-                self.connections += 1
-                transport = paramiko.Transport(sock)
-                transport.add_server_key(HOST_KEY)
-                self._transports.append(transport)
-                with contextlib.suppress(paramiko.SSHException, EOFError):
-                    transport.start_server(server=_Rules(self))
+        while self.open:
+            sock, _ = self._listener.accept()
+            self.connections += 1
+            _spawn(functools.partial(self._talk, sock))
+
+    def _talk(self, sock: socket.socket) -> None:
+        transport = paramiko.Transport(sock)
+        self._transports.append(transport)
+        rules = _Rules(self)
+        try:
+            transport.add_server_key(HOST_KEY)
+            transport.start_server(server=rules)
+            if self.open:
+                rules.serve(transport)
+        finally:
+            transport.close()
+
+
+def _spawn(target: Callable[[], None]) -> threading.Thread:
+    """A thread that ends quietly when whoever it talks to is gone."""
+
+    def run() -> None:
+        with contextlib.suppress(*GONE):
+            target()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
+
+
+def _stop_listening(listener: socket.socket) -> None:
+    """close() alone would leave a thread in accept(), on a descriptor that the next socket may get."""
+    with contextlib.suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
+def _pass_on(channel: paramiko.Channel, target: socket.socket) -> None:
+    try:
+        with target:
+            _pump(channel, target)
+    finally:
+        channel.close()
 
 
 def _execute(channel: paramiko.Channel, command: str) -> None:
@@ -109,43 +163,37 @@ def _execute(channel: paramiko.Channel, command: str) -> None:
     stdout, stderr, stdin = process.stdout, process.stderr, process.stdin
 
     def feed() -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*GONE):
             while piece := channel.recv(65536):
                 stdin.write(piece)
                 stdin.flush()
-        with contextlib.suppress(OSError):
-            stdin.close()
+        stdin.close()
 
     def tell(read: Callable[[int], bytes], send: Callable[[bytes], None]) -> None:
-        with contextlib.suppress(OSError):
-            while piece := read(65536):
-                send(piece)
+        while piece := read(65536):
+            send(piece)
 
-    feeder = threading.Thread(target=feed, daemon=True)
+    _spawn(feed)
     tellers = [
-        threading.Thread(target=tell, args=(stdout.read1, channel.sendall), daemon=True),  # type: ignore[attr-defined]
-        threading.Thread(target=tell, args=(stderr.read1, channel.sendall_stderr), daemon=True),  # type: ignore[attr-defined]
+        _spawn(functools.partial(tell, stdout.read1, channel.sendall)),  # type: ignore[attr-defined]
+        _spawn(functools.partial(tell, stderr.read1, channel.sendall_stderr)),  # type: ignore[attr-defined]
     ]
-    for thread in (feeder, *tellers):
-        thread.start()
     for thread in tellers:
         thread.join()
-    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-        channel.send_exit_status(process.wait() & 255)
-        channel.close()
     stdout.close()
     stderr.close()
+    channel.send_exit_status(process.wait() & 255)
+    channel.close()
 
 
 def _pump(one: socket.socket | paramiko.Channel, other: socket.socket | paramiko.Channel) -> None:
-    with contextlib.suppress(OSError):
-        while True:
-            readable, _, _ = select.select([one, other], [], [], 0.2)
-            for source in readable:
-                data = source.recv(65536)
-                if not data:
-                    return
-                (other if source is one else one).sendall(data)
+    while True:
+        readable, _, _ = select.select([one, other], [], [], 0.2)
+        for source in readable:
+            data = source.recv(65536)
+            if not data:
+                return
+            (other if source is one else one).sendall(data)
 
 
 class Relay:
@@ -156,42 +204,42 @@ class Relay:
         self._held = threading.Event()
         self._sockets: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        return int(self._listener.getsockname()[1])
+        self.port = int(self._listener.getsockname()[1])
+        _spawn(self._accept)
 
     def hold(self) -> None:
         self._held.set()
 
     def cut(self) -> None:
-        for sock in self._sockets:
+        for sock in list(self._sockets):
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._listener.close()
+        _stop_listening(self._listener)
         self.cut()
         for sock in self._sockets:
             sock.close()
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._target))
-                self._sockets += [near, far]
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
+        while True:
+            near, _ = self._listener.accept()
+            try:
+                far = socket.create_connection(("127.0.0.1", self._target), 5)
+            except OSError:
+                near.close()
+                continue
+            far.settimeout(None)
+            self._sockets += [near, far]
+            for source, sink in ((near, far), (far, near)):
+                _spawn(functools.partial(self._copy, source, sink))
 
     def _copy(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                if self._held.is_set():
-                    return
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
+        while data := source.recv(65536):
+            if self._held.is_set():
+                return
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
 
 
 @contextlib.contextmanager
