@@ -34,7 +34,7 @@ def host_key_text(key: paramiko.PKey = HOST_KEY) -> str:
 
 
 def write_key(folder: Path, key: paramiko.PKey = CLIENT_KEY) -> Path:
-    path = folder / f"id_{key.fingerprint[-6:].replace('/', '_')}"
+    path = folder / f"id_{key.get_fingerprint().hex()[-6:]}"
     key.write_private_key_file(str(path))
     return path
 

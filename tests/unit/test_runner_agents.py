@@ -126,7 +126,10 @@ def test_an_agent_that_went_down_with_its_node_is_started_anew_for_the_last_read
     assert not len(history.only(f="lost"))
 
 
-def test_an_agent_that_nobody_starts_anew_is_lost(tmp_path: Path, agents: dict[str, Agent]) -> None:
+def test_an_agent_that_nobody_starts_anew_is_lost(
+    tmp_path: Path, agents: dict[str, Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.runner._check.RECOVER_S", 1.0)
     power = Power(agents)
     check = append_check().model_copy(update={"faults": make_check("x", faults=[STRIKE]).faults})
     run, verdict = tried(tmp_path, agents, check, {"kill": power})
