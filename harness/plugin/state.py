@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -66,15 +67,21 @@ class State:
         """Remove a cluster; the next test that wants it gets a new one."""
         from harness import session  # noqa: PLC0415
 
-        bench = self._benches.pop(path)
-        bench.__exit__(None, None, None)
-        session.down(bench.live.cluster.name)
+        session.down(self._leave(path).live.cluster.name)
 
     def close(self) -> None:
-        if self._config.getoption("--harness-keep"):
-            return
         for path in list(self._benches):
-            self.remake(path)
+            if self._config.getoption("--harness-keep"):
+                self._leave(path)
+            else:
+                self.remake(path)
+
+    def _leave(self, path: Path) -> Bench:
+        """The cluster stays; agents end, and the history of what tests asked goes."""
+        bench = self._benches.pop(path)
+        bench.__exit__(None, None, None)
+        shutil.rmtree(bench.folder, ignore_errors=True)
+        return bench
 
 
 def state_of(config: pytest.Config) -> State:

@@ -251,6 +251,16 @@ def test_a_cluster_of_fixtures_can_be_kept(inner: Session) -> None:
     assert len(inner.left) == 1
 
 
+@pytest.mark.parametrize("keep", [(), ("--harness-keep",)])
+def test_no_folder_of_a_live_cluster_is_left(
+    inner: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    test = own("def test_one(run):\n    assert run('mtu', network='app').verdict == 'pass'")
+    inner.run(*keep, test=test).assert_outcomes(passed=1)
+    assert list(tmp_path.glob("harness-*")) == []
+
+
 def test_a_cluster_that_does_not_come_up_is_an_error_and_tried_again(inner: Session) -> None:
     setup = "LAB.provider.raises['up'] = EnvironmentBroken('no room')"
     result = inner.run(test=own("def test_one(nodes): pass\ndef test_two(nodes): pass"), setup=setup)
