@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from .frames import HEADER, MAGIC, MIN_BYTES, PAYLOAD, PAYLOAD_ALPHABET, id_at
@@ -19,6 +19,9 @@ _CHUNK_BYTES = 4 << 20
 BATCH_ROWS = 20_000
 #: A run of NUL bytes from here on is a hole; a header may hold shorter ones.
 _HOLE_BYTES = 16
+#: How much of what is no record is shown: a header, and where a payload begins; of the first spans of a read only.
+SHOWN_BYTES = 24
+SHOWN_SPANS = 64
 
 
 class Span(NamedTuple):
@@ -55,13 +58,13 @@ def _send_entries(call: Call, common: Row, scan: Scan) -> None:
         columns = {"value": packed(ids), "offset": packed(offsets), "length": length}
         call.batch({**common, **columns, "n": len(ids), "f": "entry"})
     for at in range(0, len(scan.garbage), BATCH_ROWS):
-        call.batch({**common, "f": "garbage", **_garbage_columns(scan.garbage[at : at + BATCH_ROWS])})
+        call.batch({**common, "f": "garbage", **_garbage_columns(scan.garbage[at : at + BATCH_ROWS], scan.shown)})
 
 
-def _garbage_columns(spans: list[Span]) -> Row:
+def _garbage_columns(spans: list[Span], shown: Mapping[int, bytes]) -> Row:
     return {
         "n": len(spans),
-        "value": [span.kind for span in spans],
+        "value": [f"{span.kind} {shown.get(span.offset, b'').hex()}".rstrip() for span in spans],
         "offset": [span.offset for span in spans],
         "length": [span.length for span in spans],
     }
@@ -88,7 +91,8 @@ def _scan_file(path: str, scan: Scan) -> tuple[str, int]:
 
 class Scan:
     """Finds records in a file that comes in pieces. After `end`, `ids` and `offsets` of the whole records, in
-    file order, and `garbage`: what is none, as maximal spans of one kind.
+    file order, and `garbage`: what is none, as maximal spans of one kind; `shown` has how the first of them begin,
+    by offset.
     """
 
     def __init__(self, record_bytes: int) -> None:
@@ -97,6 +101,7 @@ class Scan:
         self.ids: array[int] = array("Q")
         self.offsets: array[int] = array("q")
         self.garbage: list[Span] = []
+        self.shown: dict[int, bytes] = {}
         self._size = record_bytes
         self._data = b""
         self._base = 0
@@ -139,7 +144,12 @@ class Scan:
 
     def _close_garbage(self) -> None:
         if self._bad:
-            self.garbage.extend(classify(bytes(self._bad), self._bad_at))
+            bad, base = bytes(self._bad), self._bad_at
+            for span in classify(bad, base):
+                self.garbage.append(span)
+                if span.kind != "hole" and len(self.shown) < SHOWN_SPANS:
+                    begin = span.offset - base
+                    self.shown[span.offset] = bad[begin : begin + min(SHOWN_BYTES, span.length)]
             self._bad.clear()
 
 

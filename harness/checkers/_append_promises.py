@@ -212,11 +212,18 @@ def _foreign_matter(log: Log, view: View, findings: Findings) -> str:
     if view.garbage:
         kind, offset, length = view.garbage[0]
         what = _WORDS.get(kind, kind)
-        return f"{what} at offset {offset}, {length} bytes, as read by {view.label}"
+        return f"{what} at offset {offset}, {length} bytes, as read by {view.label}{_dump(view, offset, length)}"
     if len(findings.unexpected):
         record, offset = int(findings.unexpected[0]), int(findings.unexpected_offsets[0])
         return f"unexpected: {_record(log, record)} is at offset {offset}, but nobody appended it ({view.label})"
     return ""
+
+
+def _dump(view: View, offset: int, length: int) -> str:
+    """How it begins, in words of four bytes; nothing where the history does not say."""
+    head = bytes.fromhex(view.shown.get(offset, ""))
+    more = " ..." if len(head) < length else ""
+    return f": {head.hex(' ', -4)}{more}" if head else ""
 
 
 def _order(log: Log, _part: Island, contents: list[Content]) -> Measured:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,7 +14,9 @@ from harness.model.history import History
 
 @dataclass(frozen=True)
 class View:
-    """What one reader found in the file at the end. `garbage` holds (kind, offset, length), in file order."""
+    """What one reader found in the file at the end. `garbage` holds (kind, offset, length), in file order; `shown`
+    how some of it begins, in hexadecimal, by offset.
+    """
 
     label: str
     host: int
@@ -25,6 +28,7 @@ class View:
     offsets: Ints
     garbage: tuple[tuple[str, int, int], ...]
     accounted: int
+    shown: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -122,7 +126,7 @@ def _views(history: History) -> tuple[View, ...]:
         mine, spoilt = (part.only(host=host, at=at, process=process) for part in (entries, garbage))
         if again:
             mine, spoilt = _since(mine, read.start_ns), _since(spoilt, read.start_ns)
-        spans = zip(spoilt["value"].tolist(), spoilt["offset"].tolist(), spoilt["length"].tolist(), strict=True)
+        spans, shown = _spoilt(spoilt)
         views.append(
             View(
                 label=f"{at} on {host}",
@@ -133,11 +137,21 @@ def _views(history: History) -> tuple[View, ...]:
                 err=read.err_ns,
                 ids=mine.value_int(),
                 offsets=mine["offset"],
-                garbage=tuple(sorted(((str(k), o, n) for k, o, n in spans), key=lambda span: span[1])),
+                garbage=spans,
                 accounted=int(mine["length"].sum() + spoilt["length"].sum()),
+                shown=shown,
             )
         )
     return tuple(views)
+
+
+def _spoilt(rows: History) -> tuple[tuple[tuple[str, int, int], ...], dict[int, str]]:
+    """What `garbage` rows say, in file order: a value is a kind, and for some how the bytes begin."""
+    offsets = rows["offset"].tolist()
+    told = [str(value).partition(" ")[::2] for value in rows["value"].tolist()]
+    spans = zip((kind for kind, _ in told), offsets, rows["length"].tolist(), strict=True)
+    shown = {offset: head for offset, (_, head) in zip(offsets, told, strict=True) if head}
+    return tuple(sorted(spans, key=lambda span: span[1])), shown
 
 
 def _glimpses(history: History) -> tuple[View, ...]:

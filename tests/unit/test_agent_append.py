@@ -271,7 +271,10 @@ def test_torn_records_are_garbage(agent: Agent, log: Path) -> None:
 
     garbage = found(ops, "garbage")
     assert not set(spoiled) & {op.value for op in found(ops, "entry")}
-    assert {op.value for op in garbage} == {"torn"}
+    assert {str(op.value).split(" ")[0] for op in garbage} == {"torn"}
+    data = log.read_bytes()
+    shown = {op.offset: bytes.fromhex(str(op.value).partition(" ")[2]) for op in garbage}
+    assert all(data[at : at + logs.SHOWN_BYTES].startswith(head) and head for at, head in shown.items())
     assert sum(op.length for op in garbage) == RECORD_BYTES * len(spoiled)
     assert {op.length for op in garbage} == {RECORD_BYTES, RECORD_BYTES // 2}
 
@@ -332,6 +335,14 @@ def test_damage_is_named_and_every_byte_is_accounted_for(
     names = {A: frames.record_id(1, 0), B: frames.record_id(2, 7), C: frames.record_id(1, 1)}
     assert [names[piece] for piece in whole] == list(found.ids)
     assert len(found.ids) * RECORD_BYTES + sum(span.length for span in found.garbage) == len(data)
+    heads = {at: data[at : at + min(n, logs.SHOWN_BYTES)] for kind, at, n in garbage if kind != "hole"}
+    assert found.shown == heads
+
+
+def test_of_much_garbage_only_the_first_is_shown() -> None:
+    found = scan(b"".join(b"#" + record(1, number) for number in range(logs.SHOWN_SPANS + 5)))
+    assert len(found.garbage) == logs.SHOWN_SPANS + 5
+    assert list(found.shown) == [span.offset for span in found.garbage[: logs.SHOWN_SPANS]]
 
 
 def test_entries_come_in_batches_of_a_bounded_size(agent: Agent, log: Path) -> None:

@@ -69,6 +69,18 @@ BUGS: dict[str, tuple[list[tuple[int, int]], list[tuple[str, int, int]], str, tu
         ("record 0 of writer 1 on n2", "offsets 0 and 32"),
     ),
     "torn": (RIGHT, [("torn", 32, 5)], "append-not-torn", ("torn record at offset 32, 5 bytes",)),
+    "torn, shown": (
+        RIGHT,
+        [("torn 484c4f4701000000ab", 32, 12)],
+        "append-not-torn",
+        ("torn record at offset 32, 12 bytes, as read by", ": 484c4f47 01000000 ab ..."),
+    ),
+    "foreign, shown whole": (
+        RIGHT,
+        [("foreign 2321", 32, 2)],
+        "append-not-torn",
+        ("foreign bytes at offset 32, 2 bytes, as read by edge.n2 on n2: 2321 (volume data)",),
+    ),
     "hole": (RIGHT, [("hole", 32, 16)], "append-not-torn", ("hole of NUL bytes at offset 32, 16 bytes",)),
     "foreign": (RIGHT, [("foreign", 32, 3)], "append-not-torn", ("foreign bytes at offset 32",)),
     "unexpected": (
