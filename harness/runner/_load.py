@@ -16,6 +16,10 @@ from harness.runner._watch import Watch
 
 #: How long a program that is told to stop early may take to hand over what it has.
 DRAIN_S = 10.0
+#: Lists among a program's parameters whose items say where in a container they work.
+FILED = ("writers", "workers", "readers", "looks", "puts", "gets")
+_TOLD = 2
+_HANGS = "the volume does not answer there: do its servers run, and can that host reach them?"
 
 Rows = list[Batch]
 
@@ -129,8 +133,11 @@ class LoadRunner:
             sleep(max(0.0, start_s + load.hold_s - self._clock.now_s()))
 
     def _collect(self, running: Sequence[_Running]) -> None:
-        """Wait for all of them, each by its own deadline; the first error is raised when all have been asked."""
+        """Wait for all of them, each by its own deadline. When all have been asked the first error is raised, or,
+        where all that went wrong is that programs are late, one that names every host and what it was at.
+        """
         errors: list[EnvironmentBroken] = []
+        late: list[str] = []
         _stop([entry for entry in running if entry.assignment.program.until_stopped])
         start_s = self._clock.now_s()
         for entry in running:
@@ -144,6 +151,9 @@ class LoadRunner:
                     continue
                 self._note(entry, error)
                 errors.append(error)
+                late += [_late(entry.assignment)] if isinstance(error, DeadlineExceeded) else []
+        if errors and len(late) == len(errors):
+            raise DeadlineExceeded("; ".join(late), hint=_hint(running))
         if errors:
             raise errors[0]
 
@@ -164,6 +174,26 @@ class LoadRunner:
             if entry.assignment.program.until_stopped:
                 with suppress(EnvironmentBroken):
                     entry.job.wait(DRAIN_S)
+
+
+def _files(assignment: Assignment) -> list[str]:
+    """The files and folders of containers that a program works on; at most two are told."""
+    params = assignment.program.params
+    items = [item for name in FILED for item in params.get(name, ())]
+    found = sorted({f"{item['path']} in {item['at']}" for item in items if "path" in item and "at" in item})
+    return found if len(found) <= _TOLD else [*found[:_TOLD], f"{len(found) - _TOLD} more"]
+
+
+def _late(assignment: Assignment) -> str:
+    """By the program's own deadline: what is left of it when others were waited for says nothing."""
+    host, program = assignment.host, assignment.program
+    late = f"on {host}: the agent's {program.method} did not end within {program.timeout_s:g} s"
+    found = _files(assignment)
+    return f"{late} (it was at {', '.join(found)})" if found else late
+
+
+def _hint(running: Sequence[_Running]) -> str | None:
+    return _HANGS if any(_files(entry.assignment) for entry in running if not entry.done) else None
 
 
 def _stop(running: Sequence[_Running]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +12,16 @@ from typing import Any
 import pytest
 
 from harness.checkers import judge
+from harness.model.errors import DeadlineExceeded
 from harness.model.history import History
 from harness.model.plan import Demand
 from harness.model.topology import Check
 from harness.model.verdict import Verdict
-from harness.ports import Cluster, Fault, Felt, Right
+from harness.ports import Assignment, Cluster, Fault, Felt, Load, Program, Right
 from harness.runner import CheckRun, run_checks
+from harness.runner._journal import Journal
+from harness.runner._load import LoadRunner
+from harness.runner._seams import SYSTEM_CLOCK
 from harness.transport.agent import Agent
 from harness.transport.local import LocalHost
 from harness.transport.recorder import Recorder, read_history
@@ -152,3 +157,32 @@ def test_no_number_is_used_before_its_reservation_is_on_disk(tmp_path: Path, age
             assert set(ids) <= reserved
             used += len(ids)
     assert used > 64, "more than one block a writer, so that reserving went on while they wrote"
+
+
+NAMES = list(NODES)
+
+
+def reading(path: Path) -> Program:
+    reader = {"process": "reader", "at": "web.1", "pid": 0, "path": str(path)}
+    return Program("read_log", {"readers": [reader], "key": "data", "record_bytes": 64}, timeout_s=2)
+
+
+def test_a_volume_that_hangs_is_bounded_from_outside_and_every_place_told(
+    tmp_path: Path, agents: dict[str, Agent]
+) -> None:
+    """Opening a pipe that nobody reads hangs, as a file does whose servers are silent."""
+    os.mkfifo(tmp_path / "hangs")
+    (tmp_path / "works").touch()
+    names = {NAMES[0]: "hangs", NAMES[1]: "hangs", NAMES[2]: "works"}
+    load = Load(tuple(Assignment(node, reading(tmp_path / name)) for node, name in names.items()))
+    recorder = Recorder(tmp_path / "history")
+    runner = LoadRunner(agents, Journal(recorder, "hung", SYSTEM_CLOCK), SYSTEM_CLOCK)
+    with pytest.raises(DeadlineExceeded) as late:
+        runner.run(load)
+    recorder.close()
+    place = f"(it was at {tmp_path / 'hangs'} in web.1)"
+    assert late.value.message.split("; ") == [
+        f"on {node}: the agent's read_log did not end within 2 s {place}" for node in NAMES[:2]
+    ]
+    assert "do its servers run" in (late.value.hint or "")
+    assert all(agent.alive(START_TIMEOUT_S) for agent in agents.values())
