@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.faults._tc import HANDLES
+from harness.faults.drop_caches import NOTE
 from harness.faults.kill_container import KILLED
 from harness.faults.kill_engine import HELD, STRUCK
 from harness.ports import Result
@@ -88,6 +89,7 @@ class Inside:
     dead: set[str] = field(default_factory=set)
     pressing: set[str] = field(default_factory=set)
     seconds: float = 0.0
+    noted: bool = False
 
     def sh(self, argv: Sequence[str]) -> Result:
         text, words = argv[2], list(argv[4:])
@@ -100,6 +102,11 @@ class Inside:
             self.dead |= set(words)
         elif "setsid" in text:
             self.pressing.add(words[1])
+        elif "drop_caches" in text and "vmstat" in text:
+            self.noted = True
+        elif NOTE in text:
+            told, self.noted = self.noted, self.noted and "rm -f" not in text
+            return Result(0, "2" if told else "", "")
         else:
             return Result(1, "", f"unknown: {argv}")
         return OK

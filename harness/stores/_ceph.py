@@ -372,6 +372,36 @@ esac
 """
 
 
+def eviction_script(store: StorePlan) -> str:
+    """An evicted client is on the OSDs' blocklist; ceph-fuse works again once it is not. The kernel's client needs
+    to be mounted anew, so it has no such script. Addresses are noted first: a client that died is on the list too.
+    """
+    name, noted = store.name, f"{run_folder(store.name)}/evicted"
+    own = 'client_metadata.hostname="$(hostname)"'
+    listed = ceph(name, "osd", "blocklist", "ls")
+    return f"""set -eu
+address=$(getent ahostsv4 "$(hostname)" | awk 'NR == 1 {{print $1}}')
+mds() {{ {ceph(name, "tell", f"mds.{FILE_SYSTEM}:0")} "$@" 2>/dev/null; }}
+case "$1" in
+evict)
+  mds session ls | grep -o "$address:0/[0-9]*" | sort -u >{noted}
+  [ -s {noted} ] || {{ echo "the MDS knows no client of $(hostname)" >&2; exit 1; }}
+  mds session evict {own} >/dev/null
+  ;;
+admit)
+  [ -e {noted} ] || exit 0
+  while read -r each; do {ceph(name, "osd", "blocklist", "rm")} "$each" >/dev/null 2>&1; done <{noted}
+  rm {noted}
+  echo admitted
+  ;;
+state)
+  if [ -e {noted} ] && [ "$({listed} 2>/dev/null | grep -cFf {noted})" -ge "$(wc -l <{noted})" ]
+  then echo evicted; else echo admitted; fi
+  ;;
+esac
+"""
+
+
 def down_script(plan: Plan, store: StorePlan) -> str:
     name = config_file(store.name)
     return f"""for pid in $(pgrep -f '^(/usr/bin/)?ceph-[a-z]+ -c {name} '); do kill -9 "$pid"; done

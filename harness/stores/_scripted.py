@@ -83,6 +83,8 @@ class Scripts:
     daemons: Mapping[str, str] = field(default_factory=dict)
     #: Takes all room away and gives it back: `fill`, `free`, `state` (see harness/faults/disk_full.py).
     disk: str = ""
+    #: Shuts the node's client out and lets it in again: `evict`, `admit`, `state` (see harness/faults/evict.py).
+    client: str = ""
 
 
 class Scripted:
@@ -214,7 +216,7 @@ def _files(store: str, scripts: Scripts) -> dict[str, str]:
     up = f"sh {hook(store, 'servers')} && sh {hook(store, 'mount')}\n"
     files = {"servers": scripts.servers, "mount": scripts.mount, "up": up, "down": scripts.down}
     files["fresh"] = _FRESH.format(point=f"{STORE_FRESH}/{store}", attach=scripts.fresh)
-    files |= {"disk": scripts.disk} if scripts.disk else {}
+    files |= {name: text for name, text in (("disk", scripts.disk), ("client", scripts.client)) if text}
     return files | {f"daemons/{name}": text for name, text in scripts.daemons.items()}
 
 

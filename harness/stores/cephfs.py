@@ -43,7 +43,8 @@ class Cephfs(Scripted):
 
     def scripts(self, plan: Plan, store: StorePlan) -> Scripts:
         daemons = {name: _ceph.daemon_script(plan, store, name) for name in _ceph.layout(store).all}
-        if store.options["client"] == "fuse":
+        by_fuse = store.options["client"] == "fuse"
+        if by_fuse:
             daemons["client"] = _ceph.client_script(store)
         return Scripts(
             servers=_ceph.servers_script(plan, store),
@@ -52,6 +53,7 @@ class Cephfs(Scripted):
             fresh=f"timeout 30 {_ceph.attach_words(store, '$point', fresh=True)} </dev/null >/dev/null 2>&1",
             daemons=daemons,
             disk=_ceph.disk_script(store),
+            client=_ceph.eviction_script(store) if by_fuse else "",
         )
 
     def make(self, plan: Plan, store: StorePlan) -> Iterator[Step]:

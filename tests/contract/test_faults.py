@@ -39,6 +39,7 @@ class Bridge:
         self.drained: set[str] = set()
         self.states: dict[str, str] = {}
         self.full: set[str] = set()
+        self.evicted: set[str] = set()
         self.hosts = {
             name: FakeHost(
                 name,
@@ -78,18 +79,15 @@ class Bridge:
         script = f"{STORES_DIR}/pool/daemons/osd.{node[1:]}"
 
         def sh(argv: Sequence[str], _stdin: bytes) -> Result:
-            disk = f"{STORES_DIR}/pool/disk"
             match list(argv[1:]):
-                case ["-c", find, "sh", folder] if folder == STORES_DIR:
-                    return Result(0, disk if "/disk" in find else script, "")
-                case [named, "state"] if named == disk:
-                    return Result(0, "full" if node in self.full else "free", "")
-                case [named, "fill"] if named == disk:
-                    self.full.add(node)
-                case [named, "free"] if named == disk:
-                    told = "given back" if node in self.full else ""
-                    self.full.discard(node)
-                    return Result(0, told, "")
+                case ["-c", _, "sh", folder] if folder == STORES_DIR:
+                    return Result(0, script, "")
+                case ["-c", _, "sh", folder, kept] if folder == STORES_DIR:
+                    return Result(0, f"{STORES_DIR}/pool/{kept}", "")
+                case [named, verb] if named == f"{STORES_DIR}/pool/disk":
+                    return kept_script(self.full, node, verb, ("full", "free"))
+                case [named, verb] if named == f"{STORES_DIR}/pool/client":
+                    return kept_script(self.evicted, node, verb, ("evicted", "admitted"))
                 case ["-c", _, "sh", named] if named == script:
                     return Result(0, self.states.get(node, "S"), "")
                 case ["-c", _, "sh", named, signal] if named == script:
@@ -152,6 +150,19 @@ class Bridge:
         small = min([1500, *self.links.mtus.values()])
         large = int(argv[argv.index("-s") + 1]) + 28 > small if "-s" in argv else False
         return Result(1 if cut or large or self.links.down else 0, self.links.pings(), "")
+
+
+def kept_script(taken: set[str], node: str, verb: str, states: tuple[str, str]) -> Result:
+    """What a node keeps of a store, by verbs that take away, give back and tell."""
+    was = node in taken
+    match verb:
+        case "state":
+            return Result(0, states[0] if was else states[1], "")
+        case "fill" | "evict":
+            taken.add(node)
+            return Result(0, "", "")
+    taken.discard(node)
+    return Result(0, "given back" if was else "", "")
 
 
 def make_cluster() -> Cluster:
@@ -407,6 +418,13 @@ def test_nodes_without_room_of_a_store_cannot_be_filled(cluster: Cluster) -> Non
     with pytest.raises(UsageError, match="no store has its room on n1"):
         full.inject(replace(cluster, hosts=hosts), ["n1"], "both", timeout_s=5)
     assert full.felt(replace(cluster, hosts=hosts), ["n1"], "both", timeout_s=5).felt is False
+
+
+def test_a_store_that_cannot_evict_says_which_can(cluster: Cluster) -> None:
+    hosts: dict[str, Host] = {"n1": FakeHost("n1", answers={("sh",): Result(0, "", "")})}
+    with pytest.raises(UsageError, match="no store can evict its clients on n1") as refused:
+        faults.REGISTRY["evict"].inject(replace(cluster, hosts=hosts), ["n1"], "both", timeout_s=5)
+    assert "CephFS" in (refused.value.hint or "")
 
 
 @pytest.mark.parametrize(("name", "undone"), [("kill", "started n2"), ("pause", "thawed n2")])
