@@ -26,7 +26,7 @@ setup: system $(STAMP) ## Programs, and the harness with its tools in .venv
 run: setup ## Bring a real Swarm up, check topologies/overlay.yaml across hosts, report, take it down
 	$(BIN)/harness run $(TOPOLOGY)
 
-test: setup ## All tests: verify, then real clusters (within 60 minutes cold)
+test: setup vm-system ## All tests: verify, then real clusters and two machines (within 60 minutes cold)
 	@bash ci/test.sh $(BIN)
 
 verify: $(STAMP) ## Lint, types, floors and unit tests; runs everything, then reports

@@ -15,9 +15,12 @@ TIMEOUT_S = 20.0
 
 
 @contextmanager
-def live_bench(topology: str | Path, folder: Path) -> Iterator[Bench]:
-    """A cluster with topologies/<topology>.yaml, or the one of a path, taken down at the end."""
-    options = Options(seed=1)
+def live_bench(topology: str | Path, folder: Path, **settings: str) -> Iterator[Bench]:
+    """A cluster with topologies/<topology>.yaml, or the one of a path, taken down at the end. `settings` are laid
+    over it, with `__` for the dots of a key.
+    """
+    laid_over = tuple((key.replace("__", "."), value) for key, value in settings.items())
+    options = Options(seed=1, settings=laid_over)
     path = topology if isinstance(topology, Path) else data_dir("topologies") / f"{topology}.yaml"
     loaded = session.topology_of(path, options)
     live = session.up(session.make_plan(loaded, options, run=session.new_run()), quiet)

@@ -337,3 +337,9 @@ class Topology(Part):
         if isinstance(value, dict):
             return {k: {} if v is None else v for k, v in value.items()}
         return {} if value is None else value
+
+    @property
+    def vlans(self) -> dict[str, Network]:
+        """The networks that stand on a VLAN of the nodes' interface (IEEE 802.1Q)."""
+        linked = {name: net for name, net in self.networks.items() if net.driver in ("macvlan", "ipvlan")}
+        return {name: net for name, net in linked.items() if "." in net.parent}

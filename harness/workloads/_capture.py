@@ -24,12 +24,13 @@ def frames(data: bytes) -> Iterator[bytes]:
         at += 16 + length
 
 
-def packet(frame: bytes) -> bytes | None:
-    """The IPv4 packet of a frame, behind a VLAN tag or not; None for anything else."""
-    kind, start = struct.unpack_from("!H", frame, 12)[0], ETHERNET
+def packet(frame: bytes) -> tuple[str, bytes | None]:
+    """A frame's VLAN by its tag (IEEE 802.1Q; empty without one), and its IPv4 packet; None for anything else."""
+    kind, start, tag = struct.unpack_from("!H", frame, 12)[0], ETHERNET, ""
     if kind == VLAN:
-        kind, start = struct.unpack_from("!H", frame, 16)[0], ETHERNET + 4
-    return frame[start:] if kind == IPV4 else None
+        control, kind = struct.unpack_from("!HH", frame, 14)
+        start, tag = ETHERNET + 4, str(control & 0x0FFF)
+    return tag, frame[start:] if kind == IPV4 else None
 
 
 def vni(ip: bytes) -> int | None:
@@ -42,12 +43,18 @@ def vni(ip: bytes) -> int | None:
 
 
 def count(data: bytes, token: bytes) -> dict[str, Any]:
-    """`esp`: packets of ESP; `vxlan`: packets in the clear by VNI; `text`: frames with the token in them."""
-    found: dict[str, Any] = {"frames": 0, "esp": 0, "vxlan": {}, "text": 0}
+    """`esp`: packets of ESP; `vxlan`: packets in the clear by VNI; `text`: frames with the token in them; `tags`:
+    those of IPv4, by VLAN and source address.
+    """
+    found: dict[str, Any] = {"frames": 0, "esp": 0, "vxlan": {}, "text": 0, "tags": {}}
     for frame in frames(data):
-        ip = packet(frame)
+        tag, ip = packet(frame)
         found["frames"] += 1
         found["text"] += token in frame
+        if ip is not None and token in frame:
+            sources = found["tags"].setdefault(tag, {})
+            source = ".".join(map(str, ip[12:16]))
+            sources[source] = sources.get(source, 0) + 1
         if ip is not None and ip[9] == ESP:
             found["esp"] += 1
         elif ip is not None and vni(ip) is not None:
@@ -73,7 +80,7 @@ def main() -> None:
     file, network, token = sys.argv[1:4]
     with open(file, "rb") as capture:
         found = count(capture.read(), token.encode())
-    print(json.dumps({"vni": number_of(network), **found}, sort_keys=True))
+    print(json.dumps({"vni": number_of(network) if network else "", **found}, sort_keys=True))
 
 
 if __name__ == "__main__":

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from importlib import resources
+from collections.abc import Iterable, Iterator
+from itertools import product
 
 from pydantic import Field
 
 from harness.model.errors import UsageError
 from harness.model.plan import Plan
 from harness.model.topology import Check
-from harness.ports import Command, Commands, Look, Scene
+from harness.ports import Commands, Look, Scene
+from harness.workloads import _capturing
 from harness.workloads._experiment import Experiment, Params, Stages
-from harness.workloads._places import across_nodes, listen, on_hosts
+from harness.workloads._places import Item, Peer, across_nodes, listen, on_hosts
 
-COMMAND_TIMEOUT_S = 20.0
 MAX_PAIRS = 12
 #: What leaves and reaches a node by its own device: ESP, and VXLAN in the clear (RFC 4303, RFC 7348).
 _FILTER = "ip proto 50 or udp port 4789"
-#: Returns when the capture has begun. `-U` writes each packet out at once; `-Z root` keeps the right to the file.
-_BEGIN = (
-    'rm -f "$1"; setsid timeout -k 2 300 tcpdump -i eth0 -n -U --immediate-mode -Z root -w "$1" "$2" '
-    '</dev/null >"$1.log" 2>&1 & echo $! >"$1.pid"; '
-    'for i in $(seq 100); do [ ! -s "$1" ] || exit 0; sleep 0.1; done; cat "$1.log"; exit 1'
-)
-#: What the kernel still has for it is written out when it is told to end, and that is waited for.
-_STOP = (
-    'read -r pid <"$2.pid" && kill -INT "$pid"; for i in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; '
-    'sleep 0.1; done; exec python3 -c "$@"'
-)
-_END = 'read -r pid <"$1.pid" 2>/dev/null && kill "$pid" 2>/dev/null; rm -f "$1" "$1.log" "$1.pid"'
 
 
 class EncryptedParams(Params):
@@ -43,24 +31,28 @@ def run(params: EncryptedParams, check: Check, plan: Plan, rng: random.Random) -
     network = chosen(params.network, check, plan)
     scene = yield Look("start")
     yield listen(scene, plan)
-    file = f"/tmp/harness-{plan.run}-{check.id}.pcap"  # noqa: S108  # on the node
-    yield Commands(tuple(_begin(scene, file)))
-    items = []
-    for peer in across_nodes(scene, network, rng, MAX_PAIRS):
-        for protocol in ("tcp", "udp"):
-            probe = {
-                "key": peer.key,
-                "protocol": protocol,
-                "address": peer.address,
-                "port": scene.port,
-                "token": scene.token,
-                "timeout_s": params.timeout_s,
-                "attempts": params.attempts,
-            }
-            items.append((peer.source.node, {**peer.source.fields, **probe}))
+    file = _capturing.file_of(plan.run, check.id)
+    yield Commands(tuple(_capturing.begin(scene, file, "eth0", _FILTER)))
+    peers = across_nodes(scene, network, rng, MAX_PAIRS)
+    items = list(asking(scene, peers, params.timeout_s, params.attempts))
     deadline_s = 30.0 + 2 * params.timeout_s * params.attempts * len(items)
     yield on_hosts("probe", "probes", items, timeout_s=deadline_s, parallel=len(items) or 1)
-    yield Commands(tuple(_read(scene, plan, network, file)))
+    yield Commands(tuple(_capturing.read(scene, file, network, plan.engine_name(network))))
+
+
+def asking(scene: Scene, peers: Iterable[Peer], timeout_s: float, attempts: int) -> Iterator[Item]:
+    """Each pair by TCP and UDP, with the scene's token as the text."""
+    for peer, protocol in product(peers, ("tcp", "udp")):
+        probe = {
+            "key": peer.key,
+            "protocol": protocol,
+            "address": peer.address,
+            "port": scene.port,
+            "token": scene.token,
+            "timeout_s": timeout_s,
+            "attempts": attempts,
+        }
+        yield peer.source.node, {**peer.source.fields, **probe}
 
 
 def chosen(name: str | None, check: Check, plan: Plan) -> str:
@@ -75,19 +67,4 @@ def chosen(name: str | None, check: Check, plan: Plan) -> str:
     return encrypted[0]
 
 
-def _begin(scene: Scene, file: str) -> Iterator[Command]:
-    for node in scene.nodes:
-        argv = ("sh", "-c", _BEGIN, "sh", file, _FILTER)
-        undo = ("sh", "-c", _END, "sh", file)
-        yield Command(node, f"capture on {node}", argv, COMMAND_TIMEOUT_S, undo=undo, at=node)
-
-
-def _read(scene: Scene, plan: Plan, network: str, file: str) -> Iterator[Command]:
-    """Each node counts what its capture holds; the token of our probes is the text that must not be there."""
-    script = (resources.files("harness.workloads") / "_capture.py").read_text()
-    for node in scene.nodes:
-        argv = ("sh", "-c", _STOP, "sh", script, file, plan.engine_name(network), scene.token)
-        yield Command(node, network, argv, COMMAND_TIMEOUT_S, at=node, f="capture")
-
-
-WORKLOAD = Experiment("encrypted", EncryptedParams, run, ("package:tcpdump",))
+WORKLOAD = Experiment("encrypted", EncryptedParams, run, (_capturing.TCPDUMP,))

@@ -1,4 +1,4 @@
-"""Machines with a kernel of their own, for real: topologies/full-kernel.yaml on two of them."""
+"""Machines with a kernel of their own, for real: topologies/full-kernel.yaml on two of them, and on three."""
 
 from __future__ import annotations
 
@@ -17,18 +17,33 @@ RUN_TIMEOUT_S = 3000.0
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.vm,
-    pytest.mark.nightly,
-    pytest.mark.skipif(shutil.which("vagrant") is None, reason="there is no vagrant: make vm-system"),
+    pytest.mark.skipif(shutil.which("vagrant") is None, reason="needs vagrant (make vm-system)"),
 ]
+#: The least that shows all of it, and as it is shipped.
+GUESTS = [pytest.param(2, id="two"), pytest.param(3, id="three", marks=pytest.mark.nightly)]
+NETWORKS = ["connectivity", "isolation", "encrypted", "vlan-trunk"]
+#: What is promised over the kernel's NFS client, by check.
+PROMISED = {
+    "nfs-4": "close-to-open",
+    "nfs-3": "close-to-open",
+    "locks-4": "lock-exclusion",
+    "locks-3": "lock-exclusion",
+}
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+@pytest.fixture(scope="module", params=GUESTS)
+def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     runs = tmp_path_factory.mktemp("runs")
+    guests = ("--set", f"cluster.nodes.worker={request.param - 1}")
     topology = data_dir("topologies") / "full-kernel.yaml"
-    ended = start("run", topology, "--set", "cluster.nodes.worker=1", "--runs-dir", runs).end(RUN_TIMEOUT_S)
+    ended = start("run", topology, *guests, "--runs-dir", runs).end(RUN_TIMEOUT_S)
     assert ended.code == 0, ended.told
     found: dict[str, Any] = json.loads((Path(runs) / "latest" / "results.json").read_text())
+    return found
+
+
+def check(results: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(each for each in results["checks"] if each["id"] == name)
     return found
 
 
@@ -36,11 +51,23 @@ def test_nothing_is_skipped_for_want_of_a_kernel(results: dict[str, Any]) -> Non
     assert (results["verdict"], results["skipped"]) == ("pass", [])
 
 
-@pytest.mark.parametrize("check", ["connectivity", "isolation", "encrypted"])
-def test_every_check_asserted_something(check: str, results: dict[str, Any]) -> None:
-    found = next(each for each in results["checks"] if each["id"] == check)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_check_of_networks_asserted_something(name: str, results: dict[str, Any]) -> None:
+    found = check(results, name)
     assert (found["verdict"], found["wrong"]) == ("pass", 0)
     assert found["correct"] > 0
+
+
+@pytest.mark.parametrize("name", sorted(PROMISED))
+def test_what_nfs_promises_is_kept_by_the_kernels_client(name: str, results: dict[str, Any]) -> None:
+    found = {promise["name"]: promise for promise in check(results, name)["promises"]}
+    assert found["shared"]["observed"] == "kept"
+    assert found[PROMISED[name]]["observed"] == "kept"
+
+
+def test_delay_and_loss_by_netem_were_felt_and_healed(results: dict[str, Any]) -> None:
+    found = {fault["name"]: (fault["felt"], fault["healed"]) for fault in results["faults"]}
+    assert found == {"latency": (True, True), "loss": (True, True)}
 
 
 def test_nothing_is_left(results: dict[str, Any]) -> None:

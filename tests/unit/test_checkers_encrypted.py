@@ -106,7 +106,13 @@ def pcap(*frames: bytes, order: str = "<") -> bytes:
 def test_esp_vxlan_by_number_and_text_are_counted(order: str) -> None:
     frames = [frame(50, b"x" * 40), vxlan(4097, b"the secret"), vxlan(4096), frame(6, b"tcp"), bytes(60)]
     found = count(pcap(*frames, order=order), b"secret")
-    assert found == {"frames": 5, "esp": 1, "vxlan": {"4097": 1, "4096": 1}, "text": 1}
+    assert found == {
+        "frames": 5,
+        "esp": 1,
+        "vxlan": {"4097": 1, "4096": 1},
+        "text": 1,
+        "tags": {"": {"0.0.0.1": 1}},
+    }
 
 
 def test_a_tag_does_not_hide_what_is_behind_it() -> None:
