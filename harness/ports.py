@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
+from harness.model.errors import HarnessError
 from harness.model.history import History
 from harness.model.plan import Demand, Document, NetworkPlan, Plan, Step, StorePlan, VolumePlan
 from harness.model.topology import Check, Network, Topology, Volume
@@ -160,6 +161,14 @@ class ClusterInfo:
     key: str = ""
 
 
+@dataclass(frozen=True)
+class Survey:
+    """The clusters that are there, as far as could be seen; `unseen` says what kept us from seeing the rest."""
+
+    clusters: tuple[ClusterInfo, ...]
+    unseen: tuple[HarnessError, ...] = ()
+
+
 class Provider(Protocol):
     """Makes hosts. What it makes carries the run as a label or in its name; all verbs work from that alone."""
 
@@ -178,7 +187,7 @@ class Provider(Protocol):
         """A cluster that is there, by its name or its run. Raises UsageError, naming those that are."""
 
     def clusters(self) -> list[ClusterInfo]:
-        """All clusters of this provider that are there."""
+        """All clusters of this provider that are there. Raises EnvironmentBroken where that cannot be known."""
 
     def logs(self, name: str, into: Path) -> None:
         """Write every node's logs to `into/<node>/`. Best effort: what cannot be had is said in a file."""

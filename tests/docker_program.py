@@ -27,6 +27,8 @@ FLAGS = {
     "-f",
     "-v",
 }
+#: Volumes are told with the engine's time zone.
+VOLUME_CREATED = "2026-11-24T23:43:01+01:00"
 CREATED = "2026-11-24 23:43:01 +0100 CET"
 
 
@@ -63,6 +65,15 @@ def shown(template: str, thing: dict[str, Any]) -> str:
     return re.sub(r'\{\{\.(?:Label "(?P<label>[^"]+)"|(?P<field>\w+))\}\}', value, template)
 
 
+def fits(by: str, thing: dict[str, Any]) -> bool:
+    """A filter of `docker ... ls`: a label with or without its value, or how a name begins."""
+    kind, _, rest = by.partition("=")
+    if kind == "name":
+        return str(thing["Name"]).startswith(rest.removeprefix("^"))
+    key, _, value = rest.partition("=")
+    return not key or (key in thing["labels"] and value in ("", thing["labels"][key]))
+
+
 class Engine:
     def __init__(self, state: dict[str, Any], stdin: str) -> None:
         self.state = state
@@ -93,6 +104,13 @@ class Engine:
         for kind in ("containers", "networks", "volumes") if text else ():
             for name in [name for name in self.state[kind] if text in name]:
                 del self.state[kind][name]
+
+    # --- the engine
+
+    def on_info(self, words: list[str]) -> str:
+        """In no swarm."""
+        swarm = {"LocalNodeState": "inactive", "ControlAvailable": "false", "NodeID": ""}
+        return swarm[parsed(words)[0]["--format"][0].removeprefix("{{.Swarm.").removesuffix("}}")]
 
     # --- images
 
@@ -223,9 +241,11 @@ class Engine:
 
     def on_network_inspect(self, words: list[str]) -> str:
         names = parsed(words)[1]
-        return "\n".join(
-            self.state["networks"][name]["Subnet"] for name in names if name in self.state["networks"]
-        )
+        missing = [name for name in names if name not in self.state["networks"]]
+        found = [self.state["networks"][name]["Subnet"] for name in names if name not in missing]
+        if missing and not found:
+            end(1, f"Error response from daemon: network {missing[0]} not found")
+        return "\n".join(found)
 
     def on_network_rm(self, words: list[str]) -> str:
         return self._removed("networks", words)
@@ -236,6 +256,11 @@ class Engine:
         return name
 
     def on_volume_inspect(self, words: list[str]) -> str:
+        options, names = parsed(words)
+        found = [self.state["volumes"][name] for name in names if name in self.state["volumes"]]
+        if options.get("--format") == ["{{json .}}"]:
+            told = ({"Name": v["Name"], "CreatedAt": VOLUME_CREATED, "Labels": v["labels"]} for v in found)
+            return "\n".join(map(json.dumps, told))
         return json.dumps([{"Name": words[-1], "Mountpoint": f"/var/lib/docker/volumes/{words[-1]}/_data"}])
 
     def on_volume_ls(self, words: list[str]) -> str:
@@ -251,9 +276,10 @@ class Engine:
         return ""
 
     def _listed(self, things: dict[str, Any], options: dict[str, list[str]]) -> str:
-        key, _, value = options.get("--filter", [""])[0].removeprefix("label=").partition("=")
-        found = [t for t in things.values() if not key or (key in t["labels"] and value in ("", t["labels"][key]))]
-        return "\n".join(shown(options["--format"][0], thing) for thing in found)
+        template = "{{.Id}}" if things is self.containers else "{{.Name}}"
+        by = options.get("--filter", [""])[0]
+        found = [thing for thing in things.values() if fits(by, thing)]
+        return "\n".join(shown(options.get("--format", [template])[0], thing) for thing in found)
 
 
 class Inside:

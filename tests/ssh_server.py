@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import select
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import paramiko
@@ -68,7 +69,7 @@ class _Rules(paramiko.ServerInterface):
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         self.server.commands.append(command.decode())
-        _spawn(lambda: _execute(channel, command.decode()))
+        _spawn(lambda: _execute(channel, command.decode(), self.server.environment))
         return True
 
     def serve(self, transport: paramiko.Transport) -> None:
@@ -85,9 +86,12 @@ class _Rules(paramiko.ServerInterface):
 
 
 class SshServer:
-    """`commands` are those that it was asked to run; `connections` counts those that were made."""
+    """`commands` are those that it was asked to run, with `environment` added to ours; `connections` counts those
+    that were made.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self.environment = dict(environment or {})
         self.commands: list[str] = []
         self.asked_through: list[tuple[str, int]] = []
         self.connections = 0
@@ -149,13 +153,14 @@ def _pass_on(channel: paramiko.Channel, target: socket.socket) -> None:
         channel.close()
 
 
-def _execute(channel: paramiko.Channel, command: str) -> None:
+def _execute(channel: paramiko.Channel, command: str, environment: Mapping[str, str]) -> None:
     process = subprocess.Popen(
         ["sh", "-c", command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        env={**os.environ, **environment},
     )
     assert process.stdin
     assert process.stdout
@@ -243,8 +248,8 @@ class Relay:
 
 
 @contextlib.contextmanager
-def ssh_server() -> Iterator[SshServer]:
-    server = SshServer()
+def ssh_server(environment: Mapping[str, str] | None = None) -> Iterator[SshServer]:
+    server = SshServer(environment)
     try:
         yield server
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +17,8 @@ from rich.table import Column, Table
 from harness import session
 from harness.cli.choices import Inventory, Json, Orchestrator, ProviderName, Set, WorkloadImage, options
 from harness.cli.output import Progress, errors
-from harness.model.errors import EXIT_PASS, UsageError
+from harness.model.errors import EXIT_PASS, Incomplete, UsageError
+from harness.ports import ClusterInfo, Survey
 from harness.session.planning import new_run
 
 EXEC_TIMEOUT_S = 3600.0
@@ -62,16 +64,22 @@ def up(
 
 
 def list_(as_json: Json = False, inventory: Inventory = None) -> int:
-    """Show the clusters that are there."""
+    """Show the clusters that are there; where something cannot be asked, also what, by the exit code as well."""
     session.use_inventory(inventory)
-    infos = session.cluster_infos()
+    seen = session.survey()
     if as_json:
         keys = ("name", "run", "provider", "nodes", "since")
-        print(json.dumps({"clusters": [{key: asdict(info)[key] for key in keys} for info in infos]}))
-        return EXIT_PASS
-    if not infos:
-        print("no clusters")
-        return EXIT_PASS
+        print(json.dumps({"clusters": [{key: asdict(info)[key] for key in keys} for info in seen.clusters]}))
+    elif seen.clusters:
+        _show(seen.clusters)
+    else:
+        print("no clusters" + (" that can be seen" if seen.unseen else ""))
+    if seen.unseen:
+        raise Incomplete(seen.unseen)
+    return EXIT_PASS
+
+
+def _show(infos: Sequence[ClusterInfo]) -> None:
     longest = max(len(info.name) for info in infos)  # a name is there to be copied
     table = Table(
         Column("CLUSTER", min_width=longest),
@@ -85,7 +93,6 @@ def list_(as_json: Json = False, inventory: Inventory = None) -> int:
     for info in infos:
         table.add_row(info.name, info.topology, info.provider, str(info.nodes), info.since)
     Console(highlight=False).print(table)
-    return EXIT_PASS
 
 
 def exec_(
@@ -132,9 +139,12 @@ def heal(
 ) -> int:
     """Undo every fault that is still in force, whoever injected it."""
     session.use_inventory(inventory)
-    for name in names or [info.name for info in session.cluster_infos()]:
+    seen = Survey(()) if names else session.survey()
+    for name in names or [info.name for info in seen.clusters]:
         healed = session.heal(name)
         print(f"{name}: {'; '.join(healed) if healed else 'no fault was in force'}")
+    if seen.unseen:
+        raise Incomplete(seen.unseen)
     return EXIT_PASS
 
 
@@ -147,9 +157,22 @@ def down(
     session.use_inventory(inventory)
     if bool(names) == all_:
         raise UsageError("name the clusters, or say --all", hint="harness list shows those that are there")
-    with Progress() as progress:
-        removed = (
-            session.down_all(progress) if all_ else [line for name in names or [] for line in session.down(name)]
-        )
-    print("\n".join(f"removed {line}" for line in removed) or "nothing was there")
+    try:
+        with Progress() as progress:
+            removed = (
+                session.down_all(progress)
+                if all_
+                else [line for name in names or [] for line in session.down(name)]
+            )
+    except Incomplete as error:
+        _show_removed(error.done)
+        raise
+    if not removed:
+        print("nothing was there")
+    _show_removed(removed)
     return EXIT_PASS
+
+
+def _show_removed(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(f"removed {line}")

@@ -7,6 +7,7 @@ HarnessError                 exit code
 │   ├── CommandFailed        70   ... a command ended with another code than 0
 │   ├── DeadlineExceeded     70   ... something did not happen in time
 │   ├── ChannelLost          70   ... a kept connection to a host is gone
+│   ├── Incomplete           70   ... some of it was done, and some not
 │   └── Unreachable          70   ... a host cannot be reached, is not who it should be, or does not let us in
 └── Interrupted              130  Ctrl-C or SIGTERM
 """
@@ -121,6 +122,17 @@ class ChannelLost(EnvironmentBroken):
 
 class Unreachable(EnvironmentBroken):
     """There is no connection to a host. Nothing was asked of it."""
+
+
+class Incomplete(EnvironmentBroken):
+    """Some of it could not be done: `errors`, never empty, say what and why. `done` says what was, for people."""
+
+    def __init__(self, errors: Sequence[HarnessError], done: Sequence[str] = ()) -> None:
+        messages = dict.fromkeys(error.message for error in errors)
+        hints = dict.fromkeys(error.hint for error in errors if error.hint)
+        super().__init__("\n".join(messages), hint="; ".join(hints) or None)
+        self.errors = tuple(errors)
+        self.done = tuple(done)
 
 
 class Interrupted(HarnessError):

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import re
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from harness.model.errors import CommandFailed, EnvironmentBroken, HarnessError, UsageError
+from harness.model.errors import CommandFailed, EnvironmentBroken, HarnessError, Incomplete, UsageError
 from harness.model.inventory import Inventory, Jump, ListedHost
 from harness.model.plan import PREFIX, Demand, Plan, cluster_key, cluster_name
 from harness.model.topology import Topology
-from harness.ports import Cluster, ClusterInfo, Progress
+from harness.ports import Cluster, ClusterInfo, Progress, Survey
 from harness.providers import images, inspection, markers
 from harness.providers.markers import Marker
 from harness.transport.parallel import at_once
@@ -59,6 +60,7 @@ class ExistingProvider:
         try:
             marker = partial(_mark, plan, inventory)
             at_once([partial(marker, host) for host in hosts.values()])
+            progress(f"{', '.join(hosts)} are marked: each has an empty volume {plan.cluster}")
             return self.find(plan.cluster)
         except BaseException:
             with contextlib.suppress(HarnessError):
@@ -87,41 +89,53 @@ class ExistingProvider:
 
     def find(self, name: str) -> Cluster:
         run = name.removeprefix(PREFIX)
-        found = {marker.node: host for host, marker in self._markers() if marker.run == run}
-        if not found:
-            known = ", ".join(info.name for info in self.clusters()) or "none"
+        seen = self._seen()
+        cluster = self._cluster(run, seen)
+        if seen.silent:
+            raise Incomplete(seen.silent)
+        if cluster is None:
+            known = ", ".join(info.name for info in seen.clusters()) or "none"
             raise UsageError(f"there is no cluster {name!r}", hint=f"clusters that are there: {known}")
+        return cluster
+
+    def remains(self, name: str) -> Cluster | None:
+        """The cluster without those of its hosts that do not answer; None where no host has its marker."""
+        return self._cluster(name.removeprefix(PREFIX), self._seen())
+
+    def _cluster(self, run: str, seen: _Seen) -> Cluster | None:
+        found = {marker.node: host for host, marker in seen.marked if marker.run == run}
+        if not found:
+            return None
         ordered = {node: found[node] for node in sorted(found, key=lambda node: (len(node), node))}
         for host in ordered.values():
             host.environment = {markers.VARIABLE: run}
         return Cluster(cluster_name(run), run, self.name, ordered, shared_clock=False)
 
     def clusters(self) -> list[ClusterInfo]:
-        by_run: dict[str, list[Marker]] = {}
-        for _, marker in self._markers():
-            by_run.setdefault(marker.run, []).append(marker)
-        return [
-            ClusterInfo(
-                name=cluster_name(run),
-                run=run,
-                provider=self.name,
-                nodes=len(found),
-                since=min(marker.since for marker in found),
-                topology=found[0].topology,
-                key=found[0].key,
-            )
-            for run, found in by_run.items()
-        ]
+        """Raises Incomplete, naming every host that does not answer: it may have something of ours."""
+        seen = self._seen()
+        if seen.silent:
+            raise Incomplete(seen.silent)
+        return seen.clusters()
 
-    def _markers(self) -> list[tuple[SshHost, Marker]]:
-        """Raises Unreachable, CommandFailed: a host that says nothing may have something of ours."""
+    def survey(self) -> Survey:
+        """The clusters of those hosts that answer, and why the others did not."""
+        seen = self._seen()
+        return Survey(tuple(seen.clusters()), tuple(seen.silent))
+
+    def _seen(self) -> _Seen:
+        """All hosts at once: one that does not answer takes its time."""
         hosts = list(self._hosts.values())
-        found = at_once([partial(markers.markers_on, host) for host in hosts])
-        return [(host, marker) for host, some in zip(hosts, found, strict=True) for marker in some]
+        looked = at_once([partial(_markers_on, host) for host in hosts])
+        pairs = list(zip(hosts, looked, strict=True))
+        return _Seen(
+            [(host, marker) for host, some in pairs if isinstance(some, list) for marker in some],
+            [error for error in looked if isinstance(error, EnvironmentBroken)],
+        )
 
     def logs(self, name: str, into: Path) -> None:
         run = name.removeprefix(PREFIX)
-        for host, marker in self._markers():
+        for host, marker in self._seen().marked:
             if marker.run == run:
                 folder = into / marker.node
                 folder.mkdir(parents=True, exist_ok=True)
@@ -130,17 +144,13 @@ class ExistingProvider:
     # --- removing
 
     def down(self, name: str) -> list[str]:
-        """What is reached is cleaned even where another host is not; then the first error is raised."""
+        """What is reached is cleaned even where another host is not; Incomplete then says what is left."""
         run = name.removeprefix(PREFIX)
-        found, errors = [], []
-        for host in self._hosts.values():
-            try:
-                found += [(host, marker) for marker in markers.markers_on(host) if marker.run == run]
-            except EnvironmentBroken as error:
-                errors.append(error)
-        removed = markers.remove(found, errors)
+        seen = self._seen()
+        errors = list(seen.silent)
+        removed = markers.remove([(host, marker) for host, marker in seen.marked if marker.run == run], errors)
         if errors:
-            raise errors[0]
+            raise Incomplete(errors, removed)
         return removed
 
     def tidy(self) -> list[str]:
@@ -153,6 +163,39 @@ class ExistingProvider:
                 hint="--inventory hosts.yaml, or cluster.inventory in the topology",
             )
         return self._inventory
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Every marker that was found, and one error for each host that did not answer."""
+
+    marked: list[tuple[SshHost, Marker]]
+    silent: list[EnvironmentBroken]
+
+    def clusters(self) -> list[ClusterInfo]:
+        by_run: dict[str, list[Marker]] = {}
+        for _, marker in self.marked:
+            by_run.setdefault(marker.run, []).append(marker)
+        return [_info(run, found) for run, found in by_run.items()]
+
+
+def _info(run: str, found: list[Marker]) -> ClusterInfo:
+    return ClusterInfo(
+        name=cluster_name(run),
+        run=run,
+        provider=ExistingProvider.name,
+        nodes=len(found),
+        since=min(marker.since for marker in found),
+        topology=found[0].topology,
+        key=found[0].key,
+    )
+
+
+def _markers_on(host: SshHost) -> list[Marker] | EnvironmentBroken:
+    try:
+        return markers.markers_on(host)
+    except EnvironmentBroken as error:
+        return error
 
 
 # --- hosts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
 from harness.model.errors import CommandFailed, EnvironmentBroken
@@ -40,8 +41,8 @@ exit 0
 """
 #: Agents whose connection was cut: sshd itself notices that much later.
 _PROCESSES = """
-for folder in /proc/[0-9]*; do
-  tr '\\0' '\\n' <"$folder/environ" 2>/dev/null | grep -qxF "$1" || continue
+for file in $(grep -lszxF -e "$1" /proc/[0-9]*/environ); do
+  folder=${file%/environ}
   kill -s KILL "${folder#/proc/}" 2>/dev/null && echo "process ${folder#/proc/}"
 done
 exit 0
@@ -188,10 +189,18 @@ def _marker(told: dict[str, object]) -> Marker:
         role=labels[LABEL_ROLE],
         topology=labels[LABEL_TOPOLOGY],
         key=labels[LABEL_KEY],
-        since=str(told["CreatedAt"]),
+        since=_utc(str(told["CreatedAt"])),
         made=frozenset(labels[LABEL_MADE].split()),
         images=tuple(labels[LABEL_IMAGES].split()),
     )
+
+
+def _utc(told: str) -> str:
+    """Engines tell the time of a volume in their own zone; one that tells it otherwise is quoted."""
+    try:
+        return datetime.fromisoformat(told).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:
+        return told
 
 
 def lacks_image(host: Host, image: str) -> bool:

@@ -1,7 +1,18 @@
 """The core: what `harness` and the pytest plugin both stand on. The only room that knows every implementation."""
 
 from harness.session.bench import Bench
-from harness.session.clusters import Live, cluster_infos, down, down_all, find, heal, host_of, shell_argv, up
+from harness.session.clusters import (
+    Live,
+    cluster_infos,
+    down,
+    down_all,
+    find,
+    heal,
+    host_of,
+    shell_argv,
+    survey,
+    up,
+)
 from harness.session.histories import Judged, judge_history
 from harness.session.inventories import inspect_existing
 from harness.session.inventories import use as use_inventory
@@ -41,6 +52,7 @@ __all__ = [
     "run",
     "run_on",
     "shell_argv",
+    "survey",
     "topology_of",
     "up",
     "use_inventory",

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from harness import faults, features
-from harness.model.errors import EnvironmentBroken, FeatureMissing, HarnessError, UsageError
+from harness.model.errors import EnvironmentBroken, FeatureMissing, HarnessError, Incomplete, UsageError
 from harness.model.plan import PREFIX, Demand, Plan, cluster_name
-from harness.ports import Cluster, ClusterInfo, Fault, HasTerminal, Host, Orchestrator, Progress, Provider
+from harness.ports import (
+    Cluster,
+    ClusterInfo,
+    Fault,
+    HasTerminal,
+    Host,
+    Orchestrator,
+    Progress,
+    Provider,
+    Survey,
+)
 from harness.providers.existing import ExistingProvider
 from harness.session import storage
 from harness.session.registries import PROVIDERS, orchestrator, provider
@@ -120,8 +130,27 @@ def revive(agents: dict[str, Agent], hosts: Mapping[str, Host], name: str) -> No
     agents[name] = Agent.start(hosts[name], timeout_s=AGENT_TIMEOUT_S)
 
 
+def survey() -> Survey:
+    """Clusters of every provider. What one provider, or one host, does not tell hides nothing else."""
+    surveys = [_survey(provider(name)) for name in PROVIDERS]
+    return Survey(
+        tuple(info for each in surveys for info in each.clusters),
+        tuple(error for each in surveys for error in each.unseen),
+    )
+
+
+def _survey(chosen: Provider) -> Survey:
+    if isinstance(chosen, ExistingProvider):
+        return chosen.survey()
+    try:
+        return Survey(tuple(chosen.clusters()))
+    except EnvironmentBroken as error:
+        return Survey((), (error,))
+
+
 def cluster_infos() -> list[ClusterInfo]:
-    return [info for name in PROVIDERS for info in provider(name).clusters()]
+    """Those that can be seen."""
+    return list(survey().clusters)
 
 
 def find(name: str) -> Cluster:
@@ -150,8 +179,17 @@ def shell_argv(cluster: str, node: str, container: str | None) -> list[str]:
 
 
 def _provider_of(name: str) -> str:
-    known = {info.name: info.provider for info in cluster_infos()}
-    return known.get(cluster_name(name.removeprefix(PREFIX)), "docker")
+    """Raises Incomplete where what is not seen may be it."""
+    seen = survey()
+    info = _named(seen, name)
+    if info is None and seen.unseen:
+        raise Incomplete(seen.unseen)
+    return info.provider if info else "docker"
+
+
+def _named(seen: Survey, name: str) -> ClusterInfo | None:
+    wanted = cluster_name(name.removeprefix(PREFIX))
+    return next((info for info in seen.clusters if info.name == wanted), None)
 
 
 def heal(name: str, only: Sequence[str] = ()) -> list[str]:
@@ -195,34 +233,59 @@ def _heal_each(
 def down(name: str) -> list[str]:
     """Remove one cluster by its name or run. Returns what was removed.
 
-    Raises UsageError where nothing carries that name: it is a mistake worth telling.
+    Raises UsageError where nothing carries that name: it is a mistake worth telling; Incomplete where some of it
+    is left, or where a host that does not answer may have some of it.
     """
-    run = name.removeprefix(PREFIX)
-    if run not in {info.run for info in cluster_infos()}:
-        known = ", ".join(info.name for info in cluster_infos()) or "none"
+    seen = survey()
+    info = _named(seen, name)
+    if info is None:
+        if seen.unseen:
+            raise Incomplete(seen.unseen)
+        known = ", ".join(info.name for info in seen.clusters) or "none"
         raise UsageError(f"there is no cluster {name!r}", hint=f"clusters that are there: {known}")
-    return [line for each in PROVIDERS for line in take_down(provider(each), name)]
+    return _remove(info)
+
+
+def _remove(info: ClusterInfo) -> list[str]:
+    """Hosts that exist are asked for their own only: one that is gone is in nobody else's way."""
+    among = [each for each in PROVIDERS if each == info.provider or each != ExistingProvider.name]
+    return _each([partial(take_down, provider(each), info.name) for each in among])
 
 
 def take_down(chosen: Provider, name: str) -> list[str]:
     """Remove a cluster. Hosts that exist outlive it: what its stores left on them goes first."""
-    if isinstance(chosen, ExistingProvider) and cluster_name(name.removeprefix(PREFIX)) in {
-        info.name for info in chosen.clusters()
-    }:
-        return [f"store {store}" for store in storage.clear(chosen.find(name))] + chosen.down(name)
-    return chosen.down(name)
+    remains = chosen.remains(name) if isinstance(chosen, ExistingProvider) else None
+    if remains is None:
+        return chosen.down(name)
+    return [f"store {store}" for store in storage.clear(remains)] + chosen.down(name)
 
 
 def down_all(progress: Progress) -> list[str]:
-    """Remove every cluster of ours; one that cannot be removed does not keep the others."""
-    removed, errors = [], []
-    for info in cluster_infos():
+    """Remove every cluster of ours that can be seen; one that cannot be removed does not keep the others.
+
+    Raises Incomplete at the end where something is left, or may be.
+    """
+    seen = survey()
+
+    def remove(info: ClusterInfo) -> list[str]:
         progress(f"removing {info.name}")
+        return _remove(info)
+
+    removing = [partial(remove, info) for info in seen.clusters]
+    return _each([*removing, *(provider(name).tidy for name in PROVIDERS)], seen.unseen)
+
+
+def _each(calls: Sequence[Callable[[], list[str]]], errors: Sequence[HarnessError] = ()) -> list[str]:
+    """What all of them removed. Raises Incomplete after the last where `errors` were known or one has failed."""
+    removed, failed = list[str](), list(errors)
+    for call in calls:
         try:
-            removed += down(info.name)
+            removed += call()
+        except Incomplete as error:
+            removed += error.done
+            failed += error.errors
         except HarnessError as error:
-            errors.append(error)
-    removed += [line for name in PROVIDERS for line in provider(name).tidy()]
-    if errors:
-        raise errors[0]
+            failed.append(error)
+    if failed:
+        raise Incomplete(failed, removed)
     return removed

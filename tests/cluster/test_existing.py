@@ -145,7 +145,7 @@ def test_a_connection_that_is_cut_in_the_middle_is_named_and_never_a_pass(untouc
     assert removed.code == 0, removed.told
 
 
-def test_kill_nine_leaves_what_down_removes(untouched: Site, tmp_path: Path) -> None:
+def test_kill_nine_leaves_what_down_removes_host_by_host(untouched: Site, tmp_path: Path) -> None:
     inventory = untouched.inventory()
     process = untouched.start("run", TOPOLOGY, "--inventory", inventory, "--runs-dir", tmp_path, *QUICK)
     process.wait_for("all 3 nodes are Ready")
@@ -155,11 +155,23 @@ def test_kill_nine_leaves_what_down_removes(untouched: Site, tmp_path: Path) -> 
     ours = [cluster["name"] for cluster in listed if cluster["provider"] == "existing"]
     assert ours == [f"harness-{only_run(tmp_path).name}"]
 
-    removed = untouched.harness("down", ours[0], "--inventory", inventory)
+    with rule(untouched, "gamma", "-p tcp --dport 22 -j DROP"):
+        seen = untouched.harness("list", "--inventory", inventory)
+        part = untouched.harness("down", ours[0], "--inventory", inventory)
+    rest = untouched.harness("down", ours[0], "--inventory", inventory)
 
-    assert removed.code == 0, removed.told
-    for name in ("n1", "n2", "n3"):
-        assert f"removed its place in a swarm on {name}" in removed.stdout
+    for ended in (seen, part):
+        assert ended.code == 70, ended.told
+        assert "n3 cannot be reached" in ended.stderr
+    assert ours[0] in seen.stdout
+    assert {"n1", "n2"} == left_swarm(part)
+    assert rest.code == 0, rest.told
+    assert left_swarm(rest) == {"n3"}
+
+
+def left_swarm(ended: Ended) -> set[str]:
+    told = "removed its place in a swarm on "
+    return {line.removeprefix(told) for line in ended.stdout.splitlines() if line.startswith(told)}
 
 
 def test_mistakes_in_an_inventory_are_told_all_at_once_with_their_places(hosts: Site, tmp_path: Path) -> None:

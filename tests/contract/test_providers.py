@@ -5,7 +5,9 @@ The real one makes a cluster on the harness's own engine and carries the mark `c
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,10 +15,12 @@ import pytest
 
 from harness.features import FEATURES
 from harness.model.errors import EnvironmentBroken, HarnessError, UsageError
+from harness.model.inventory import Inventory
 from harness.model.plan import NodePlan, Plan, cluster_key
 from harness.ports import Cluster, Provider
-from harness.providers import docker, engine, images, kind_image
+from harness.providers import docker, engine, images, inspection, kind_image
 from harness.providers.docker import DockerProvider
+from harness.providers.existing import ExistingProvider
 from harness.providers.kind import KindProvider
 from harness.providers.own_engine import OwnEngine
 from harness.session.planning import new_run
@@ -24,16 +28,18 @@ from tests.fakes import FakeProvider
 from tests.kind_program import FakeKind
 from tests.planner_topologies import EXAMPLE, topology
 from tests.providers_engine import FakeDocker
+from tests.ssh_server import ssh_server, write_key
 
 TWO_NODES = "name: small\ncluster: {nodes: {manager: 1, worker: 1}}\n"
 
 
 @dataclass
 class Case:
-    """`make` gives a provider without a memory; `spoil` lets the next `up` fail."""
+    """`make` gives a provider without a memory; `spoil` lets the next `up` fail; it gives `rights` at least."""
 
     make: Callable[[], Provider]
     spoil: Callable[[], None]
+    rights: frozenset[str] = frozenset({"shell", "wire", "lifecycle"})
 
 
 class _NoEngine(OwnEngine):
@@ -75,6 +81,28 @@ def _kind_over_fake_programs(folder: Path, patch: pytest.MonkeyPatch) -> Case:
     return Case(lambda: KindProvider(own), kind.fail)
 
 
+def _hosts_by_ssh(folder: Path, patch: pytest.MonkeyPatch) -> Case:
+    """Two servers of SSH on this machine, each with a docker client over a file of its own. What is looked at
+    before they are used needs hosts that are not the same one: tests/cluster/test_existing.py.
+    """
+    patch.setattr(inspection, "inspect", lambda *_arguments: [])
+    write_key(folder).rename(folder / "key")
+    (folder / "known_hosts").touch()
+    fakes = [FakeDocker(folder / name) for name in ("alpha", "beta")]
+    listed = []
+    for number, fake in enumerate(fakes, 1):
+        path = f"{fake.program.parent}:{os.environ['PATH']}"
+        server = SERVERS.enter_context(ssh_server({"PATH": path}))
+        listed.append({"address": "127.0.0.1", "port": server.port, "wire": f"10.0.0.{number}"})
+    whole = {"host_keys": "accept-new", "known_hosts": "known_hosts", "defaults": {"key": "key"}, "hosts": listed}
+    inventory = Inventory.model_validate({**whole, "folder": str(folder)})
+    return Case(
+        lambda: ExistingProvider(inventory),
+        lambda: fakes[1].fail("volume create", "no space left on device", code=1),
+        frozenset({"shell", "networks"}),
+    )
+
+
 def _real(_folder: Path, patch: pytest.MonkeyPatch) -> Case:
     patch.setenv("HARNESS_ENGINE", "own")
     patch.setenv("HARNESS_STATE", "contract")
@@ -92,6 +120,7 @@ CASES = {
     "fake": _fake,
     "docker-fake-client": _over_a_fake_client,
     "kind-fake-programs": _kind_over_fake_programs,
+    "existing-by-ssh": _hosts_by_ssh,
     "docker": _real,
 }
 
@@ -106,6 +135,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         made.make().down(run)  # what this module made, and nothing else that is there
     RUNS.clear()
     made.make().tidy()
+    SERVERS.close()
 
 
 @pytest.fixture
@@ -120,8 +150,9 @@ def plan() -> Plan:
     )
 
 
-#: Runs that the current test made.
+#: Runs that the current test made, and servers that its case did.
 RUNS: list[str] = []
+SERVERS = ExitStack()
 
 
 def quiet(_line: str) -> None:
@@ -143,7 +174,7 @@ def test_up_makes_the_nodes_of_the_plan_and_says_what_it_does(case: Case, plan: 
     assert (cluster.name, cluster.run, list(cluster.hosts)) == (plan.cluster, plan.run, ["n1", "n2"])
     assert {name: host.name for name, host in cluster.hosts.items()} == {"n1": "n1", "n2": "n2"}
     assert len({host.address for host in cluster.hosts.values()}) == 2
-    assert {"shell", "wire", "lifecycle"} <= cluster.rights
+    assert case.rights <= cluster.rights
     assert lines
 
 

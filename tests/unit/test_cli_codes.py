@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -20,12 +21,15 @@ from harness.model.errors import (
     DeadlineExceeded,
     EnvironmentBroken,
     HarnessError,
+    Incomplete,
     Interrupted,
     Problem,
     TopologyError,
+    Unreachable,
     UsageError,
 )
 from harness.model.verdict import EXIT
+from harness.ports import ClusterInfo, Survey
 from tests.session_fakes import Lab, make_lab, write_topology
 
 Capture = pytest.CaptureFixture[str]
@@ -69,7 +73,7 @@ ERRORS: list[tuple[BaseException, int]] = [
 def test_every_error_has_its_code_and_no_stack_trace(
     error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr(session, "cluster_infos", raising(error))
+    monkeypatch.setattr(session, "survey", raising(error))
     assert harness("list") == code
     told = capsys.readouterr()
     assert "Traceback" not in told.err
@@ -82,15 +86,43 @@ def test_every_error_has_its_code_and_no_stack_trace(
 def test_a_commands_failure_can_be_run_again_from_what_is_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr(
-        session, "cluster_infos", raising(CommandFailed(["docker", "ps", "a b"], 125, "no", where="n1"))
-    )
+    monkeypatch.setattr(session, "survey", raising(CommandFailed(["docker", "ps", "a b"], 125, "no", where="n1")))
     harness("list")
     assert "on n1: `docker ps 'a b'` ended with 125\nno" in capsys.readouterr().err
 
 
+def test_a_host_that_does_not_answer_hides_no_other_cluster_from_the_list(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    info = ClusterInfo("harness-r1", "r1", "existing", 2, "2026-01-01T00:00:00Z", "small")
+    seen = Survey((info,), (Unreachable("n2 cannot be reached (admin@10.0.0.6:22): no route", hint="is it up?"),))
+    monkeypatch.setattr(session, "survey", lambda: seen)
+
+    assert harness("list") == 70
+    told = capsys.readouterr()
+    assert "harness-r1" in told.out
+    assert "n2 cannot be reached" in told.err
+    assert "is it up?" in told.err
+
+    assert harness("list", "--json") == 70
+    [listed] = json.loads(capsys.readouterr().out)["clusters"]
+    assert set(listed) == {"name", "run", "provider", "nodes", "since"}
+
+
+def test_what_was_removed_is_told_although_something_is_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    left = Incomplete([Unreachable("n2 cannot be reached")], ["container web.1 on n1"])
+    monkeypatch.setattr(session, "down_all", raising(left))
+
+    assert harness("down", "--all") == 70
+    told = capsys.readouterr()
+    assert told.out == "removed container web.1 on n1\n"
+    assert "n2 cannot be reached" in told.err
+
+
 def test_markup_in_an_error_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    monkeypatch.setattr(session, "cluster_infos", raising(UsageError("[bold] and [/nonsense]")))
+    monkeypatch.setattr(session, "survey", raising(UsageError("[bold] and [/nonsense]")))
     assert harness("list") == 64
     assert "[bold] and [/nonsense]" in capsys.readouterr().err
 
@@ -98,7 +130,7 @@ def test_markup_in_an_error_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch, c
 def test_a_defect_is_70_with_its_traceback_and_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr(session, "cluster_infos", raising(ZeroDivisionError("a defect")))
+    monkeypatch.setattr(session, "survey", raising(ZeroDivisionError("a defect")))
     assert harness("list") == 70
     told = capsys.readouterr().err
     assert "Traceback" in told

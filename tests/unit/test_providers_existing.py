@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from harness.model.errors import CommandFailed, EnvironmentBroken, UsageError
+from harness.model.errors import CommandFailed, EnvironmentBroken, Incomplete, Unreachable, UsageError
 from harness.model.inventory import Inventory
 from harness.ports import Result
 from harness.providers import inspection, markers
@@ -211,3 +212,58 @@ def test_a_host_that_cannot_be_cleaned_keeps_its_marker_and_the_others_go_on() -
     assert [type(error) for error in errors] == [CommandFailed]
     assert ("docker", "volume", "rm", "harness-r1") not in bad.ran
     assert removed == ["our marker on n2"]
+
+
+# --- hosts that do not answer
+
+
+class Silent(FakeHost):
+    def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes = b"") -> Result:
+        raise Unreachable(f"{self.name} cannot be reached")
+
+
+def marked(name: str) -> FakeHost:
+    labels = {
+        "harness.run": "r1",
+        "harness.host": name,
+        "harness.role": "worker",
+        "harness.topology": "small",
+        "harness.key": "{}",
+        "harness.made": "",
+        "harness.images": "",
+    }
+    line = json.dumps({"Name": "harness-r1", "CreatedAt": "2026-01-01T01:00:00+01:00", "Labels": labels})
+
+    def script(argv: Sequence[str], _stdin: bytes) -> Result:
+        return Result(0, f"{line}\n" if argv[2] == markers._LIST else "", "")
+
+    return FakeHost(name, answers={("sh", "-c"): script, ("docker",): Result(0, "", "")})
+
+
+@pytest.fixture
+def half_there() -> ExistingProvider:
+    """Of two hosts the second does not answer."""
+    provider = ExistingProvider(INVENTORY)
+    provider._hosts = {"n1": marked("n1"), "n2": Silent("n2")}  # type: ignore[dict-item]
+    return provider
+
+
+def test_a_silent_host_hides_no_other_from_a_survey_and_is_named(half_there: ExistingProvider) -> None:
+    seen = half_there.survey()
+    assert [(info.run, info.nodes, info.since) for info in seen.clusters] == [("r1", 1, "2026-01-01T00:00:00Z")]
+    assert [error.message for error in seen.unseen] == ["n2 cannot be reached"]
+    remains = half_there.remains("harness-r1")
+    assert remains is not None
+    assert list(remains.hosts) == ["n1"]
+
+
+def test_who_wants_the_whole_cluster_is_told_what_is_missing(half_there: ExistingProvider) -> None:
+    for call in (half_there.clusters, partial(half_there.find, "r1"), partial(half_there.find, "nobody")):
+        with pytest.raises(Incomplete, match="n2 cannot be reached"):
+            call()
+
+
+def test_what_is_reached_is_cleaned_and_the_rest_is_named(half_there: ExistingProvider) -> None:
+    with pytest.raises(Incomplete, match="n2 cannot be reached") as caught:
+        half_there.down("r1")
+    assert caught.value.done == ("our marker on n1",)

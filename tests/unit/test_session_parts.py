@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 
 from harness import session
-from harness.model.errors import ChannelLost, EnvironmentBroken, UsageError
+from harness.model.errors import ChannelLost, EnvironmentBroken, Incomplete, Unreachable, UsageError
 from harness.model.history import History, Op
 from harness.model.run import FaultRecord
 from harness.model.verdict import Verdict
-from harness.ports import Cluster
-from harness.session import Bench, Options
+from harness.ports import Cluster, ClusterInfo
+from harness.session import Bench, Options, registries
+from harness.session import clusters as session_clusters
 from harness.session.judging import fault_records, judge
 from harness.session.options import parse_setting
 from harness.session.planning import new_run
 from harness.transport.agent import Agent
 from tests.checkers_scene import append, make_check, make_plan, placed, read, volume_plan
-from tests.fakes import FakeLifecycle
+from tests.fakes import FakeLifecycle, FakeProvider
 from tests.session_fakes import Lab, make_lab, write_topology
 
 S = 1_000_000_000
@@ -83,6 +84,43 @@ def test_down_all_goes_on_after_one_that_cannot_be_removed_and_tidies(lab: Lab) 
     assert list(lab.provider.made) == [first.plan.run]
     assert f"down {second.plan.run}" in lab.events
     assert lab.events[-1] == "tidy"
+
+
+def test_what_cannot_be_asked_hides_nothing_else(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = up(lab)
+    silent_provider(monkeypatch)
+    seen = session.survey()
+    assert [info.name for info in seen.clusters] == [live.cluster.name]
+    assert [error.message for error in seen.unseen] == ["n2 cannot be reached"]
+    assert session.find(live.cluster.name).run == live.plan.run
+
+
+def test_what_is_not_there_may_be_where_nobody_answers(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    silent_provider(monkeypatch)
+    for call in (session.find, session.down):
+        with pytest.raises(Incomplete, match="n2 cannot be reached"):
+            call("nobody")
+
+
+def test_down_all_removes_what_can_be_seen_and_tells_both(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = up(lab)
+    silent_provider(monkeypatch)
+    with pytest.raises(Incomplete, match="n2 cannot be reached") as caught:
+        session.down_all(lab.lines.append)
+    assert caught.value.done == (f"cluster {live.cluster.name}",)
+    assert lab.provider.made == {}
+    assert lab.events[-1] == "tidy"
+
+
+def silent_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more, beside the lab's, that cannot say what there is."""
+
+    class Silent(FakeProvider):
+        def clusters(self) -> list[ClusterInfo]:
+            raise Unreachable("n2 cannot be reached")
+
+    for registry in (registries, session_clusters):
+        monkeypatch.setattr(registry, "PROVIDERS", {**registries.PROVIDERS, "other": lambda: Silent(name="other")})
 
 
 def test_down_all_of_nothing_is_nothing(lab: Lab) -> None:
