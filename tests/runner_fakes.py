@@ -89,6 +89,10 @@ def make_plan(*checks: Check, targets: tuple[Target, ...] = TARGETS) -> Plan:
     if any(check.kind == "encrypted" for check in checks):
         hidden = {"driver": "overlay", "driver_opts": {"encrypted": ""}}
         topology = {**TOPOLOGY, "networks": {APP: hidden, BACK: {"driver": "overlay"}}}
+    if any(check.kind == "vlan-trunk" for check in checks):
+        parents = {APP: "eth1.10", BACK: "eth1.20"}
+        vlans = {name: {"driver": "macvlan", "driver_opts": {"parent": parents[name]}} for name in parents}
+        topology = {**TOPOLOGY, "networks": vlans}
     if any(check.kind == "bridge" for check in checks):
         networks = (replace(networks[0], driver="bridge"), networks[1])
     if any(check.kind == "bind-mount" for check in checks):

@@ -13,8 +13,7 @@ from pydantic import BaseModel
 from harness import checkers, workloads
 from harness.features import feature
 from harness.model.history import History
-from harness.model.plan import Plan
-from harness.model.topology import Check, Topology
+from harness.model.topology import Check
 from harness.ports import Commands, Load, Look, Repeat, Stage, Under
 from harness.session import CATALOG
 from tests.runner_fakes import APP, make_check, make_plan, make_scene, walk
@@ -26,25 +25,12 @@ NEEDED: dict[str, dict[str, Any]] = {
     if "volume" in workload.params.model_fields
 }
 NEEDED["commands"] = {"steps": [{"name": "look", "node": "n1", "run": "true"}]}
-#: Networks that a check is about, where those of the fakes are not of the kind.
-VLANS = {
-    name: {"driver": "macvlan", "driver_opts": {"parent": parent}}
-    for name, parent in (("app", "eth0.10"), ("back", "eth0.20"))
-}
 kinds = pytest.mark.parametrize("kind", sorted(workloads.REGISTRY))
 
 
 def check_of(kind: str) -> Check:
     params = workloads.REGISTRY[kind].params.model_validate(NEEDED.get(kind, {}))
     return make_check(kind, **params.model_dump(mode="json"))
-
-
-def plan_of(check: Check) -> Plan:
-    plan = make_plan(check)
-    if check.kind != "vlan-trunk":
-        return plan
-    topology = Topology.model_validate({"name": "fake", "networks": VLANS})
-    return replace(plan, topology=topology)
 
 
 def test_workloads_and_checkers_have_the_same_names_and_the_catalogue_knows_them() -> None:
@@ -84,7 +70,7 @@ def test_demands_are_features_that_can_be_probed(kind: str) -> None:
 @kinds
 def test_stages_begin_with_a_look_and_at_most_one_load_takes_the_faults(kind: str) -> None:
     check = check_of(kind)
-    plan = plan_of(check)
+    plan = make_plan(check)
     stages = walk(workloads.REGISTRY[kind].stages(check, plan, random.Random(1)), make_scene())
     assert isinstance(stages[0], Look)
     assert all(isinstance(stage, Stage) for stage in stages)
@@ -95,7 +81,7 @@ def test_stages_begin_with_a_look_and_at_most_one_load_takes_the_faults(kind: st
 @kinds
 def test_every_call_has_a_deadline_and_goes_to_a_node_of_the_scene(kind: str) -> None:
     check, scene = check_of(kind), make_scene()
-    stages = walk(workloads.REGISTRY[kind].stages(check, plan_of(check), random.Random(1)), scene)
+    stages = walk(workloads.REGISTRY[kind].stages(check, make_plan(check), random.Random(1)), scene)
     whole = [stage.load if isinstance(stage, Repeat) else stage for stage in stages]
     for assignment in (each for load in whole if isinstance(load, Load) for each in load.assignments):
         assert assignment.program.timeout_s > 0
@@ -109,7 +95,7 @@ def test_every_call_has_a_deadline_and_goes_to_a_node_of_the_scene(kind: str) ->
 def test_the_same_seed_gives_the_same_stages(kind: str) -> None:
     check = check_of(kind)
     first, again = (
-        walk(workloads.REGISTRY[kind].stages(check, plan_of(check), random.Random(5)), make_scene())
+        walk(workloads.REGISTRY[kind].stages(check, make_plan(check), random.Random(5)), make_scene())
         for _ in range(2)
     )
     assert [_plain(stage) for stage in first] == [_plain(stage) for stage in again]
@@ -123,7 +109,7 @@ def _plain(stage: object) -> object:
 @kinds
 def test_an_empty_history_is_unknown_and_never_an_error(kind: str) -> None:
     check = check_of(kind)
-    verdict = checkers.judge(History.of([]), plan_of(check), check)
+    verdict = checkers.judge(History.of([]), make_plan(check), check)
     assert (verdict.verdict, verdict.name, verdict.id) == ("unknown", kind, check.id)
     assert "nothing was recorded" in verdict.reason
 
@@ -134,14 +120,14 @@ def test_rows_of_another_check_are_not_this_ones(kind: str) -> None:
     other = History.of_batches(
         [{"n": 3, "f": "tcp", "check": "other", "key": "ip|app|4|web.1|10.0.0.1", "value": "ok"}]
     )
-    assert checkers.judge(other, plan_of(check), check).verdict == "unknown"
+    assert checkers.judge(other, make_plan(check), check).verdict == "unknown"
 
 
 @kinds
 def test_the_same_rows_give_the_same_verdict_and_are_left_as_they_were(kind: str) -> None:
     check, history = check_of(kind), some_rows(kind)
     before = list(history.ops())
-    first, again = (checkers.judge(history, plan_of(check), check) for _ in range(2))
+    first, again = (checkers.judge(history, make_plan(check), check) for _ in range(2))
     assert first == again
     assert "crashed" not in first.reason
     assert list(history.ops()) == before
@@ -151,7 +137,7 @@ def test_the_same_rows_give_the_same_verdict_and_are_left_as_they_were(kind: str
 def test_a_network_that_is_gone_from_the_plan_is_no_crash_for_the_caller(kind: str) -> None:
     """Whatever does not fit together: judge answers, and never with pass."""
     check = check_of(kind)
-    bare = replace(plan_of(check), networks=(), volumes=(), targets=())
+    bare = replace(make_plan(check), networks=(), volumes=(), targets=())
     assert checkers.judge(some_rows(kind), bare, check).verdict != "pass"
 
 
