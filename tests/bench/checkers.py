@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.checkers import judge
-from harness.checkers._append_online import AppendWatch
+from harness.checkers._watching import followed
 from harness.model.history import History
 from harness.model.plan import NodePlan, Plan, Target, VolumePlan
 from harness.model.topology import Check, Topology
@@ -104,10 +104,11 @@ def judged(history: History) -> None:
         raise AssertionError(f"a history without a fault is judged {verdict.verdict}: {verdict.reason}")
 
 
-def online(rounds: int, progress: Progress) -> list[Row]:
-    """An append log that three hosts follow while it grows, fed in pieces as they would come in half a second."""
-    appends = 1_000_000
-    pieces = [History.of_batches(piece) for piece in _pieces(appends)]
+def online(rounds: int, progress: Progress, appends: int = 1_000_000) -> list[Row]:
+    """An append log that three hosts follow while it grows, fed in batches as they come from agents: by the wall
+    clock, from a batch of rows to the answer whether the check fails by now.
+    """
+    pieces = list(_pieces(appends))
     rates = [appends / timed(partial(_followed, pieces)) for _ in range(rounds)]
     title = f"append checker online, {appends:,} appends in {len(pieces)} pieces, followed on 3 hosts"
     progress(f"{title}: {max(rates):,.0f}/s")
@@ -138,12 +139,10 @@ def _glimpsed(host: int, ids: Integers) -> Batch:
     return {**who, "n": len(ids), "value": ids, "length": RECORD_BYTES}
 
 
-def _followed(pieces: list[History]) -> None:
-    watch = AppendWatch()
-    for piece in pieces:
-        watch.feed(piece)
-    if watch.broken:
-        raise AssertionError(f"a history without a fault is called broken: {watch.broken}")
+def _followed(pieces: list[list[Batch]]) -> None:
+    fails = followed(plan(), CHECK)
+    if any(fails(piece) for piece in pieces):
+        raise AssertionError("a history without a fault is called broken")
 
 
 def reading(rounds: int, progress: Progress) -> list[Row]:

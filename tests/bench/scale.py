@@ -38,6 +38,7 @@ def growing(progress: Progress) -> list[Row]:
     rows: list[Row] = []
     for kind in ("register", "append"):
         found = {size: _told(measured(kind, size), kind, size, progress) for size in SIZES}
+        rows += [_rate(kind, size, found[size]) for size in SIZES]
         rows += [_growth(kind, found), _against_numpy(kind, found[1_000_000]), _memory(kind, found[SIZES[-1]])]
     disk = measured("parquet", SIZES[-1])
     return [*rows, _through_parquet(disk)]
@@ -53,6 +54,10 @@ def measured(kind: str, operations: int) -> dict[str, float]:
 def _told(found: dict[str, float], kind: str, size: int, progress: Progress) -> dict[str, float]:
     progress(f"{kind}, {size:,}: {found['seconds']:.3f} s, {found['peak_bytes'] / GB:.2f} GB")
     return found
+
+
+def _rate(kind: str, size: int, found: Mapping[str, float]) -> Row:
+    return _row(f"{kind} checker, growth: {size:,} operations", size / found["seconds"], "/s", None)
 
 
 def _growth(kind: str, found: Mapping[int, Mapping[str, float]]) -> Row:
