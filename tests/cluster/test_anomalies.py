@@ -8,11 +8,13 @@ test_gluster.py and test_cephfs.py, where their clusters are.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from harness.model.places import STORE_FRESH
 from harness.model.verdict import Verdict
 from harness.ports import Host
 from harness.session import Bench
@@ -24,6 +26,8 @@ TOPOLOGIES = Path(__file__).parent / "topologies"
 ATTEMPTS = 6
 #: Two clients give up the brick that they cannot reach after 5 s, and heal what they can within a minute.
 SPLIT_TIMEOUT_S = 60.0
+#: Bricks that were given up are tried again every few seconds, then healed by whoever reads.
+HEAL_TIMEOUT_S = 120.0
 
 
 def observed(verdict: Verdict, promise: str) -> str:
@@ -95,6 +99,8 @@ def two_replicas(own_engine: None, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 FILE = "/harness/stores/pool/data/split"
+FRESH = "/var/lib/harness/stores/pool/fresh"
+SPLIT_FILES = ["gluster", "--mode=script", "volume", "heal", "pool", "info", "split-brain"]
 
 
 @pytest.mark.nightly
@@ -108,16 +114,57 @@ def test_two_replicas_that_do_not_see_each_other_both_take_writes_and_split(two_
     while "Input/output error" not in (told := read(hosts["n3"])):
         assert time.monotonic() < deadline, f"no split brain: n3 reads {told!r}"
         time.sleep(1)
-    healing = done(hosts["n1"], ["gluster", "--mode=script", "volume", "heal", "pool", "info", "split-brain"])
-    assert "/data/split" in healing
+    assert "/data/split" in done(hosts["n1"], SPLIT_FILES)
+
+
+@pytest.fixture(scope="module")
+def three_replicas(own_engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with live_bench(TOPOLOGIES / "replicas.yaml", tmp_path_factory.mktemp("replicas")) as made:
+        yield made
+
+
+@pytest.mark.nightly
+def test_control_of_three_replicas_the_third_tells_which_write_was_the_last(three_replicas: Bench) -> None:
+    """The same two hosts do not see each other and both write. The third has both writes, in their order."""
+    hosts = three_replicas.live.cluster.hosts
+    written(hosts["n1"], "before", timeout_s=30)
+    assert written_apart(hosts["n1"], hosts["n2"]) == [True, True]
+    assert_healed(hosts, "of n2")
+
+
+@pytest.mark.nightly
+def test_control_of_three_replicas_one_that_is_alone_takes_no_write(three_replicas: Bench) -> None:
+    """Quorum `auto` of a client: more than half of the bricks, or an error (Gluster's administration guide)."""
+    hosts = three_replicas.live.cluster.hosts
+    written(hosts["n1"], "whole", timeout_s=30)
+    with apart(hosts["n1"], hosts["n2"]), apart(hosts["n1"], hosts["n3"]):
+        answered = [written(hosts[name], f"of {name}", timeout_s=60) for name in ("n2", "n1")]
+    assert answered == [True, False]
+    assert_healed(hosts, "of n2")
+
+
+def assert_healed(hosts: Mapping[str, Host], text: str) -> None:
+    """Every host reads it, from a mount that has cached nothing, and the servers know of no split."""
+    for host in hosts.values():
+        deadline = time.monotonic() + HEAL_TIMEOUT_S
+        while (told := read_anew(host)) != text:
+            assert time.monotonic() < deadline, f"{host.name} reads {told!r}, not {text!r}"
+            time.sleep(1)
+    assert "/data/split" not in done(hosts["n1"], SPLIT_FILES)
 
 
 def written_apart(one: Host, other: Host) -> list[bool]:
     """Whether each of two hosts that are cut off from each other could write to the file."""
+    with apart(one, other):
+        return [written(host, f"of {host.name}", timeout_s=60) for host in (one, other)]
+
+
+@contextmanager
+def apart(one: Host, other: Host) -> Iterator[None]:
     cut(one, other, "add")
     cut(other, one, "add")
     try:
-        return [written(host, f"of {host.name}", timeout_s=60) for host in (one, other)]
+        yield
     finally:
         cut(one, other, "del")
         cut(other, one, "del")
@@ -134,3 +181,9 @@ def written(host: Host, text: str, *, timeout_s: float) -> bool:
 
 def read(host: Host) -> str:
     return host.run(["cat", FILE], timeout_s=30).output
+
+
+def read_anew(host: Host) -> str:
+    """By a client of its own that was mounted for this; what was said, in the end."""
+    script = f"sh {FRESH} on && cat {STORE_FRESH}/pool/data/split; sh {FRESH} off"
+    return host.run(["sh", "-c", script], timeout_s=60).output
