@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness import session
+from harness.model.errors import DeadlineExceeded
 from harness.model.topology import Fault
 from harness.ports import Daemon
 from harness.session import Bench, Options
@@ -16,6 +17,7 @@ from harness.session.judging import fault_records
 from harness.transport import daemons
 from harness.transport.recorder import read_history
 from tests.cluster.conftest import TOPOLOGIES, say
+from tests.cluster_bench import done
 
 CALL_TIMEOUT_S = 20.0
 ATTEMPTS = 5
@@ -65,6 +67,41 @@ def test_control_one_directory_of_the_same_nodes_loses_none(ceph: Bench) -> None
     assert verdict.verdict == "pass", verdict.reason
     found = next(promise for promise in verdict.promises if promise.name == "append-loses-nothing")
     assert (found.expected, found.observed, found.count) == ("holds", "kept", 0)
+
+
+def test_a_volume_by_the_plugin_is_one_volume_on_all_nodes(ceph: Bench) -> None:
+    """By names: appends are lost by ceph-fuse, however the volume came to the container."""
+    verdict = ceph.check("names", volume="plugged", duration_s=1)
+    assert verdict.verdict == "pass", verdict.reason
+    assert set(verdict.operations) == {"n1", "n2", "n3"}
+    assert {promise.observed for promise in verdict.promises if promise.name == "shared"} == {"kept"}
+    made = ceph.live.plan.engine_name("plugged")
+    for host in ceph.live.cluster.hosts.values():
+        asked = ["docker", "volume", "inspect", "--format", "{{.Driver}} {{.Scope}}", made]
+        assert done(host, asked).split() == ["cephfs", "global"]
+
+
+@pytest.mark.nightly
+def test_a_mount_that_hangs_is_bounded_and_every_place_told(ceph: Bench) -> None:
+    """All OSDs stand still: whoever reads or writes waits for ever, and nobody tells it an error."""
+    cluster = ceph.live.cluster
+    found = daemons.daemons(cluster, "pool", timeout_s=CALL_TIMEOUT_S)
+    osds = [daemon for daemon in found if daemon.name.startswith("osd.")]
+    assert len(osds) == 3
+    for osd in osds:
+        daemons.tell(cluster, osd, "STOP", timeout_s=CALL_TIMEOUT_S)
+    try:
+        with pytest.raises(DeadlineExceeded) as late:
+            ceph.check("durability", volume="shared", duration_s=1)
+    finally:
+        for osd in osds:
+            daemons.tell(cluster, osd, "CONT", timeout_s=CALL_TIMEOUT_S)
+    for node in cluster.hosts:
+        assert f"on {node}: the agent's" in late.value.message
+        assert f"/data in writer.{node}" in late.value.message
+    verdict = ceph.check("durability", volume="shared", duration_s=1, rate_per_s=20)
+    assert verdict.verdict == "pass", verdict.reason
+    assert ceph.problems() == []
 
 
 def test_what_was_synced_survives_the_kill_of_an_osd(ceph: Bench) -> None:
