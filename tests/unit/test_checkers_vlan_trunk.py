@@ -127,6 +127,6 @@ def test_captures_of_the_trunk_stand_around_the_probes_and_are_undone() -> None:
 def test_without_two_vlans_of_one_interface_it_says_what_there_is(networks: dict[str, Any]) -> None:
     check = runner_check(KIND)
     topology = Topology.model_validate({"name": "t", "networks": networks})
+    made = dataclasses.replace(runner_plan(check), topology=topology)
     with pytest.raises(UsageError, match="two VLANs or more of one interface"):
-        made = dataclasses.replace(runner_plan(check), topology=topology)
         walk(REGISTRY[KIND].stages(check, made, random.Random(1)), make_scene())
