@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.model.errors import CommandFailed, EnvironmentBroken
+from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentBroken
 from harness.model.places import run_dir, state_name, vms_dir
 from harness.ports import Progress, Result
 from harness.providers import engine as engines
@@ -39,7 +39,7 @@ from harness.providers.machine import (
 from harness.transport.process import run_process
 
 URI = "qemu:///system"
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
 CALL_TIMEOUT_S = 60.0
 #: What is called, and the package of Debian that has it.
@@ -116,7 +116,11 @@ class Libvirt:
         return result.stdout
 
     def answers(self) -> bool:
-        return self.ask("version", timeout_s=10.0).ok
+        """Whether it does so now: one that has just begun may first look at what QEMU can, for longer than that."""
+        try:
+            return self.ask("version", timeout_s=10.0).ok
+        except DeadlineExceeded:
+            return False
 
 
 def missing_packages(*, own: bool) -> list[str]:

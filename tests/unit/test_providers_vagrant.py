@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.model.errors import ChannelLost, CommandFailed, EnvironmentBroken, UsageError
+from harness.model.errors import ChannelLost, CommandFailed, DeadlineExceeded, EnvironmentBroken, UsageError
 from harness.model.plan import NodePlan, Plan, cluster_key
 from harness.providers import images, kvm, libvirt, vagrant, vagrant_plan
 from harness.providers.box import RECIPE, Box, recipe_hash
@@ -248,6 +248,16 @@ def test_without_root_and_without_a_libvirt_it_is_said_what_to_do(monkeypatch: p
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(EnvironmentBroken, match="no libvirt answers"):
         libvirt.OwnLibvirt().start(lambda _line: None)
+
+
+def test_a_libvirt_that_does_not_answer_in_time_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has just begun looks at what QEMU can first, on a busy machine for longer than a question may take."""
+
+    def late(*_: object, **__: object) -> None:
+        raise DeadlineExceeded("virsh version did not end within 10 s")
+
+    monkeypatch.setattr(Libvirt, "ask", late)
+    assert Libvirt().answers() is False
 
 
 def test_the_recipe_is_whole_and_its_hash_follows_it() -> None:
