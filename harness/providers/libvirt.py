@@ -116,7 +116,7 @@ class Libvirt:
         return result.stdout
 
     def answers(self) -> bool:
-        """Whether it does so now: one that has just begun may first look at what QEMU can, for longer than that."""
+        """Whether it does so now: one that has just begun looks first at what QEMU can, and for long."""
         try:
             return self.ask("version", timeout_s=10.0).ok
         except DeadlineExceeded:

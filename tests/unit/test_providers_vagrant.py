@@ -251,7 +251,7 @@ def test_without_root_and_without_a_libvirt_it_is_said_what_to_do(monkeypatch: p
 
 
 def test_a_libvirt_that_does_not_answer_in_time_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that has just begun looks at what QEMU can first, on a busy machine for longer than a question may take."""
+    """One that has just begun looks at what QEMU can first: on a busy machine for longer than one may ask."""
 
     def late(*_: object, **__: object) -> None:
         raise DeadlineExceeded("virsh version did not end within 10 s")
