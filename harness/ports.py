@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from harness.model.errors import HarnessError
 from harness.model.history import History
 from harness.model.plan import Demand, Document, NetworkPlan, Plan, Step, StorePlan, VolumePlan
+from harness.model.policies import Pod
 from harness.model.topology import Check, Network, Topology, Volume
 from harness.model.verdict import Verdict
 
@@ -223,6 +224,7 @@ class Address:
 class Container:
     """A live container of a service. `name` is ours and stable over a run: `web.1` (replica), `edge.n2`
     (global), `probe` (plain). `pid` is that of its first process, as its node's agent sees it; 0: the node.
+    `pod` is what policies see of it, on Kubernetes, where it has an address of its own.
     """
 
     name: str
@@ -234,6 +236,7 @@ class Container:
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     host: bool = False
     hostname: str = ""
+    pod: Pod | None = None
 
 
 @dataclass(frozen=True)

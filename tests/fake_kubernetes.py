@@ -53,6 +53,8 @@ class FakeKubernetes:
         #: Service to what its pods' containers say instead of running: the state of a containerStatus.
         self.broken: dict[str, Object] = {}
         self.unplaced: set[str] = set()
+        #: The last one that was made.
+        self.namespace = ""
         self.objects: dict[tuple[str, str], Object] = {}
         self.pods: dict[str, Object] = {}
         self._numbers = itertools.count(2)
@@ -94,6 +96,8 @@ class FakeKubernetes:
 
     def _apply(self, _words: list[str], stdin: bytes) -> Result:
         for each in yaml.safe_load_all(stdin):
+            if each["kind"] == "Namespace":
+                self.namespace = each["metadata"]["name"]
             self.objects[each["kind"], each["metadata"]["name"]] = each
             self._reconcile(each)
         return OK
@@ -169,7 +173,12 @@ class FakeKubernetes:
         self.pods[pod] = {
             "owner": owner,
             "pid": 1000 + number,
-            "metadata": {"name": pod, "labels": labels, "creationTimestamp": f"2026-01-01T00:00:{number:02}Z"},
+            "metadata": {
+                "name": pod,
+                "namespace": self.namespace,
+                "labels": labels,
+                "creationTimestamp": f"2026-01-01T00:00:{number:02}Z",
+            },
             "spec": {**spec, "nodeName": node if placed else ""},
             "status": {
                 "phase": "Running" if "running" in state else "Pending",

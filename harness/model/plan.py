@@ -10,10 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import yaml
+
 from harness.model.places import PLUGIN_FOLDER
+from harness.model.policies import NetworkPolicy
 from harness.model.topology import Check, Topology
 
 LABEL = "harness.run"
+#: The document of a plan that holds all NetworkPolicy objects; a plan without any has none.
+POLICIES_DOCUMENT = "policies.yaml"
 #: Every cluster, namespace and nft table of a run starts with this: names are labels where there are none.
 PREFIX = "harness-"
 
@@ -241,6 +246,12 @@ class Plan:
     @property
     def managers(self) -> list[str]:
         return [node.name for node in self.nodes if node.role == "manager"]
+
+    @property
+    def policies(self) -> list[NetworkPolicy]:
+        """All that are applied: the topology's own, and those that keep its networks apart."""
+        texts = [document.text for document in self.documents if document.name == POLICIES_DOCUMENT]
+        return [NetworkPolicy.model_validate(each) for text in texts for each in yaml.safe_load_all(text)]
 
     def document(self, name: str) -> Document:
         return next(document for document in self.documents if document.name == name)

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from harness.model.policies import NetworkPolicy
+
 NAME = r"^[a-z][a-z0-9-]{0,30}$"
 Name = Annotated[str, Field(pattern=NAME)]
 MAX_NODES = 64
@@ -253,6 +255,9 @@ class Service(Part):
     cap_drop: list[str] = Field(default_factory=list)
     deploy: Deploy | None = None
     node: Name | None = Field(None, description="Makes a plain container on that node")
+    namespace: Name | None = Field(
+        None, description="Kubernetes: its pods are in a namespace of their own, for selectors of policies"
+    )
     network_mode: Literal["host", "bridge", "none"] | None = None
     networks: Annotated[dict[Name, Attachment], BeforeValidator(_attachments)] = Field(default_factory=dict)
     ports: list[Annotated[Port, BeforeValidator(_port)]] = Field(default_factory=list)
@@ -323,7 +328,9 @@ class Topology(Part):
     stores: dict[Name, Store] = Field(default_factory=dict)
     volumes: dict[Name, Volume] = Field(default_factory=dict)
     services: dict[Name, Service] = Field(default_factory=dict, max_length=200)
-    policies: list[dict[str, Any]] = Field(default_factory=list, description="NetworkPolicy objects")
+    policies: list[NetworkPolicy] = Field(
+        default_factory=list, max_length=500, description="NetworkPolicy objects of Kubernetes"
+    )
     promises: list[PromiseOverride] = Field(
         default_factory=list, max_length=200, description="Overrides of the promise matrix, each with its reason"
     )

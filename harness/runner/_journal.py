@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from harness.model.errors import EnvironmentBroken
@@ -46,12 +48,13 @@ class Journal:
         self._write({**row, "f": "reserve", "value": first, "length": int(wanted["count"])}, now=True)
 
     def look(self, phase: str, scene: Scene, plan: Plan) -> None:
-        """The scene as `endpoint`, `endpoint6`, `task`, `mac`, `truth` and `truth6` rows."""
+        """The scene as `endpoint`, `endpoint6`, `task`, `pod`, `mac`, `truth` and `truth6` rows."""
         self._rows("endpoint", _endpoints(phase, scene))
         self._rows("endpoint6", list(_endpoints6(phase, scene)))
         self._rows(
             "task", [(c.node, c.service, c.name, f"{phase}|{c.service}", "running") for c in scene.containers]
         )
+        self._rows("pod", list(_pods(phase, scene)))
         self._rows("mac", list(_macs(phase, scene)))
         self._rows("truth", list(_truth(phase, scene, plan, 4)))
         self._rows("truth6", list(_truth(phase, scene, plan, 6)))
@@ -139,6 +142,13 @@ def _macs(phase: str, scene: Scene) -> Iterator[tuple[str, str, str, str, str]]:
         for network, address in container.networks.items():
             if address.mac:
                 yield container.node, container.service, container.name, f"{phase}|{network}", address.mac
+
+
+def _pods(phase: str, scene: Scene) -> Iterator[tuple[str, str, str, str, str]]:
+    for container in scene.containers:
+        if container.pod is not None:
+            told = json.dumps(asdict(container.pod), sort_keys=True)
+            yield container.node, container.service, container.name, f"{phase}|{container.pod.namespace}", told
 
 
 def _truth(phase: str, scene: Scene, plan: Plan, family: int) -> Iterator[tuple[str, str, str, str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any
 
 from harness.model.plan import Plan
@@ -107,6 +107,21 @@ class Prober:
                 for node in self.scene.nodes:
                     if node != published.node:
                         yield self._published(node_place(node), "ingress", service, published)
+
+    def node_ports(self) -> Iterator[Item]:
+        """Ingress ports at every node's address: from every node, itself included, and a container on each."""
+        for service, published in self.scene.published:
+            if published.mode == "ingress":
+                for node in self.scene.nodes:
+                    leaving = [container for container in self.scene.on(node) if self._leaves(container)]
+                    for source in (node_place(node), *map(place, leaving[:1])):
+                        yield self._published(source, "ingress", service, published)
+
+    def dials(self, source: Container, network: str, service: str, times: int) -> Iterator[Item]:
+        """Connections to a service's name, numbered: which of its containers answers is the cluster's choice."""
+        for number, protocol in product(range(times), self.protocols):
+            dialled = key("service", network, service, f"{service}#{number}")
+            yield self._item(place(source), dialled, protocol, self.scene.port, 0, name=service, family=4)
 
     def nodes(self) -> Iterator[Item]:
         """Containers in their node's network reach every node."""

@@ -34,10 +34,10 @@ class Kept:
         return session.find(f"harness-{self.results['run']}")
 
 
-def run(runs: Path, *arguments: str) -> Kept:
-    topology = data_dir("topologies") / "overlay.yaml"
+def run(runs: Path, *arguments: str, topology: str = "overlay") -> Kept:
+    file = data_dir("topologies") / f"{topology}.yaml"
     common = ("--orchestrator", "kubernetes", "--runs-dir", str(runs), "--seed", "5", "--keep")
-    ended = start("run", topology, *common, *arguments).end(RUN_TIMEOUT_S)
+    ended = start("run", file, *common, *arguments).end(RUN_TIMEOUT_S)
     results: dict[str, Any] = json.loads((only_run(runs) / "results.json").read_text())
     return Kept(ended, results)
 
@@ -89,3 +89,38 @@ def test_a_tunnel_that_is_cut_one_way_is_named(kept: Kept, tmp_path: Path) -> No
     failed = {(failure["from"], failure["to"]) for failure in check["failures"]}
     assert {("edge.n2", "edge.n3"), ("edge.n3", "edge.n2")} <= failed  # answers take the way that is cut, too
     assert not any("n1" in end for pair in failed for end in pair)
+
+
+def test_connections_of_nine_pods_are_open_or_shut_as_the_policies_say(kept: Kept, tmp_path: Path) -> None:
+    assert kept.cluster
+    ended = run(tmp_path, "--reuse", topology="policies")
+    assert ended.ended.code == 0, ended.ended.told
+    [check] = ended.results["checks"]
+    assert check["figures"]["connections"] == 9 * 8 * 2 * 2
+    assert 0 < check["figures"]["shut"] < check["figures"]["connections"]
+
+
+@contextmanager
+def rules_lost(cluster: Cluster) -> Iterator[None]:
+    """What is told to nft on the nodes is lost from now on, as if the cluster's CNI enforced nothing."""
+    for host in cluster.hosts.values():
+        done(host, ["mv", "/usr/sbin/nft", "/usr/sbin/nft.real"])
+        done(
+            host, ["sh", "-c", "cat >/usr/sbin/nft && chmod 755 /usr/sbin/nft"], "#!/bin/sh\nexec cat >/dev/null\n"
+        )
+        done(host, ["sh", "-c", "nft.real delete table inet harness-policy || true"])
+    try:
+        yield
+    finally:
+        for host in cluster.hosts.values():
+            done(host, ["mv", "/usr/sbin/nft.real", "/usr/sbin/nft"])
+
+
+def test_a_cni_that_enforces_no_policy_is_named_as_such(kept: Kept, tmp_path: Path) -> None:
+    with rules_lost(kept.cluster):
+        broken = run(tmp_path, "--reuse", "--set", "checks.policies.within_s=0", topology="policies")
+    assert broken.ended.code == 1, broken.ended.told
+    [check] = broken.results["checks"]
+    assert "enforces no NetworkPolicy" in check["reason"]
+    assert {(failure["expected"], failure["got"]) for failure in check["failures"]} == {("closed", "ok")}
+    assert len(check["failures"]) == check["figures"]["shut"]

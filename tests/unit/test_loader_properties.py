@@ -65,6 +65,22 @@ def checks(draw: st.DrawFn, networks: list[str]) -> dict[str, Any]:
 
 
 @st.composite
+def policies(draw: st.DrawFn) -> dict[str, Any]:
+    nothing: st.SearchStrategy[dict[str, Any]] = st.just({})
+    selector = nothing | st.fixed_dictionaries({"matchLabels": mappings(TEXTS, TEXTS)})
+    peer = st.fixed_dictionaries({"podSelector": selector}) | st.just(
+        {"ipBlock": {"cidr": "10.0.0.0/8", "except": []}}
+    )
+    rules = st.lists(st.fixed_dictionaries({"from": st.lists(peer, max_size=2)}), max_size=2)
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": draw(NAMES)},
+        "spec": {"podSelector": draw(selector), **draw(nothing | st.fixed_dictionaries({"ingress": rules}))},
+    }
+
+
+@st.composite
 def raw_topologies(draw: st.DrawFn) -> dict[str, Any]:
     """As a YAML reader gives it, every cross-reference right."""
     networks, volumes = draw(st.lists(NAMES, max_size=3)), draw(st.lists(NAMES, max_size=2))
@@ -81,7 +97,7 @@ def raw_topologies(draw: st.DrawFn) -> dict[str, Any]:
         "stores": {"pool": {"kind": "glusterfs", "nodes": ["n1"], "options": draw(mappings(TEXTS, VALUES))}},
         "volumes": {name: {"driver": draw(st.sampled_from(["local", "glusterfs"]))} for name in volumes},
         "services": draw(mappings(NAMES, services(networks, volumes))),
-        "policies": draw(st.lists(mappings(TEXTS, VALUES), max_size=2)),
+        "policies": draw(st.lists(policies(), max_size=2)),
         "checks": draw(st.lists(checks(networks), max_size=3, unique_by=lambda check: check["mtu"]["id"])),
     }
 
@@ -111,7 +127,9 @@ def test_the_whole_format_loads_back_equal() -> None:
 
 def test_a_dump_has_no_anchors() -> None:
     same: dict[str, Any] = {"a": ["b"]}
-    topology = Topology(name="x", policies=[same, same])
+    topology = Topology(
+        name="x", stores={"s": {"kind": "local", "nodes": ["n1"], "options": {"x": same, "y": same}}}
+    )
     assert "&" not in dump(topology)
     assert read(dump(topology)) == topology
 

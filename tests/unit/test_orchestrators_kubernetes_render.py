@@ -29,7 +29,9 @@ def planned(text: str = EXAMPLE) -> Plan:
 
 
 def found(made: Plan) -> dict[tuple[str, str], dict[str, Any]]:
-    documents = yaml.safe_load_all(made.document("objects.yaml").text)
+    """Policies and all else, in the order in which they are applied."""
+    texts = [document.text for document in made.documents if document.name in ("policies.yaml", "objects.yaml")]
+    documents = [each for text in texts for each in yaml.safe_load_all(text)]
     return {(each["kind"], each["metadata"]["name"]): each for each in documents}
 
 
@@ -84,7 +86,7 @@ def test_a_virtual_ip_serves_the_ports_of_the_service_and_the_agents() -> None:
 
 def test_a_published_port_is_the_nodes_or_a_node_port() -> None:
     edge = found(planned())["DaemonSet", "edge"]["spec"]["template"]["spec"]["containers"][0]
-    assert edge["ports"] == [{"containerPort": 5000, "protocol": "TCP", "hostPort": 8000}]
+    assert edge["ports"] == [{"name": "tcp-5000", "containerPort": 5000, "protocol": "TCP", "hostPort": 8000}]
     spec = found(planned(APART))["Service", "web-ports"]["spec"]
     assert (spec["type"], spec["ports"][0]["nodePort"], spec["ports"][0]["targetPort"]) == ("NodePort", 30080, 80)
 
@@ -181,3 +183,37 @@ def test_what_has_no_meaning_is_noted() -> None:
     notes = planned_on_kubernetes(attachable, cluster={**ON_KIND, "heartbeat_s": 2}).notes
     assert [word for word in ("heartbeat_s", "attachable") if not any(word in note for note in notes)] == []
     assert planned(APART).notes == ()
+
+
+POLICY = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p%s}, spec: {podSelector: {}}}"
+SPACES = "name: x\nservices: {a: {namespace: y}, b: {namespace: x}, c: {}}\npolicies: [%s]"
+
+
+def test_namespaces_of_services_hold_their_pods_and_policies_and_are_removed() -> None:
+    made = planned(SPACES % POLICY % ", namespace: y")
+    objects = found(made)
+    assert objects["Deployment", "a"]["metadata"]["namespace"] == f"{made.cluster}-y"
+    assert objects["Deployment", "c"]["metadata"]["namespace"] == made.cluster
+    policy = objects["NetworkPolicy", "p"]
+    assert policy["metadata"] == {"name": "p", "namespace": f"{made.cluster}-y", "labels": {"harness.run": RUN}}
+    labels = {
+        each["metadata"]["name"]: each["metadata"]["labels"]["harness.namespace"]
+        for each in yaml.safe_load_all(made.document("namespace.yaml").text)
+    }
+    assert labels == {made.cluster: "default", f"{made.cluster}-y": "y", f"{made.cluster}-x": "x"}
+    assert {f"{made.cluster}-y", f"{made.cluster}-x", made.cluster} <= set(made.undo[-1].argv)
+
+
+def test_what_kubectl_reads_as_a_boolean_is_quoted() -> None:
+    """YAML 1.1, which kubectl reads, has y and n for booleans; PyYAML writes them bare."""
+    made = planned(SPACES % POLICY % "")
+    assert 'harness.namespace: "y"' in made.document("namespace.yaml").text
+
+
+def test_policies_of_unknown_namespaces_and_names_that_stand_twice_are_refused() -> None:
+    assert refused(SPACES % POLICY % ", namespace: z") == ["policies.0.metadata.namespace"]
+    assert refused(SPACES % ", ".join([POLICY % "", POLICY % ", namespace: default"])) == [
+        "policies.1.metadata.name"
+    ]
+    text = "name: x\nnetworks: {app: {driver: overlay}}\nservices: {a: {namespace: y, networks: [app]}}"
+    assert refused(text) == ["services.a.namespace"]

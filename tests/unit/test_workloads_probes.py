@@ -74,7 +74,7 @@ def test_looks_before_anything_else(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", sorted(set(KINDS) - ON_VOLUMES - {"dns", "bind-mount", "commands", "consistency"})
+    "kind", sorted(set(KINDS) - ON_VOLUMES - {"dns", "bind-mount", "commands", "consistency", "policies"})
 )
 def test_every_endpoint_listens_before_it_is_probed(kind: str) -> None:
     stages = stages_of(kind)

@@ -29,7 +29,7 @@ def _scale(cluster: Cluster, plan: Plan, act: Act, timeout_s: float) -> None:
     target = plan.target(act.service)
     if target.kind != "replicated":
         raise UsageError(f"{act.service} is {target.kind}: only a replicated service can be scaled")
-    argv = names.kubectl(plan, "scale", names.resource(target), f"--replicas={act.replicas}")
+    argv = names.kubectl(plan, "scale", names.resource(target), f"--replicas={act.replicas}", service=act.service)
     must(names.manager(cluster, plan), argv, timeout_s=timeout_s)
     _rolled_out(cluster, plan, target, timeout_s)
     running = 0
@@ -46,7 +46,8 @@ def _update(cluster: Cluster, plan: Plan, act: Act, timeout_s: float) -> None:
     template = {"metadata": {"annotations": {UPDATE_ANNOTATION: str(time.time_ns())}}}
     patch = json.dumps({"spec": {**_pace(target, act), "template": template}})
     host = names.manager(cluster, plan)
-    must(host, names.kubectl(plan, "patch", names.resource(target), "-p", patch), timeout_s=timeout_s)
+    argv = names.kubectl(plan, "patch", names.resource(target), "-p", patch, service=act.service)
+    must(host, argv, timeout_s=timeout_s)
     _rolled_out(cluster, plan, target, timeout_s)
     for _ in ticks(timeout_s, names.POLL_S):
         running = {container.id for container in looking.containers(cluster, plan, act.service)}
@@ -58,7 +59,8 @@ def _update(cluster: Cluster, plan: Plan, act: Act, timeout_s: float) -> None:
 
 def _rolled_out(cluster: Cluster, plan: Plan, target: Target, timeout_s: float) -> None:
     """Kubectl watches, which costs less than to ask. Pods that are on their way out may be left."""
-    argv = names.kubectl(plan, "rollout", "status", names.resource(target), f"--timeout={timeout_s:g}s")
+    told = ("rollout", "status", names.resource(target), f"--timeout={timeout_s:g}s")
+    argv = names.kubectl(plan, *told, service=target.service)
     must(names.manager(cluster, plan), argv, timeout_s=timeout_s)
 
 
@@ -77,7 +79,9 @@ def _pace(target: Target, act: Act) -> dict[str, object]:
 
 
 def _stop(cluster: Cluster, plan: Plan, act: Act, timeout_s: float) -> None:
-    argv = names.kubectl(plan, "delete", names.resource(_plain(plan, act)), "--ignore-not-found", "--wait=true")
+    target = _plain(plan, act)
+    words = ("delete", names.resource(target), "--ignore-not-found", "--wait=true")
+    argv = names.kubectl(plan, *words, service=target.service)
     must(names.manager(cluster, plan), argv, timeout_s=timeout_s)
 
 

@@ -27,7 +27,7 @@ _READABLE = ("pods", "namespaces")
 
 def enforce(cluster: Cluster, plan: Plan, progress: Progress) -> None:
     """Start the enforcer where the plan has policies and the CNI is ours. Other CNIs enforce or are found out."""
-    if not isolation.is_needed(plan.topology):
+    if not isolation.has_policies(plan.topology):
         return
     host = names.manager(cluster, plan)
     asked = (*names.KUBECTL, "--namespace", SPACE, "get", "daemonset", OUR_CNI, "--ignore-not-found", "-o", "name")
@@ -43,11 +43,11 @@ def enforce(cluster: Cluster, plan: Plan, progress: Progress) -> None:
 
 def await_known(cluster: Cluster, plan: Plan, timeout_s: float = KNOWN_TIMEOUT_S) -> None:
     """Returns when the enforcer of every node that has one knows all pods of the plan. Raises DeadlineExceeded."""
-    if not isolation.is_needed(plan.topology):
+    if not isolation.has_policies(plan.topology):
         return
     late: dict[str, set[str]] = {}
     for _ in ticks(timeout_s, names.POLL_S):
-        wanted = {address.ip for pod in looking.containers(cluster, plan) for address in pod.networks.values()}
+        wanted = {found.pod.address for found in looking.containers(cluster, plan) if found.pod}
         known = each(cluster.hosts.values(), _known)
         late = {name: wanted - ips for name, ips in known.items() if ips is not None and wanted - ips}
         if not late:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
-from harness.model.plan import Plan
+from harness.model.plan import LABEL, Plan
 from harness.model.topology import Topology
 from harness.orchestrators.kubernetes import names
 
@@ -26,9 +26,22 @@ def is_needed(topology: Topology) -> bool:
     return apart or any(network.internal for network in topology.networks.values())
 
 
+def has_policies(topology: Topology) -> bool:
+    return bool(topology.policies) or is_needed(topology)
+
+
 def policies(plan: Plan) -> Iterator[Object]:
-    if not is_needed(plan.topology):
-        return
+    """Those that keep networks apart, and the topology's own."""
+    yield from _between_networks(plan) if is_needed(plan.topology) else ()
+    for policy in plan.topology.policies:
+        made = policy.as_object()
+        own = made["metadata"]
+        space = names.namespace(plan, policy.metadata.namespace)
+        labels = {**own.get("labels", {}), LABEL: plan.run}
+        yield {**made, "metadata": {**own, "namespace": space, "labels": labels}}
+
+
+def _between_networks(plan: Plan) -> Iterator[Object]:
     for network, spec in plan.topology.networks.items():
         members = _networked(network)
         yield _policy(plan, f"network-{network}", members, "Ingress", [{"from": [{"podSelector": members}]}])

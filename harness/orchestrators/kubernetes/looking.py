@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.model.errors import ChannelLost, DeadlineExceeded
 from harness.model.plan import LABEL, Plan, Target
+from harness.model.policies import Pod
 from harness.orchestrators.hosts import must
 from harness.orchestrators.kubernetes import names
 from harness.orchestrators.kubernetes.pods import host_ports
@@ -45,7 +46,7 @@ def sight(cluster: Cluster, plan: Plan) -> Sight:
 
 def pods_of(cluster: Cluster, plan: Plan) -> list[Row]:
     """All pods of the plan that are not on their way out. Raises CommandFailed, DeadlineExceeded, ChannelLost."""
-    argv = names.kubectl(plan, "get", "pods", "-l", f"{LABEL}={plan.run}", "-o", "json")
+    argv = names.everywhere(plan, "get", "pods", "-l", f"{LABEL}={plan.run}", "-o", "json")
     rows = json.loads(must(names.manager(cluster, plan), argv, timeout_s=LOOK_TIMEOUT_S))["items"]
     return [row for row in rows if not row["metadata"].get("deletionTimestamp")]
 
@@ -81,7 +82,7 @@ def _containers(plan: Plan, pods: list[Row], pids: Pids) -> list[Container]:
         for number, pod in enumerate(own, 1):
             pid = pids.get(_node(pod), {}).get(_id(pod))
             if pid is not None and pod["status"].get("podIP"):
-                found.append(_container(target, number, pod, pid))
+                found.append(_container(plan, target, number, pod, pid))
     return sorted(found, key=lambda container: (container.service, len(container.name), container.name))
 
 
@@ -105,7 +106,7 @@ def _id(pod: Row) -> str:
     return ""
 
 
-def _container(target: Target, number: int, pod: Row, pid: int) -> Container:
+def _container(plan: Plan, target: Target, number: int, pod: Row, pid: int) -> Container:
     suffix = {"plain": "", "global": f".{_node(pod)}"}.get(target.kind, f".{number}")
     address = Address(pod["status"]["podIP"], PREFIX)
     return Container(
@@ -117,6 +118,24 @@ def _container(target: Target, number: int, pod: Row, pid: int) -> Container:
         networks={} if target.host else dict.fromkeys(target.networks, address),
         host=target.host,
         hostname=_node(pod) if target.host else pod["metadata"]["name"],
+        pod=None if target.host else _as_policies_see(plan, pod),
+    )
+
+
+def _as_policies_see(plan: Plan, pod: Row) -> Pod:
+    space = pod["metadata"]["namespace"]
+    called = {name: topologys for topologys, name in names.namespaces(plan).items()}
+    return Pod(
+        namespace=space,
+        address=pod["status"]["podIP"],
+        labels=pod["metadata"]["labels"],
+        namespace_labels=names.namespace_labels(plan, called[space]),
+        ports=tuple(
+            (port["name"], str(port.get("protocol", "TCP")).lower(), port["containerPort"])
+            for container in pod["spec"]["containers"]
+            for port in container.get("ports", ())
+            if port.get("name")
+        ),
     )
 
 
@@ -127,7 +146,7 @@ def _host_ports(cluster: Cluster, pod: Row) -> Iterator[PublishedAddress]:
 
 
 def _node_ports(cluster: Cluster, plan: Plan) -> list[tuple[str, PublishedAddress]]:
-    argv = names.kubectl(plan, "get", "services", "-l", f"{LABEL}={plan.run}", "-o", "json")
+    argv = names.everywhere(plan, "get", "services", "-l", f"{LABEL}={plan.run}", "-o", "json")
     rows = json.loads(must(names.manager(cluster, plan), argv, timeout_s=LOOK_TIMEOUT_S))["items"]
     return [
         (

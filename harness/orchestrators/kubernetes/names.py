@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from harness.model.plan import LABEL, Plan, Target
+import yaml
+
+from harness.model.plan import LABEL, POLICIES_DOCUMENT, Plan, Target
 from harness.model.topology import Service, Topology
 from harness.ports import Cluster, Host
 
@@ -12,12 +16,17 @@ SERVICE_LABEL = "harness.service"
 #: Prefixes of pod labels: `names.harness/www` on all that answer to www, `networks.harness/app` on all on app.
 NAME_PREFIX = "names.harness/"
 NETWORK_PREFIX = "networks.harness/"
+#: On namespaces: what the topology calls them.
+NAMESPACE_LABEL = "harness.namespace"
+#: The namespace of services that name none.
+DEFAULT_NAMESPACE = "default"
 #: On pods that have no network but internal ones.
 INTERNAL_LABEL = "harness.internal"
 YES = "yes"
 #: The container of a pod that is the service's.
 CONTAINER = "main"
 OBJECTS_FILE = "objects.yaml"
+POLICIES_FILE = POLICIES_DOCUMENT
 NAMESPACE_FILE = "namespace.yaml"
 #: How often a state is asked for: kubectl costs a node half a second of its processor each time.
 POLL_S = 1.0
@@ -25,13 +34,42 @@ POLL_S = 1.0
 KUBECTL = ("kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf")
 
 
-def namespace(plan: Plan) -> str:
-    return plan.cluster
+def namespace(plan: Plan, name: str | None = None) -> str:
+    """What the cluster calls a namespace of the topology."""
+    return plan.cluster if name in (None, DEFAULT_NAMESPACE) else f"{plan.cluster}-{name}"
 
 
-def kubectl(plan: Plan, *words: str) -> tuple[str, ...]:
-    """A command about objects of the plan's namespace."""
-    return (*KUBECTL, "--namespace", namespace(plan), *words)
+def namespaces(plan: Plan) -> dict[str, str]:
+    """The topology's namespaces, the default one first, with what the cluster calls them."""
+    named = [service.namespace for service in plan.topology.services.values() if service.namespace]
+    return {name: namespace(plan, name) for name in dict.fromkeys((DEFAULT_NAMESPACE, *named))}
+
+
+def namespace_labels(plan: Plan, name: str) -> dict[str, str]:
+    """Of the namespace that the topology calls `name`."""
+    return {LABEL: plan.run, NAMESPACE_LABEL: name}
+
+
+def home(plan: Plan, service: str) -> str:
+    """The cluster's namespace of a service's objects."""
+    return namespace(plan, plan.topology.services[service].namespace)
+
+
+def kubectl(plan: Plan, *words: str, service: str = "") -> tuple[str, ...]:
+    """A command about objects of the plan's default namespace, or of that of `service`."""
+    return (*KUBECTL, "--namespace", home(plan, service) if service else namespace(plan), *words)
+
+
+def everywhere(plan: Plan, *words: str) -> tuple[str, ...]:
+    """A question about objects of all namespaces of the plan; `is_ours` tells them from others."""
+    spaces = namespaces(plan)
+    return kubectl(plan, *words) if len(spaces) == 1 else (*KUBECTL, *words, "--all-namespaces")
+
+
+def is_ours(plan: Plan, row: Mapping[str, Any]) -> bool:
+    """Whether an object is in a namespace of the plan, or in none."""
+    space = row["metadata"].get("namespace")
+    return space is None or space in namespaces(plan).values()
 
 
 def manager(cluster: Cluster, plan: Plan) -> Host:
@@ -83,8 +121,34 @@ def labels(plan: Plan, service: str) -> Mapping[str, str]:
     }
 
 
-def metadata(plan: Plan, name: str) -> dict[str, object]:
-    return {"name": name, "namespace": namespace(plan), "labels": {LABEL: plan.run}}
+def metadata(plan: Plan, name: str, service: str = "") -> dict[str, object]:
+    """Of an object in the default namespace, or in that of `service`."""
+    space = home(plan, service) if service else namespace(plan)
+    return {"name": name, "namespace": space, "labels": {LABEL: plan.run}}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Without anchors, and with quotes where kubectl would read a text as something else: y and n are booleans to
+    it (YAML 1.1), and texts to PyYAML.
+    """
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the base's signature
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = '"' if _READ_OTHERWISE.fullmatch(value) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_READ_OTHERWISE = re.compile(r"[yYnN]|0[oObB][0-9]+")
+_Dumper.add_representer(str, _text)
+
+
+def documents(objects: Iterable[Mapping[str, Any]]) -> str:
+    """For `kubectl apply`; empty where there are none."""
+    made = list(objects)
+    return yaml.dump_all(made, Dumper=_Dumper, sort_keys=False, width=1000) if made else ""
 
 
 def joined(parts: Iterable[str] | Sequence[str]) -> str:

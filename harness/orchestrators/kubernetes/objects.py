@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
-from harness.model.plan import LABEL, Plan, Target
+from harness.model.plan import Plan, Target
 from harness.model.topology import Service
 from harness.orchestrators.kubernetes import isolation, names
 from harness.orchestrators.kubernetes.pods import on_nodes, pod_spec
@@ -17,27 +15,38 @@ Object = dict[str, Any]
 
 
 def namespace(plan: Plan) -> str:
-    """The document of the namespace that holds all else."""
-    metadata = {"name": names.namespace(plan), "labels": {LABEL: plan.run}}
-    return yaml.safe_dump({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}, sort_keys=False)
+    """The document of the namespaces that hold all else."""
+    spaces = [
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": name, "labels": names.namespace_labels(plan, called)},
+        }
+        for called, name in names.namespaces(plan).items()
+    ]
+    return names.documents(spaces)
+
+
+def policies(plan: Plan) -> str:
+    """All NetworkPolicy objects; empty where there are none."""
+    return names.documents(isolation.policies(plan))
 
 
 def objects(plan: Plan, volumes: Mapping[str, Declared], image: str) -> str:
-    """All objects of the namespace: policies first, so that no pod is ever open, then names, then pods."""
+    """All objects but policies: names first, then pods."""
     all_objects = [
-        *isolation.policies(plan),
         *_names(plan),
         *_node_ports(plan),
         *(workload(plan, target, volumes, image) for target in plan.targets),
     ]
-    return yaml.safe_dump_all(all_objects, sort_keys=False, width=1000)
+    return names.documents(all_objects)
 
 
 def workload(plan: Plan, target: Target, volumes: Mapping[str, Declared], image: str) -> Object:
     """A Pod, a DaemonSet or a Deployment."""
     spec = pod_spec(plan, target.service, volumes, image)
     labels = dict(names.labels(plan, target.service))
-    metadata = {**names.metadata(plan, target.service), "labels": labels}
+    metadata = {**names.metadata(plan, target.service, target.service), "labels": labels}
     if target.kind == "plain":
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
     body: Object = {
@@ -100,5 +109,5 @@ def _node_ports(plan: Plan) -> Iterator[Object]:
             for port in ports
         ]
         spec = {"type": "NodePort", "selector": {names.SERVICE_LABEL: name}, "ports": entries}
-        metadata = names.metadata(plan, f"{name}-ports")
+        metadata = names.metadata(plan, f"{name}-ports", name)
         yield {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}

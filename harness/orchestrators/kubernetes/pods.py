@@ -69,7 +69,9 @@ def on_nodes(service: Service, port: Port) -> bool:
 
 
 def _port(service: Service, port: Port) -> Object:
-    entry: Object = {"containerPort": port.target, "protocol": port.protocol.upper()}
+    """Its name is what policies may call it."""
+    named = f"{port.protocol}-{port.target}"
+    entry: Object = {"name": named, "containerPort": port.target, "protocol": port.protocol.upper()}
     return {**entry, "hostPort": port.published} if on_nodes(service, port) and port.published else entry
 
 

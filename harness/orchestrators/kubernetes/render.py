@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.model.plan import Demand, Document, NodePlan, Plan, Step
+from harness.model.plan import LABEL, Demand, Document, NodePlan, Plan, Step
 from harness.model.topology import Service, Topology
 from harness.orchestrators import constraints
 from harness.orchestrators.kubernetes import names, objects, rules
@@ -12,6 +12,7 @@ from harness.ports import Declared
 
 APPLY_TIMEOUT_S = 60.0
 REMOVE_TIMEOUT_S = 120.0
+FOREGROUND = "--cascade=foreground"
 
 
 class KubernetesRendering:
@@ -40,17 +41,14 @@ class KubernetesRendering:
         volumes: Mapping[str, Declared],
         image: str,
     ) -> Declared:
-        return Declared(
-            steps=(
-                _apply(plan, "namespace", "make the namespace", names.NAMESPACE_FILE),
-                _apply(plan, "services", "apply policies, names and services", names.OBJECTS_FILE),
-            ),
-            undo=tuple(_removals(plan)),
-            documents=(
-                Document(names.NAMESPACE_FILE, objects.namespace(plan)),
-                Document(names.OBJECTS_FILE, objects.objects(plan, volumes, image)),
-            ),
-        )
+        documents = [Document(names.NAMESPACE_FILE, objects.namespace(plan))]
+        steps = [_apply(plan, "namespace", "make the namespace", names.NAMESPACE_FILE)]
+        if policies := objects.policies(plan):  # before any pod, so that none is ever open
+            documents.append(Document(names.POLICIES_FILE, policies))
+            steps.append(_apply(plan, "policies", "apply policies", names.POLICIES_FILE))
+        documents.append(Document(names.OBJECTS_FILE, objects.objects(plan, volumes, image)))
+        steps.append(_apply(plan, "services", "apply names and services", names.OBJECTS_FILE))
+        return Declared(steps=tuple(steps), undo=tuple(_removals(plan)), documents=tuple(documents))
 
 
 def _apply(plan: Plan, phase: str, title: str, document: str) -> Step:
@@ -59,12 +57,12 @@ def _apply(plan: Plan, phase: str, title: str, document: str) -> Step:
 
 
 def _removals(plan: Plan) -> Iterator[Step]:
-    """Pods first: the namespace's controller asks ever more rarely whether they are gone."""
-    all_of = ("--all", "--ignore-not-found", "--wait=true")
-    for title, argv in (
-        ("remove what makes pods", ("deployments,daemonsets", *all_of, "--cascade=foreground")),
-        ("remove pods", ("pods", *all_of)),
-        ("remove the namespace", ("namespace", names.namespace(plan), "--ignore-not-found", "--wait=true")),
+    """Pods first: a namespace's controller asks ever more rarely whether they are gone."""
+    ours = ("-l", f"{LABEL}={plan.run}", "--ignore-not-found", "--wait=true")
+    spaces = names.namespaces(plan).values()
+    for title, command in (
+        ("remove what makes pods", names.everywhere(plan, "delete", "deployments,daemonsets", *ours, FOREGROUND)),
+        ("remove pods", names.everywhere(plan, "delete", "pods", *ours)),
+        ("remove the namespace", names.kubectl(plan, "delete", "namespace", *spaces, *ours[2:])),
     ):
-        command = names.kubectl(plan, "delete", *argv)
         yield Step("remove services", title, plan.managers[0], command, REMOVE_TIMEOUT_S)

@@ -37,10 +37,7 @@ def problems(topology: Topology, nodes: Sequence[NodePlan]) -> list[Problem]:
         for name, service in topology.services.items()
         for key, message in _service(name, service, nodes)
     ]
-    found += [*_ambiguous(topology), *_modes(topology), *_checks(topology)]
-    if topology.policies:
-        found.append(("policies", "NetworkPolicy objects of a topology are not supported yet"))
-    return found
+    return [*found, *_ambiguous(topology), *_modes(topology), *_checks(topology), *_policies(topology)]
 
 
 def notes(topology: Topology) -> list[str]:
@@ -62,7 +59,7 @@ def _cluster_notes(topology: Topology) -> Iterator[str]:
 
 def _service_notes(topology: Topology) -> Iterator[str]:
     for name, service in topology.services.items():
-        if not service.networks and service.network_mode is None:
+        if not service.networks and service.network_mode is None and not topology.policies:
             yield f"service {name} names no network: its pods are on the cluster's, and nothing keeps them apart"
         if service.node and any(port.mode == "ingress" for port in service.ports):
             yield f"service {name} is a plain container: its ports are published on {service.node} only"
@@ -82,6 +79,8 @@ def _service(name: str, service: Service, nodes: Sequence[NodePlan]) -> Iterator
         for key in STATIC:
             if getattr(attachment, key):
                 yield f"networks.{network}.{key}", "pods have no static addresses: the CNI gives them"
+    if service.namespace and service.networks:
+        yield "namespace", "names of a network do not lead into other namespaces: leave `networks` out, or this"
     yield from _mounts(service)
     if not service.node:
         yield from constraints.problems(service, nodes)
@@ -132,6 +131,19 @@ def _modes(topology: Topology) -> Iterator[Problem]:
                 if len(modes) > 1:
                     key = f"services.{service}.networks.{network}.aliases.{index}"
                     yield key, f"{alias!r} is shared by services of endpoint_mode vip and dnsrr: choose one"
+
+
+def _policies(topology: Topology) -> Iterator[Problem]:
+    spaces = {names.DEFAULT_NAMESPACE, *(s.namespace for s in topology.services.values() if s.namespace)}
+    seen: set[tuple[str, str]] = set()
+    for index, policy in enumerate(topology.policies):
+        space = policy.metadata.namespace or names.DEFAULT_NAMESPACE
+        if space not in spaces:
+            key = f"policies.{index}.metadata.namespace"
+            yield key, f"no service is in a namespace {space!r}; there is {names.joined(spaces)}"
+        if (space, policy.metadata.name) in seen:
+            yield f"policies.{index}.metadata.name", f"two policies of namespace {space} are called so"
+        seen.add((space, policy.metadata.name))
 
 
 def _checks(topology: Topology) -> Iterator[Problem]:

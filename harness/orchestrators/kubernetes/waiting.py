@@ -89,10 +89,12 @@ def _reasons(cluster: Cluster, plan: Plan, lacking: Mapping[str, int]) -> str:
 
 def _last_events(cluster: Cluster, plan: Plan) -> list[str]:
     """The latest warning of each object of the namespace."""
-    argv = names.kubectl(plan, "get", "events", "--field-selector", "type=Warning", "-o", "json")
+    argv = names.everywhere(plan, "get", "events", "--field-selector", "type=Warning", "-o", "json")
     rows = json.loads(must(names.manager(cluster, plan), argv, timeout_s=LOOK_TIMEOUT_S))["items"]
     latest = {
-        row["involvedObject"]["name"]: f"{row['reason']}: {row['message']}" for row in sorted(rows, key=_when)
+        row["involvedObject"]["name"]: f"{row['reason']}: {row['message']}"
+        for row in sorted(rows, key=_when)
+        if names.is_ours(plan, row)
     }
     return [f"{name}: {words}" for name, words in latest.items()]
 
@@ -109,9 +111,9 @@ def _hint(cluster: Cluster, plan: Plan) -> str | None:
 
 def complaints(cluster: Cluster, plan: Plan) -> list[str]:
     """What is not Ready: nodes, and controllers whose count does not fit."""
-    argv = names.kubectl(plan, "get", "nodes,deployments,daemonsets", "-o", "json")
+    argv = names.everywhere(plan, "get", "nodes,deployments,daemonsets", "-o", "json")
     rows = json.loads(must(names.manager(cluster, plan), argv, timeout_s=LOOK_TIMEOUT_S))["items"]
-    return [text for row in rows for text in _complaint(plan, row)]
+    return [text for row in rows if names.is_ours(plan, row) for text in _complaint(plan, row)]
 
 
 def _complaint(plan: Plan, row: Mapping[str, Any]) -> Iterator[str]:

@@ -13,6 +13,8 @@ from harness.orchestrators import constraints
 Problem = tuple[str, str]
 #: Addresses of a subnet that no container gets: the network's own, broadcast, the gateway.
 RESERVED = 3
+#: Checks of what Kubernetes alone has, and what of it that is.
+KUBERNETES_CHECKS = {"policies": "NetworkPolicy objects", "services": "Services of Kubernetes"}
 #: Keys of an attachment that fix an address, and its family.
 STATIC = {"ipv4_address": 4, "ipv6_address": 6}
 
@@ -39,7 +41,17 @@ def problems(topology: Topology, nodes: Sequence[NodePlan]) -> list[Problem]:
     found += [*_subnets(topology, nodes), *_parents(topology)]
     if topology.policies:
         found.append(("policies", "Swarm has no NetworkPolicy; orchestrator kubernetes has"))
-    return found
+    return [*found, *_of_kubernetes(topology)]
+
+
+def _of_kubernetes(topology: Topology) -> Iterator[Problem]:
+    for name, service in topology.services.items():
+        if service.namespace:
+            yield f"services.{name}.namespace", "Swarm has no namespaces; orchestrator kubernetes has"
+    for check in topology.checks:
+        if check.kind in KUBERNETES_CHECKS:
+            what = KUBERNETES_CHECKS[check.kind]
+            yield f"checks.{check.id}", f"this check is about {what}; orchestrator kubernetes has them"
 
 
 def notes(topology: Topology) -> list[str]:
