@@ -41,7 +41,7 @@ def whole_run(rounds: int, progress: Progress) -> list[Row]:
     By the clock of whoever waits for it; the engine runs already.
     """
     folder = data_dir("topologies")
-    others = ("volume", "full-kernel")  # volumes, and machines that boot
+    others = ("volume", "full-kernel", "policies", "services")  # volumes, machines that boot, Kubernetes
     networks = [path for path in sorted(folder.glob("*.yaml")) if not path.name.startswith(others)]
     return [
         _runs("`harness run topologies/overlay.yaml`", [folder / "overlay.yaml"], rounds, progress, RUN_S),

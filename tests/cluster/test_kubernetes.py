@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from harness import session
 from harness.model.places import data_dir
@@ -34,10 +35,12 @@ class Kept:
         return session.find(f"harness-{self.results['run']}")
 
 
-def run(runs: Path, *arguments: str, topology: str = "overlay") -> Kept:
-    file = data_dir("topologies") / f"{topology}.yaml"
+OVERLAY, POLICIES = (data_dir("topologies") / f"{name}.yaml" for name in ("overlay", "policies"))
+
+
+def run(runs: Path, *arguments: str, topology: Path = OVERLAY) -> Kept:
     common = ("--orchestrator", "kubernetes", "--runs-dir", str(runs), "--seed", "5", "--keep")
-    ended = start("run", file, *common, *arguments).end(RUN_TIMEOUT_S)
+    ended = start("run", topology, *common, *arguments).end(RUN_TIMEOUT_S)
     results: dict[str, Any] = json.loads((only_run(runs) / "results.json").read_text())
     return Kept(ended, results)
 
@@ -93,7 +96,7 @@ def test_a_tunnel_that_is_cut_one_way_is_named(kept: Kept, tmp_path: Path) -> No
 
 def test_connections_of_nine_pods_are_open_or_shut_as_the_policies_say(kept: Kept, tmp_path: Path) -> None:
     assert kept.cluster
-    ended = run(tmp_path, "--reuse", topology="policies")
+    ended = run(tmp_path, "--reuse", topology=POLICIES)
     assert ended.ended.code == 0, ended.ended.told
     [check] = ended.results["checks"]
     assert check["figures"]["connections"] == 9 * 8 * 2 * 2
@@ -118,9 +121,65 @@ def rules_lost(cluster: Cluster) -> Iterator[None]:
 
 def test_a_cni_that_enforces_no_policy_is_named_as_such(kept: Kept, tmp_path: Path) -> None:
     with rules_lost(kept.cluster):
-        broken = run(tmp_path, "--reuse", "--set", "checks.policies.within_s=0", topology="policies")
+        broken = run(tmp_path, "--reuse", "--set", "checks.policies.within_s=0", topology=POLICIES)
     assert broken.ended.code == 1, broken.ended.told
     [check] = broken.results["checks"]
     assert "enforces no NetworkPolicy" in check["reason"]
     assert {(failure["expected"], failure["got"]) for failure in check["failures"]} == {("closed", "ok")}
     assert len(check["failures"]) == check["figures"]["shut"]
+
+
+#: Says in its last words what it can do that it must not, or cannot that it must; stays where all is as it should.
+LOOK = """
+import os, pathlib, sys, time
+wrong = [] if (os.getuid(), os.getgid()) == (1000, 100) else [f"it is {os.getuid()}:{os.getgid()}"]
+status = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
+wrong += ["it may have NET_RAW"] if int(status["CapBnd"], 16) >> 13 & 1 else []
+try:
+    pathlib.Path("/var/tmp/mark").write_text("x")
+    wrong.append("it wrote to its root")
+except OSError as error:
+    wrong += [] if error.errno == 30 else [str(error)]
+pathlib.Path("/dev/termination-log").write_text("; ".join(wrong))
+sys.exit(3) if wrong else time.sleep(86400)
+"""
+
+
+def rights(keys: dict[str, object], tmp_path: Path) -> Path:
+    service = {"node": "n2", "command": ["python3", "-c", LOOK], **keys}
+    services = {"a": service, "b": {"networks": ["app"]}, "c": {"networks": ["app"]}}
+    networks = {"app": {"driver": "overlay"}}
+    cluster = {"nodes": {"manager": 1, "worker": 2}}
+    check = {"connectivity": {"services": ["b", "c"]}}
+    path = tmp_path / "rights.yaml"
+    path.write_text(
+        yaml.safe_dump(
+            {"name": "rights", "cluster": cluster, "networks": networks, "services": services, "checks": [check]}
+        )
+    )
+    return path
+
+
+def test_who_a_pod_is_and_what_it_may_do_holds_for_its_processes(kept: Kept, tmp_path: Path) -> None:
+    assert kept.cluster
+    keys = {"user": "1000:100", "read_only": True, "cap_drop": ["NET_RAW"]}
+    held = run(tmp_path / "held", "--reuse", topology=rights(keys, tmp_path))
+    assert held.ended.code == 0, held.ended.told
+
+
+def test_a_pod_that_may_more_than_it_should_is_found_by_the_same_look(kept: Kept, tmp_path: Path) -> None:
+    assert kept.cluster
+    missed = run(tmp_path / "missed", "--reuse", topology=rights({}, tmp_path))
+    assert missed.ended.code == 70, missed.ended.told
+    for words in ("it is 0:0", "it may have NET_RAW", "it wrote to its root"):
+        assert words in missed.ended.stderr
+
+
+def test_a_virtual_address_node_ports_and_names_lead_to_pods_also_after_all_were_replaced(
+    kept: Kept, tmp_path: Path
+) -> None:
+    assert kept.cluster
+    ended = run(tmp_path, "--reuse", topology=data_dir("topologies") / "services.yaml")
+    assert ended.ended.code == 0, ended.ended.told
+    [check] = ended.results["checks"]
+    assert "before and after their pods were replaced" in check["reason"]

@@ -75,7 +75,7 @@ def policies(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": {"name": draw(NAMES)},
+        "metadata": {"name": draw(NAMES).rstrip("-")},
         "spec": {"podSelector": draw(selector), **draw(nothing | st.fixed_dictionaries({"ingress": rules}))},
     }
 
