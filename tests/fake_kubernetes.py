@@ -120,7 +120,7 @@ class FakeKubernetes:
         return OK
 
     def _delete(self, words: list[str], _stdin: bytes) -> Result:
-        if words[0] in ("namespace", "pods"):
+        if words[0] in ("namespaces", "pods"):
             self.pods = {}
         elif words[0] == "deployments,daemonsets":
             self.objects = {}

@@ -83,8 +83,11 @@ def _unbuilt(topology: Topology) -> Iterator[tuple[str, str]]:
 
 
 def _of_kind(topology: Topology) -> Iterator[tuple[str, str]]:
-    """What provider `kind` cannot do."""
+    """What provider `kind` cannot do, and what no other one can."""
     if topology.cluster.provider != "kind":
+        if topology.cluster.orchestrator == "kubernetes":
+            provider = topology.cluster.provider
+            yield "cluster.provider", f"{provider} has no Kubernetes: leave provider out, or say kind"
         return
     if topology.cluster.orchestrator != "kubernetes":
         yield "cluster.provider", "kind makes clusters of Kubernetes: say orchestrator: kubernetes"

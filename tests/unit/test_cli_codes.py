@@ -236,6 +236,7 @@ def test_a_mistake_in_the_last_topology_is_told_before_the_first_is_run(lab: Lab
         ("cluster.nodes.wroker=4", "did you mean 'worker'"),
         ("cluster.nodes.worker=many", "worker"),
         ("cluster.provider=kind", "say orchestrator: kubernetes"),
+        ("cluster={provider: vagrant, orchestrator: kubernetes}", "vagrant has no Kubernetes"),
     ],
 )
 def test_a_setting_that_is_wrong_is_64_and_says_what(lab: Lab, capsys: Capture, setting: str, says: str) -> None:

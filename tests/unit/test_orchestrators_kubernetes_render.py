@@ -201,7 +201,18 @@ def test_namespaces_of_services_hold_their_pods_and_policies_and_are_removed() -
         for each in yaml.safe_load_all(made.document("namespace.yaml").text)
     }
     assert labels == {made.cluster: "default", f"{made.cluster}-y": "y", f"{made.cluster}-x": "x"}
-    assert {f"{made.cluster}-y", f"{made.cluster}-x", made.cluster} <= set(made.undo[-1].argv)
+
+
+def test_what_is_removed_is_the_runs_in_whichever_namespace_and_never_the_enforcer() -> None:
+    """A topology before this one on the same cluster may have had other namespaces."""
+    made = planned()
+    workloads, pods, spaces = (step.argv for step in made.undo[:3])
+    for argv in (workloads, pods):
+        assert "--all-namespaces" in argv
+        assert f"harness.run={RUN},harness.service" in argv  # the enforcer's DaemonSet is no service's
+    assert spaces[-4:] == ("-l", f"harness.run={RUN}", "--ignore-not-found", "--wait=true")
+    labels = found(made)["DaemonSet", "edge"]["metadata"]["labels"]
+    assert (labels["harness.run"], labels["harness.service"]) == (RUN, "edge")
 
 
 def test_what_kubectl_reads_as_a_boolean_is_quoted() -> None:

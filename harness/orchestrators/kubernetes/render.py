@@ -57,12 +57,17 @@ def _apply(plan: Plan, phase: str, title: str, document: str) -> Step:
 
 
 def _removals(plan: Plan) -> Iterator[Step]:
-    """Pods first: a namespace's controller asks ever more rarely whether they are gone."""
-    ours = ("-l", f"{LABEL}={plan.run}", "--ignore-not-found", "--wait=true")
-    spaces = names.namespaces(plan).values()
-    for title, command in (
-        ("remove what makes pods", names.everywhere(plan, "delete", "deployments,daemonsets", *ours, FOREGROUND)),
-        ("remove pods", names.everywhere(plan, "delete", "pods", *ours)),
-        ("remove the namespace", names.kubectl(plan, "delete", "namespace", *spaces, *ours[2:])),
+    """Whatever of the run is there, also of a topology before this one that had other namespaces.
+
+    Pods first: a namespace's controller asks ever more rarely whether they are gone. What is not a service's (the
+    enforcer of policies) stays with the cluster.
+    """
+    waiting = ("--ignore-not-found", "--wait=true")
+    services = ("--all-namespaces", "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}", *waiting)
+    for title, words in (
+        ("remove what makes pods", ("deployments,daemonsets", *services, FOREGROUND)),
+        ("remove pods", ("pods", *services)),
+        ("remove the namespaces", ("namespaces", "-l", f"{LABEL}={plan.run}", *waiting)),
     ):
-        yield Step("remove services", title, plan.managers[0], command, REMOVE_TIMEOUT_S)
+        argv = (*names.KUBECTL, "delete", *words)
+        yield Step("remove services", title, plan.managers[0], argv, REMOVE_TIMEOUT_S)
