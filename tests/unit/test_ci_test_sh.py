@@ -35,8 +35,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *names: str) -> subprocess.CompletedProcess[str]:
-    (folder / "tests" / "cluster" / "test_it.py").write_text(TESTS.format(names=list(names)))
+def run(folder: Path, *names: str, files: tuple[str, ...] = ("it",)) -> subprocess.CompletedProcess[str]:
+    for file in files:
+        (folder / "tests" / "cluster" / f"test_{file}.py").write_text(TESTS.format(names=list(names)))
     words = ["bash", "ci/test.sh", str(Path(sys.executable).parent)]
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
@@ -60,8 +61,15 @@ def test_what_fails_twice_fails(folder: Path) -> None:
     assert "try 2: tests/cluster/test_it.py::test_of[broken thing]" not in done.stdout
 
 
-def test_many_failures_are_no_accident(folder: Path) -> None:
+def test_failures_of_one_cluster_are_one_accident(folder: Path) -> None:
     done = run(folder, "flaky", "b", "c", "d")
+    assert done.returncode == 1
+    assert "tried once more, alone: what failed, in 1 files" in done.stdout
+    assert "FLAKY, passed on try 2: tests/cluster/test_it.py::test_of[flaky]" in done.stdout
+
+
+def test_failures_in_many_files_are_no_accident(folder: Path) -> None:
+    done = run(folder, "broken", files=("a", "b", "c", "d"))
     assert done.returncode == 1
     assert "tried once more" not in done.stdout
 
