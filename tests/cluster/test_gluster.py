@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from threading import Thread
 
 import pytest
 
 from harness.model.topology import Fault
-from harness.ports import Container, Daemon
+from harness.ports import Container, Daemon, Host
 from harness.session import Bench
 from harness.transport import daemons
+from harness.transport.recorder import read_history
 from tests.cluster_bench import container, done, live_bench
 
 pytestmark = pytest.mark.cluster
@@ -19,6 +21,9 @@ TIMEOUT_S = 30.0
 WAIT_S = 90.0
 ATTEMPTS = 5
 MOUNT = "/harness/stores/pool"
+BRICK = "/harness/bricks/pool"
+MARK = "/run/disk-is-lost-after-this"
+WRITTEN_SINCE = f"find {BRICK}/brick/data -name '.harness-*.log' -newer {MARK} -size +0 | grep -q ."
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +90,63 @@ def test_daemons_are_found_killed_and_started_again_by_what_the_nodes_keep(glust
     daemons.start(cluster, brick, timeout_s=TIMEOUT_S)
     until(lambda: daemons.state(cluster, brick, timeout_s=TIMEOUT_S) == "running", "the brick runs again")
     assert state == ["running", "stopped", "running", "gone"]
+
+
+@pytest.mark.nightly
+def test_a_server_that_loses_its_disk_under_load_costs_no_record(gluster: Bench) -> None:
+    """XFS below a brick shuts down, as it does where its device is gone: every call there ends with EIO."""
+    cluster = gluster.live.cluster
+    host = cluster.hosts["n2"]
+    lost_ns: list[int] = []
+
+    def lose() -> None:
+        until(lambda: host.run(["sh", "-c", WRITTEN_SINCE], timeout_s=TIMEOUT_S).ok, "somebody writes")
+        done(host, ["xfs_io", "-x", "-c", "shutdown", BRICK])
+        lost_ns.append(time.monotonic_ns())
+
+    done(host, ["touch", MARK])
+    strike = Thread(target=lose)
+    strike.start()
+    try:
+        verdict = gluster.check("concurrent-append", volume="data", duration_s=6, rate_per_s=100)
+    finally:
+        strike.join()
+        seen = host.run(["touch", f"{BRICK}/lost"], timeout_s=TIMEOUT_S)
+        give_disk_back(gluster)
+    assert "Input/output error" in seen.output
+    assert verdict.verdict == "pass", verdict.reason
+    observed = {promise.name: promise.observed for promise in verdict.promises}
+    assert observed["shared"] == observed["append-loses-nothing"] == "kept"
+    appended = read_history(gluster.folder).only(check=verdict.id, f="append", outcome="ok")
+    before = appended["start_ns"] < lost_ns[0]
+    assert before.any()
+    assert not before.all(), "the disk was lost when nobody wrote any more"
+    log = f"data/.harness-*-{verdict.id}-*.log"
+    whole = digest(cluster.hosts["n1"], f"{MOUNT}/{log}")
+    until(lambda: healed(host, f"{BRICK}/brick/{log}") == whole, "the brick that was lost has all of it again")
+    assert {digest(each, f"{MOUNT}/{log}") for each in cluster.hosts.values()} == {whole}
+
+
+def give_disk_back(bench: Bench) -> None:
+    """As after a repair: the file system is mounted once more, and the brick serves it again."""
+    cluster = bench.live.cluster
+    host = cluster.hosts["n2"]
+    brick = next(daemon for daemon in _daemons(bench) if (daemon.node, daemon.name) == ("n2", "brick"))
+    daemons.tell(cluster, brick, "KILL", timeout_s=TIMEOUT_S)
+    done(host, ["umount", "-l", BRICK])
+    done(host, ["sh", "/var/lib/harness/stores/pool/servers"])
+    daemons.start(cluster, brick, timeout_s=TIMEOUT_S)
+    until(lambda: daemons.state(cluster, brick, timeout_s=TIMEOUT_S) == "running", "the brick runs again")
+
+
+def healed(host: Host, files: str) -> str:
+    """By itself Gluster looks for what is to be healed every ten minutes (cluster.heal-timeout)."""
+    host.run(["gluster", "--mode=script", "volume", "heal", "pool", "full"], timeout_s=TIMEOUT_S)
+    return digest(host, files)
+
+
+def digest(host: Host, files: str) -> str:
+    return host.run(["sh", "-c", f"cat {files} | sha256sum"], timeout_s=TIMEOUT_S).stdout
 
 
 def test_writes_that_land_in_a_directory_of_the_node_void_the_run(gluster: Bench) -> None:
