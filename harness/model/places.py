@@ -24,6 +24,8 @@ PLUGIN_FOLDER = ".volumes"
 STORE_FRESH = "/harness/fresh"
 #: Where a node keeps what backs loop devices: on the engine's own volume, which no overlay lies over.
 STORE_DATA = "/var/lib/docker/harness"
+#: A node that is emulated says here how many times longer than others it may take, as a whole number.
+SLOWNESS_FILE = "/var/lib/harness/slowness"
 
 
 def cache_dir() -> Path:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.model.errors import ChannelLost, CommandFailed, EnvironmentBroken, HarnessError, UsageError
-from harness.model.places import SHARED_DIR, data_dir, vms_dir
+from harness.model.places import SHARED_DIR, SLOWNESS_FILE, data_dir, vms_dir
 from harness.model.plan import PREFIX, Demand, Plan, cluster_name
 from harness.model.topology import Topology
 from harness.ports import Cluster, ClusterInfo, Progress
@@ -46,7 +46,8 @@ RUN_VARIABLE = "HARNESS_RUN"
 #: On a guest that has come up: names, what drivers will ask the kernel for, and an engine that answers.
 _PREPARE = r"""
 set -e
-mkdir -p "$1"
+mkdir -p "$1" "${4%/*}"
+echo "$3" >"$4"
 sed -i '/ n[0-9]*$/d' /etc/hosts
 printf '%s\n' "$2" >>/etc/hosts
 modprobe -a vxlan ip_vs esp4 xfrm_user 8021q macvlan ipvlan sch_netem sch_tbf sch_htb 2>/dev/null || true
@@ -300,7 +301,7 @@ def _console(path: Path) -> list[str]:
 
 def _prepare(host: GuestHost, cluster: Cluster) -> None:
     names = "\n".join(f"{each.address} {each.name}" for each in cluster.hosts.values())
-    argv = ["sh", "-c", _PREPARE, "sh", SHARED_DIR, names]
+    argv = ["sh", "-c", _PREPARE, "sh", SHARED_DIR, names, str(int(host.slowness)), SLOWNESS_FILE]
     result = host.run(argv, timeout_s=PREPARE_TIMEOUT_S)
     if not result.ok:
         raise CommandFailed(argv, result.code, result.output, where=host.name, doing=f"preparing {host.name}")

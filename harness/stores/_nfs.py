@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from harness.model.places import STORE_DATA, STORES_DIR
 from harness.model.plan import Plan, StorePlan
-from harness.stores._scripted import WAITS, Options, hook, image
+from harness.stores._scripted import SLOW, WAITS, Options, hook, image
 from harness.stores.local import directories, mounted, size_bytes
 
 #: Where the server has the file system that it exports.
@@ -206,7 +206,7 @@ cat >{config_file(store.name)} <<'END OF CONFIG'
 {rpcbind}
 sh {hook(store.name, "daemons/ganesha")} start
 {WAITS}
-waits 30 timeout 5 rpcinfo -a 127.0.0.1.8.1 -T tcp {program}
+waits 30 timeout $((5 * slow)) rpcinfo -a 127.0.0.1.8.1 -T tcp {program}
 """
 
 
@@ -222,7 +222,7 @@ def options_text(store: StorePlan) -> str:
 def fresh_words(plan: Plan, store: StorePlan) -> str:
     """Mounts of one node share one cache unless they say otherwise (nfs(5), `nosharecache`)."""
     options = f"{options_text(store)},nosharecache"
-    return f'timeout -k 2 30 mount -t nfs -o {options} {source(store, plan.run)} "$point"'
+    return f'timeout -k 2 $((30 * {SLOW})) mount -t nfs -o {options} {source(store, plan.run)} "$point"'
 
 
 def mount_script(plan: Plan, store: StorePlan) -> str:
@@ -232,7 +232,7 @@ def mount_script(plan: Plan, store: StorePlan) -> str:
     return f"""
 set -eu
 {WAITS}
-works() {{ grep -q ' {store.mount} nfs' /proc/self/mounts || timeout -k 2 20 {attach}; }}
+works() {{ grep -q ' {store.mount} nfs' /proc/self/mounts || timeout -k 2 $((20 * slow)) {attach}; }}
 mkdir -p {store.mount} 2>/dev/null || true
 {rpcbind}
 waits 30 works

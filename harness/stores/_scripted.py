@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.model.errors import CommandFailed
-from harness.model.places import STORE_DATA, STORE_FRESH, STORE_MOUNTS, STORES_DIR
+from harness.model.places import SLOWNESS_FILE, STORE_DATA, STORE_FRESH, STORE_MOUNTS, STORES_DIR
 from harness.model.plan import Document, Plan, Step, StorePlan
 from harness.model.topology import Topology
 from harness.ports import Cluster, Daemon, Declared, Host, Progress
@@ -33,16 +33,22 @@ FILES_TIMEOUT_S = 15.0
 MOUNT_TIMEOUT_S = 60.0
 LOOK_TIMEOUT_S = 15.0
 
+#: How many times longer than elsewhere the node may take for all that a script waits for.
+SLOW = f"$(cat {SLOWNESS_FILE} 2>/dev/null || echo 1)"
 #: A shell function for scripts: `waits SECONDS COMMAND...` tries until it works; what it said last is told.
-WAITS = """
+#: `$slow` is SLOW, by which it multiplies the seconds.
+WAITS = (
+    f"slow={SLOW}"
+    + """
 waits() {
-  end=$(($(date +%s) + $1)); shift
+  end=$(($(date +%s) + $1 * slow)); shift
   until out=$("$@" 2>&1); do
     [ "$(date +%s)" -lt "$end" ] || { echo "$* did not work in time: $out" >&2; return 1; }
     sleep 0.2
   done
 }
 """
+)
 
 
 _FRESH = """

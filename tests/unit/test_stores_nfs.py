@@ -12,9 +12,11 @@ import yaml
 
 from harness.loader import loads
 from harness.model.errors import TopologyError
+from harness.model.places import SLOWNESS_FILE
 from harness.model.plan import Plan
 from harness.session import CATALOG
 from harness.stores import _nfs
+from harness.stores._scripted import WAITS
 from tests.planner_topologies import RUN, planned, problem_keys, stack_of
 
 BASE = {
@@ -322,3 +324,15 @@ def test_what_is_made_there_is_made_inside_the_mount_or_not_at_all(tmp_path: Pat
     assert (ended["mkdir"].returncode == 0) == mounts
     assert ended["leave"].returncode == 0
     assert ("could not be removed" in ended["leave"].stderr) == (not mounts)
+
+
+@pytest.mark.parametrize(("told", "slow"), [(None, "1"), ("12", "12")])
+def test_scripts_wait_longer_on_a_node_that_says_that_it_is_slow(
+    tmp_path: Path, told: str | None, slow: str
+) -> None:
+    file = tmp_path / "slowness"
+    if told:
+        file.write_text(f"{told}\n")
+    script = WAITS.replace(SLOWNESS_FILE, str(file)) + "waits 30 true && echo $slow"
+    ended = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, check=True)
+    assert ended.stdout == f"{slow}\n"
