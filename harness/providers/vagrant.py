@@ -11,8 +11,10 @@ import json
 import os
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +38,8 @@ from harness.transport.process import ProcessChannel
 #: From the first line of `vagrant up` to SSH on the last guest.
 UP_TIMEOUT_S = {"kvm": 300.0, "qemu": 900.0}
 SAY_EVERY_S = 20.0
+#: An interrupted `vagrant up` is noticed and ended within this.
+STOP_TIMEOUT_S = 15.0
 PREPARE_TIMEOUT_S = 120.0
 LOAD_TIMEOUT_S = 120.0
 LOG_TIMEOUT_S = 20.0
@@ -74,17 +78,31 @@ class VagrantProvider:
 
     def up(self, plan: Plan, progress: Progress) -> Cluster:
         chosen = libvirt.choose(lambda: self.own.start(progress))
+        stop = threading.Event()
+        pool = ThreadPoolExecutor(max_workers=1)
+        ended = threading.Event()
         try:
-            # in a thread of its own: an interrupt waits for its end, so that what it makes can be removed
-            [cluster] = at_once([partial(self._make, chosen, plan, progress)])
+            return pool.submit(self._made, ended, chosen, plan, progress, stop).result()
         except BaseException:
+            # nothing is made any more while it is removed; guests that are up are not waited for, but taken away
+            stop.set()
+            ended.wait(STOP_TIMEOUT_S)
             progress(f"{plan.cluster} did not come up: removing what was made")
             with contextlib.suppress(HarnessError):
                 self.down(plan.cluster)
             raise
-        return cluster
+        finally:
+            pool.shutdown(wait=True)
 
-    def _make(self, chosen: Libvirt, plan: Plan, progress: Progress) -> Cluster:
+    def _made(
+        self, ended: threading.Event, chosen: Libvirt, plan: Plan, progress: Progress, stop: threading.Event
+    ) -> Cluster:
+        try:
+            return self._make(chosen, plan, progress, stop)
+        finally:
+            ended.set()
+
+    def _make(self, chosen: Libvirt, plan: Plan, progress: Progress, stop: threading.Event) -> Cluster:
         box = boxes.ensure(progress)
         driver = _driver(box, progress)
         folder = _folder(plan.run)
@@ -103,7 +121,7 @@ class VagrantProvider:
         (folder / "plan.json").write_text(json.dumps(rendered, indent=1))
         how = "under KVM" if driver == "kvm" else "emulated"
         progress(f"starting {len(plan.nodes)} machines, {how}, {rendered['memory_mb']} MiB each (vagrant up)")
-        _Up(chosen, plan.run, folder, UP_TIMEOUT_S[driver], progress).run()
+        _Up(chosen, plan.run, folder, UP_TIMEOUT_S[driver], progress, stop).run()
         cluster = self.find(plan.cluster)
         at_once([partial(_prepare, host, cluster) for host in _guest_hosts(cluster)])
         progress(f"the engines of {', '.join(cluster.hosts)} answer")
@@ -121,13 +139,8 @@ class VagrantProvider:
         run = name.removeprefix(PREFIX)
         for each in self._libvirts():
             found = guests(each, run)
-            box = boxes.built()
-            if found and box is None:
-                raise EnvironmentBroken(
-                    f"the box of {cluster_name(run)} is gone from the cache: its key was there"
-                )
-            if found and box is not None:
-                return cluster_of(each, run, found, box)
+            if found:
+                return cluster_of(each, run, found, _box_of(found[0]))
         known = ", ".join(info.name for info in self.clusters()) or "none"
         raise UsageError(f"there is no cluster {name!r}", hint=f"clusters that are there: {known}")
 
@@ -210,18 +223,30 @@ def _routes(chosen: Libvirt) -> list[str]:
 
 
 class _Up:
-    """One `vagrant up`: bounded, listened to, and ended early where a guest's console says that it is dead."""
+    """One `vagrant up`: bounded, listened to, and ended early where a guest's console says that it is dead, or
+    where somebody says `stop`.
+    """
 
-    def __init__(self, chosen: Libvirt, run: str, folder: Path, timeout_s: float, progress: Progress) -> None:
+    def __init__(
+        self,
+        chosen: Libvirt,
+        run: str,
+        folder: Path,
+        timeout_s: float,
+        progress: Progress,
+        stop: threading.Event,
+    ) -> None:
         self.chosen = chosen
         self.run_name = run
         self.folder = folder
         self.timeout_s = timeout_s
         self.progress = progress
+        self.stop = stop
         self.said: list[str] = []
 
     def run(self) -> None:
         """Raises EnvironmentBroken, with the last lines of the consoles."""
+        self._heed_stop()
         channel = ProcessChannel(self._argv(), where="vagrant up", env=self._environment())
         try:
             self._follow(channel)
@@ -247,6 +272,7 @@ class _Up:
     def _follow(self, channel: ProcessChannel) -> None:
         deadline, next_word = time.monotonic() + self.timeout_s, time.monotonic() + SAY_EVERY_S
         while time.monotonic() < deadline:
+            self._heed_stop()
             code = self._listen(channel)
             if code == 0:
                 return
@@ -259,6 +285,10 @@ class _Up:
                 next_word += SAY_EVERY_S
                 self.progress("; ".join(self._at()) or "no machine has said anything yet")
         raise self._broken(f"the machines were not up within {self.timeout_s:g} s")
+
+    def _heed_stop(self) -> None:
+        if self.stop.is_set():
+            raise self._broken("stopped before the machines were up")
 
     def _listen(self, channel: ProcessChannel) -> int | None:
         """One line of vagrant's; its code when that was the last."""

@@ -1,5 +1,8 @@
 """Commands on hosts by SSH: over kept connections, against one ssh process each.
 
+The project's goal is against `vagrant ssh -c` on guests, which loads Vagrant each time; a plain ssh(1) is the
+closest that container nodes have, and much quicker than that, so that this row has no goal.
+
 Started as `python -m tests.bench.remote INVENTORY` where the hosts can be reached; prints seconds as JSON.
 """
 
@@ -20,11 +23,10 @@ from harness.providers.existing import hosts_of
 from harness.transport.parallel import at_once
 from harness.transport.process import run_process
 from harness.transport.ssh import SshHost
-from tests.bench.table import Goal, Row
+from tests.bench.table import Row
 from tests.ssh_hosts import site
 
 COMMANDS = 100
-TIMES = 10.0
 COMMAND_TIMEOUT_S = 60.0
 ROUND_TIMEOUT_S = 600.0
 ASK = ("cat", "/proc/uptime")
@@ -48,7 +50,7 @@ def over_ssh(rounds: int, progress: Progress) -> list[Row]:
     title = f"{COMMANDS} commands on each of 3 hosts by SSH, over kept connections"
     return [
         Row(title, kept, "s"),
-        Row("the same by a process of ssh(1) each, times as long", ratios, "times", Goal(TIMES)),
+        Row("the same by a process of ssh(1) each, times as long", ratios, "times"),
     ]
 
 

@@ -6,13 +6,16 @@ import io
 import json
 import os
 import shutil
+import signal
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
 
-from harness.model.errors import ChannelLost, CommandFailed, DeadlineExceeded, EnvironmentBroken, UsageError
+from harness.model.errors import ChannelLost, CommandFailed, EnvironmentBroken, UsageError
 from harness.model.plan import NodePlan, Plan, cluster_key
+from harness.ports import Cluster, Progress
 from harness.providers import images, kvm, libvirt, vagrant, vagrant_plan
 from harness.providers.box import RECIPE, Box, recipe_hash
 from harness.providers.guests import GuestLifecycle, parse_state
@@ -178,7 +181,7 @@ def up(folder: Path, script: str, timeout_s: float, monkeypatch: pytest.MonkeyPa
     """`vagrant up` as a shell script."""
     monkeypatch.setattr(vagrant._Up, "_argv", lambda _self: ["sh", "-c", script])
     monkeypatch.setattr(vagrant, "SAY_EVERY_S", 0.0)
-    vagrant._Up(Libvirt(), RUN, folder, timeout_s, said.append).run()
+    vagrant._Up(Libvirt(), RUN, folder, timeout_s, said.append, threading.Event()).run()
 
 
 def test_up_follows_vagrant_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +210,38 @@ def test_up_says_where_machines_are_and_ends_in_time(tmp_path: Path, monkeypatch
     with pytest.raises(EnvironmentBroken, match=r"not up within 0\.5 s"):
         up(tmp_path, "sleep 600", 0.5, monkeypatch, said)
     assert said == ["n1: Job docker.service/start running"]
+
+
+def test_ctrl_c_ends_vagrant_and_removes_what_it_made(virsh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not wait for guests that may take minutes to come up."""
+    folder = virsh / "consoles"
+    folder.mkdir()
+    waiting = threading.get_ident()
+
+    def make(
+        _self: VagrantProvider, chosen: Libvirt, plan: Plan, progress: Progress, stop: threading.Event
+    ) -> Cluster:
+        fill(virsh)
+        signal.pthread_kill(waiting, signal.SIGINT)
+        vagrant._Up(chosen, plan.run, folder, 3000.0, progress, stop).run()
+        raise AssertionError("vagrant came to its end")
+
+    monkeypatch.setattr(vagrant._Up, "_argv", lambda _self: ["sh", "-c", "exec sleep 3000"])
+    monkeypatch.setattr(VagrantProvider, "_make", make)
+    monkeypatch.setattr(libvirt, "choose", lambda _start: Libvirt())
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        VagrantProvider().up(plan_of(), said.append)
+    assert VagrantProvider().clusters() == []
+    assert not [pid for pid in Path("/proc").glob("[0-9]*") if f"HARNESS_RUN={RUN}".encode() in environ_of(pid)]
+    assert said == [f"harness-{RUN} did not come up: removing what was made"]
+
+
+def environ_of(process: Path) -> list[bytes]:
+    try:
+        return (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 # --- KVM is tried
@@ -248,16 +283,6 @@ def test_without_root_and_without_a_libvirt_it_is_said_what_to_do(monkeypatch: p
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(EnvironmentBroken, match="no libvirt answers"):
         libvirt.OwnLibvirt().start(lambda _line: None)
-
-
-def test_a_libvirt_that_does_not_answer_in_time_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that has just begun looks at what QEMU can first: on a busy machine for longer than one may ask."""
-
-    def late(*_: object, **__: object) -> None:
-        raise DeadlineExceeded("virsh version did not end within 10 s")
-
-    monkeypatch.setattr(Libvirt, "ask", late)
-    assert Libvirt().answers() is False
 
 
 def test_the_recipe_is_whole_and_its_hash_follows_it() -> None:
