@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +35,12 @@ def scripts() -> list[str]:
 
 def harness_calls() -> list[list[str]]:
     calls = [re.split(r"\s(?:\|\||>>|&&)\s", match[0])[0] for line in scripts() for match in
-             [re.search(r"harness (?:run|report|record|down|doctor).*", line)] if match]  # fmt: skip
+             [re.search(r"harness (?:run|report|down|doctor).*", line)] if match]  # fmt: skip
     return [shlex.split(call)[1:] for call in calls]
 
 
 def test_there_are_calls_to_look_at() -> None:
-    assert {call[0] for call in harness_calls()} == {"run", "report", "record", "down", "doctor"}
+    assert {call[0] for call in harness_calls()} == {"run", "report", "down", "doctor"}
 
 
 @pytest.mark.parametrize("call", harness_calls(), ids=" ".join)
@@ -79,49 +76,6 @@ def test_artifacts_are_kept_and_everything_is_removed_whatever_the_verdict() -> 
     assert job["artifacts"]["when"] == "always"
     assert job["artifacts"]["reports"]["junit"]
     assert "harness down --all" in job["after_script"]
-
-
-def keeping() -> dict[str, str]:
-    """The shell that keeps nights, of both."""
-    steps = {step.get("name", ""): step for step in read(GITHUB[1])["runs"]["steps"]}
-    job = read(GITLAB)["harness"]["after_script"]
-    first = next(n for n, line in enumerate(job) if line.startswith("mkdir"))
-    last = next(n for n, line in enumerate(job) if line.startswith("harness record"))
-    return {"github": steps["Record over the nights"]["run"], "gitlab": "\n".join(job[first : last + 1])}
-
-
-@pytest.mark.parametrize("which", ["github", "gitlab"])
-def test_results_and_reports_are_kept_over_the_nights_and_old_ones_go(which: str, tmp_path: Path) -> None:
-    for path in ("runs/r2/results.json", "runs/r2/report.html", "runs/r2/history.parquet", "runs/r3/results.json"):
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(path)
-    (tmp_path / "runs" / "half").mkdir()
-    (tmp_path / "runs" / "latest").symlink_to("r3")
-    for name, age_s in (("r0", 91 * 86400), ("r1", 86400)):
-        folder = tmp_path / "nights" / name
-        folder.mkdir(parents=True)
-        (folder / "results.json").write_text(name)
-        os.utime(folder, (time.time() - age_s - 86400,) * 2)
-    harness = tmp_path / "bin" / "harness"
-    harness.parent.mkdir()
-    harness.write_text('#!/bin/sh\necho "$@" >called\nexit 1\n')
-    harness.chmod(0o755)
-    env = {"RUNS": "runs", "NIGHTS": "nights", "PATH": f"{harness.parent}:{os.environ['PATH']}"}
-    subprocess.run(["bash", "-ec", keeping()[which]], cwd=tmp_path, env=env, check=True, timeout=30)
-    kept = {str(path.relative_to(tmp_path / "nights")) for path in (tmp_path / "nights").rglob("*.*")}
-    assert kept == {"r1/results.json", "r2/results.json", "r2/report.html", "r3/results.json"}
-    assert (tmp_path / "called").read_text() == "record nights\n"
-
-
-def test_nights_outlive_a_run_that_failed() -> None:
-    steps = {step.get("name", ""): step for step in read(GITHUB[1])["runs"]["steps"]}
-    restore, save = steps["Earlier nights"], steps["Keep the nights"]
-    assert (restore["uses"], save["uses"]) == ("actions/cache/restore@v4", "actions/cache/save@v4")
-    assert save["if"] == "always()"
-    assert restore["with"]["key"] == save["with"]["key"]
-    assert save["with"]["key"].startswith(restore["with"]["restore-keys"])
-    caches = read(GITLAB)["harness"]["cache"]
-    assert next(cache["when"] for cache in caches if cache["paths"] == ["nights"]) == "always"
 
 
 def test_the_workflow_uses_the_action_beside_it() -> None:
