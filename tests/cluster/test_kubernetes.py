@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import yaml
 
 from harness import session
 from harness.model.places import data_dir
+from harness.orchestrators.kubernetes.names import KUBECTL
 from harness.ports import Cluster
 from tests.cluster_bench import done
 from tests.cluster_cli import Ended, only_run, start
@@ -35,7 +37,9 @@ class Kept:
         return session.find(f"harness-{self.results['run']}")
 
 
-OVERLAY, POLICIES = (data_dir("topologies") / f"{name}.yaml" for name in ("overlay", "policies"))
+OVERLAY, POLICIES, SERVICES = (
+    data_dir("topologies") / f"{name}.yaml" for name in ("overlay", "policies", "services")
+)
 
 
 def run(runs: Path, *arguments: str, topology: Path = OVERLAY) -> Kept:
@@ -179,7 +183,32 @@ def test_a_virtual_address_node_ports_and_names_lead_to_pods_also_after_all_were
     kept: Kept, tmp_path: Path
 ) -> None:
     assert kept.cluster
-    ended = run(tmp_path, "--reuse", topology=data_dir("topologies") / "services.yaml")
+    ended = run(tmp_path, "--reuse", topology=SERVICES)
     assert ended.ended.code == 0, ended.ended.told
     [check] = ended.results["checks"]
     assert "before and after their pods were replaced" in check["reason"]
+
+
+@contextmanager
+def hairpins_dropped(cluster: Cluster, node: str) -> Iterator[None]:
+    """What a pod of `node` sends to itself by way of its node is dropped there, after the address was chosen."""
+    asked = [*KUBECTL, "get", "node", node, "-o", "jsonpath={.spec.podCIDR}"]
+    addresses = ipaddress.ip_network(done(cluster.hosts["n1"], asked).strip()).hosts()
+    pairs = ", ".join(f"{address} . {address}" for address in addresses)
+    chain = f"type filter hook forward priority 0; ip saddr . ip daddr {{ {pairs} }} counter drop;"
+    done(cluster.hosts[node], ["nft", "-f", "-"], f"table ip harness-test {{ chain forward {{ {chain} }}; }}\n")
+    try:
+        yield
+    finally:
+        done(cluster.hosts[node], ["nft", "delete", "table", "ip", "harness-test"])
+
+
+def test_a_hairpin_that_one_node_drops_is_named(kept: Kept, tmp_path: Path) -> None:
+    quick = ("--set", "checks.services.restart=false", "--set", "checks.services.within_s=1")
+    with hairpins_dropped(kept.cluster, "n2"):
+        broken = run(tmp_path, "--reuse", *quick, topology=SERVICES)
+    assert broken.ended.code == 1, broken.ended.told
+    [check] = broken.results["checks"]
+    assert "never to itself" in check["reason"]
+    assert {failure["via"] for failure in check["failures"]} == {"service"}
+    assert len({failure["from"] for failure in check["failures"]}) == 1  # the one pod of web on that node
