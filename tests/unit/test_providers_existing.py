@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from harness.model.errors import CommandFailed, EnvironmentBroken, Incomplete, Unreachable, UsageError
+from harness.model.errors import (
+    ChannelLost,
+    CommandFailed,
+    EnvironmentBroken,
+    Incomplete,
+    Unreachable,
+    UsageError,
+)
 from harness.model.inventory import Inventory
 from harness.ports import Result
 from harness.providers import inspection, markers
 from harness.providers.existing import ExistingProvider
 from harness.providers.inspection import Complaint, Facts
 from harness.providers.markers import Intent, Marker
+from harness.transport.local import LocalHost
+from harness.transport.process import ProcessChannel
 from harness.transport.ssh import Login, SshHost
 from tests.fakes import Answer, FakeHost
 from tests.planner_topologies import planned
@@ -212,6 +222,21 @@ def test_a_host_that_cannot_be_cleaned_keeps_its_marker_and_the_others_go_on() -
     assert [type(error) for error in errors] == [CommandFailed]
     assert ("docker", "volume", "rm", "harness-r1") not in bad.ran
     assert removed == ["our marker on n2"]
+
+
+def test_an_agent_whose_connection_was_cut_is_ended_by_its_environment_and_no_other_process_is() -> None:
+    ours, other = (
+        ProcessChannel(["sleep", "600"], where="an agent", env={**os.environ, markers.VARIABLE: run})
+        for run in ("r1-of-this-test", "r1-of-this-test-and-more")
+    )
+    told = markers._lines(LocalHost(), markers._PROCESSES, f"{markers.VARIABLE}=r1-of-this-test")
+
+    assert len(told) == 1
+    with pytest.raises(ChannelLost):
+        ours.receive(30)
+    assert other.receive(0) is None
+    other.close()
+    ours.close()
 
 
 # --- hosts that do not answer
