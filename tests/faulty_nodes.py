@@ -90,6 +90,7 @@ class Inside:
     pressing: set[str] = field(default_factory=set)
     seconds: float = 0.0
     noted: bool = False
+    offloads: bool = True
 
     def sh(self, argv: Sequence[str]) -> Result:
         text, words = argv[2], list(argv[4:])
@@ -104,6 +105,9 @@ class Inside:
             self.pressing.add(words[1])
         elif "drop_caches" in text and "vmstat" in text:
             self.noted = True
+        elif "ethtool" in text:
+            told, self.offloads = not self.offloads, "tx on" in text
+            return Result(0, "on" if told and self.offloads else "", "")
         elif NOTE in text:
             told, self.noted = self.noted, self.noted and "rm -f" not in text
             return Result(0, "2" if told else "", "")

@@ -118,6 +118,7 @@ BY_HAND: list[tuple[str, dict[str, Any], str]] = [
     ("block-port", {"port": 7946}, r"n2 to n1:7946 by TCP: no answer"),
     ("link-down", {}, r"n2's link is down; ping n2 to n1: no answer"),
     ("mtu", {"packet_bytes": 1300}, r"a packet of 1300 bytes passes, one of 1305 does not pass"),
+    ("checksum-offload", {}, r"n2 sent [1-9]\d* packets, 0 without a checksum"),
     ("loss", {"percent": 30}, r"[1-9]\d* during 50 pings"),
     ("rate", {"mbit": 5}, r"tbf held [1-9]\d* packets back at 5 Mbit/s, on 2 ends of links"),
     ("kill-container", {"service": "web"}, r"1 containers of n2 were killed and do not run"),

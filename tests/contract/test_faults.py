@@ -67,9 +67,11 @@ class Bridge:
 
     def _python(self, node: str) -> Answer:
         def python(argv: Sequence[str], stdin: bytes) -> Result:
-            if "SOCK_DGRAM" in argv[2]:
+            if "bytes(1400)" in argv[2]:
                 self.links.passed += 10
                 return Result(0, "", "")
+            if "AF_PACKET" in argv[2]:
+                return Result(0, f"9 {9 * self.inside[node].offloads:d}", "")
             return self.inside[node].python(argv, stdin)
 
         return python
@@ -358,7 +360,7 @@ def bereft(cluster: Cluster) -> Cluster:
 GONE_PROGRAMS = ("ping", "bash", "docker", "sh", "tc", "ethtool", "python3", "test", "cat", "rm")
 #: Faults whose targets are links of the wire, or what runs on a node: not those of a node's or a store's own life.
 ON_LINKS = sorted({"link-down", "loss", "partition", "block-port", "mtu", "rate", "latency"})
-INSIDE = sorted({"kill-engine", "kill-container", "cpu-pressure", "memory-pressure"})
+INSIDE = sorted({"checksum-offload", "kill-engine", "kill-container", "cpu-pressure", "memory-pressure"})
 
 
 @pytest.mark.parametrize("name", ON_LINKS)
@@ -383,6 +385,30 @@ def test_a_link_has_one_fault_by_tc_at_a_time(cluster: Cluster) -> None:
     assert refused.value.hint == "a link has one such fault at a time: heal rate first"
     assert faults.REGISTRY["latency"].heal(cluster, timeout_s=5) == []
     assert faults.REGISTRY["rate"].heal(cluster, timeout_s=5) == ["removed rate from the link of n2"]
+
+
+def test_checksum_offload_is_felt_only_where_no_target_leaves_a_checksum_to_its_link(cluster: Cluster) -> None:
+    offload = faults.REGISTRY["checksum-offload"]
+    offload.inject(cluster, ["n2"], "both", timeout_s=5)
+    assert felt(offload, cluster, "n2") == Felt(True, "n2 sent 9 packets, 0 without a checksum")
+    assert felt(offload, cluster, "n2", "n3") == Felt(
+        False, "n2 sent 9 packets, 0 without a checksum; n3 sent 9 packets, 9 without a checksum"
+    )
+
+
+@pytest.mark.parametrize("seen", ["0 0", "9 1"])
+def test_checksum_offload_is_not_felt_where_nothing_was_seen_or_one_packet_had_none(
+    cluster: Cluster, seen: str
+) -> None:
+    n2 = FakeHost("n2", address="192.0.2.2", answers={("python3",): Result(0, seen, "")})
+    there = replace(cluster, hosts={**cluster.hosts, "n2": n2})
+    assert felt(faults.REGISTRY["checksum-offload"], there, "n2").felt is False
+
+
+def test_a_node_that_cannot_offload_again_is_told_and_not_called_healed(cluster: Cluster) -> None:
+    n2 = FakeHost("n2", address="192.0.2.2", answers={("sh",): Result(0, "stuck", "")})
+    with pytest.raises(EnvironmentBroken, match="n2 cannot give its link the checksums again"):
+        faults.REGISTRY["checksum-offload"].heal(replace(cluster, hosts={**cluster.hosts, "n2": n2}), timeout_s=5)
 
 
 def test_a_port_that_is_blocked_for_udp_only_is_felt_by_what_was_dropped(cluster: Cluster) -> None:
