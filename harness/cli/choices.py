@@ -33,6 +33,10 @@ StopOnFail = Annotated[
 ]
 WorkloadImage = Annotated[str | None, typer.Option("--workload-image", help="Instead of the harness's own.")]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Where run folders are written.")]
+Pcap = Annotated[
+    list[str] | None,
+    typer.Option("--pcap", metavar="NETWORK", help="Capture its packets on every node, in a ring; repeatable."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable, on standard output.")]
 
 
@@ -50,6 +54,7 @@ def options(
     workload_image: str | None = None,
     runs_dir: Path = Path("runs"),
     inventory: Path | None = None,
+    pcap: Sequence[str] | None = None,
 ) -> Options:
     return Options(
         provider=provider,
@@ -64,4 +69,5 @@ def options(
         only=tuple(only or ()),
         settings=tuple(parse_setting(text) for text in set_ or ()),
         inventory=inventory,
+        pcap=tuple(pcap or ()),
     )

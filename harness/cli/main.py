@@ -26,6 +26,7 @@ from harness.cli.choices import (
     NoSkip,
     Only,
     Orchestrator,
+    Pcap,
     ProviderName,
     Reuse,
     RunsDir,
@@ -142,6 +143,7 @@ def run(
     until_fail: again.UntilFail = False,
     retries: again.Retries = 0,
     pause_on_fail: again.PauseOnFail = False,
+    pcap: Pcap = None,
     as_json: Json = False,
 ) -> int:
     """Bring a cluster up, deploy, check under faults, judge, report, and take everything down.
@@ -164,6 +166,7 @@ def run(
         stop_on_fail=stop_on_fail,
         workload_image=workload_image,
         runs_dir=runs_dir,
+        pcap=pcap,
     )
     codes: dict[str, int] = {}
     ran: list[Run] = []

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+from harness.evidence import capturing
 from harness.evidence.redacting import redact
 from harness.model.errors import EnvironmentBroken
 from harness.ports import Cluster, Host, Progress
@@ -44,14 +43,6 @@ COLLECTORS: Mapping[str, str] = {
     "dmesg": "dmesg | tail -n 500",
 }
 WIRE_COLLECTORS = ("links", "nft", "qdiscs", "dmesg")
-#: A ring of small files: what came last is kept, whatever the rate.
-_CAPTURE = (
-    'set -e; id=$(docker network inspect --format "{{.Id}}" "$1"); '
-    'space=/run/docker/netns/1-$(echo "$id" | cut -c1-10); enter="nsenter --net=$space"; device=any; '
-    '[ -e "$space" ] || { enter=; device=eth0; }; rm -rf "$3"; mkdir -p "$3"; '
-    'timeout "$2" $enter tcpdump -Z root -i "$device" -n -s 256 -C 1 -W 4 -w "$3/ring" >/dev/null 2>&1 || true; '
-    'tar -C "$3" -cz . | base64; rm -rf "$3"'
-)
 
 
 def collect(
@@ -66,15 +57,13 @@ def collect(
     """Write `into/<node>/<what>.txt` of every node, and of the wire; returns what could not be had.
 
     No collector starts once `budget_s` is over, and none raises: whoever collects is looking at something broken.
-    `captures` maps a network to its name at the engine: its packets for `capture_s`, as `<network>.pcap.tar.gz`.
+    `captures` maps a network to its name at the engine: its packets for `capture_s`, as `capturing` keeps them.
     """
     deadline = time.monotonic() + budget_s
     nodes = [partial(_node, host, into / name, list(COLLECTORS), deadline) for name, host in cluster.hosts.items()]
     if cluster.wire is not None:
         nodes.append(partial(_node, cluster.wire.host, into / "wire", list(WIRE_COLLECTORS), deadline))
-    for network, engine_name in (captures or {}).items():
-        hosts = cluster.hosts.items()
-        nodes += [partial(_capture, host, into / name, network, engine_name, capture_s) for name, host in hosts]
+    nodes.append(partial(_captured, cluster, into, captures or {}, capture_s))
     failed = [line for lines in at_once(nodes) for line in lines]
     progress(
         f"evidence of {len(cluster.hosts)} nodes in {into}" + (f", {len(failed)} parts missing" if failed else "")
@@ -105,15 +94,9 @@ def _one(host: Host, file: Path, script: str, left_s: float) -> str:
     return ""
 
 
-def _capture(host: Host, folder: Path, network: str, engine_name: str, capture_s: float) -> list[str]:
-    """Packets are cut after 256 bytes; they are not redacted, and hold what containers say to each other."""
-    argv = ["sh", "-c", _CAPTURE, "sh", engine_name, f"{capture_s:g}", f"/run/harness-pcap-{network}"]
-    try:
-        result = host.run(argv, timeout_s=capture_s + 2 * COLLECTOR_TIMEOUT_S)
-        if not result.ok:
-            return [f"{folder.name}: capture of {network}: {result.output.splitlines()[-1:]}"]
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{network}.pcap.tar.gz").write_bytes(base64.b64decode(result.stdout))
-    except (EnvironmentBroken, OSError, binascii.Error) as error:
-        return [f"{folder.name}: capture of {network}: {error}"]
-    return []
+def _captured(cluster: Cluster, into: Path, captures: Mapping[str, str], capture_s: float) -> list[str]:
+    if not captures:
+        return []
+    failed = capturing.start(cluster, captures)
+    time.sleep(capture_s)
+    return failed or capturing.save(cluster, captures, into)

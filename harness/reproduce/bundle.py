@@ -13,6 +13,7 @@ from harness.session import new_run, view_of
 
 MOST_ROWS = 60
 MOST_OUTPUT = 4000
+MOST_PACKETS = 25
 
 
 def write_bundle(scenario: Scenario, told: Reproduction, runs_dir: Path) -> Path:
@@ -75,8 +76,18 @@ def _observed(folder: Path) -> Iterator[str]:
     yield "\n## Verdicts\n"
     for check in view.run.checks:
         yield f"- {check.id}: {check.verdict}: {check.reason}"
+    yield from _packets(folder / "evidence")
     if (folder / "evidence").is_dir():
         yield "\nTables of every node (FDB, neighbours, routes, nft) are in the run's folder."
+
+
+def _packets(evidence: Path) -> Iterator[str]:
+    """The last packets of every network on every node, headers only."""
+    for file in sorted(evidence.glob("*/*.packets.txt")):
+        lines = file.read_text().strip().splitlines()[-MOST_PACKETS:]
+        network = file.name.removesuffix(".packets.txt")
+        yield f"\n## Last {len(lines)} packets of {network} on {file.parent.name}\n"
+        yield "```\n" + "\n".join(line[:160] for line in lines) + "\n```"
 
 
 def _steps(plan: Plan) -> Iterator[str]:

@@ -129,7 +129,9 @@ def trial(scenario: Scenario, settings: Sequence[tuple[str, str]], options: Opti
     topology = scenario.topology(laid)
     with _limited(scenario.header.limit_s) as limit:
         try:
-            result = run_on(None, topology, replace(options, settings=laid, evidence=True), progress, "down")
+            result = run_on(
+                None, topology, replace(options, settings=laid, evidence=True, pcap=("*",)), progress, "down"
+            )
         except KeyboardInterrupt:
             if not limit.passed:
                 raise

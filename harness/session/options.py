@@ -14,6 +14,7 @@ class Options:
     kinds. `keep` leaves the cluster, `reuse` takes one that was left and fits. `stop_on_fail` ends a check's
     load at the first proof that it fails. `series` and `attempt` go into the results (`Run`). Evidence is
     collected where something fails, with `evidence` always. `inventory` names hosts that exist.
+    `pcap` are networks whose packets are captured meanwhile, `*` is all of them.
     """
 
     provider: str | None = None
@@ -31,6 +32,7 @@ class Options:
     series: str = ""
     attempt: int = 1
     inventory: Path | None = None
+    pcap: tuple[str, ...] = ()
 
     @property
     def overrides(self) -> tuple[tuple[str, str], ...]:

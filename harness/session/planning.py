@@ -53,6 +53,7 @@ def make_plan(topology: Topology, options: Options, *, run: str) -> Plan:
     """Raises UsageError where the topology cannot be expressed, or `only` names no check."""
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**31)
     checks = _only(topology.checks, options.only)
+    _require_captured(topology, options.pcap)
     checks = [_followed(check) for check in checks] if options.stop_on_fail else checks
     chosen = topology.model_copy(update={"checks": checks})
     return planner.plan(
@@ -79,6 +80,20 @@ def _only(checks: Sequence[Check], only: Sequence[str]) -> list[Check]:
         there = ", ".join(check.id for check in checks) or "none"
         raise UsageError(f"--only {unknown[0]}: the topology has no such check", hint=f"its checks are: {there}")
     return [check for check in checks if not only or check.id in only or check.kind in only]
+
+
+def _require_captured(topology: Topology, captured: Sequence[str]) -> None:
+    """Raises UsageError where a network that is to be captured is not there, or nobody knows where on a node."""
+    if not captured or captured == ("*",):
+        return
+    if topology.cluster.orchestrator != "swarm":
+        raise UsageError("--pcap captures Swarm's networks only; the topology's orchestrator is kubernetes")
+    unknown = [name for name in captured if name not in topology.networks]
+    if unknown:
+        there = ", ".join(topology.networks) or "none"
+        raise UsageError(
+            f"--pcap {unknown[0]}: the topology has no such network", hint=f"its networks are: {there}"
+        )
 
 
 def _followed(check: Check) -> Check:

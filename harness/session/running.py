@@ -200,6 +200,18 @@ class _Execution:
     def _bring_up(self) -> None:
         self.live = self._find_and_deploy() if self.reuse else clusters.up(self.plan, self.progress)
         self._take_note()
+        self._say_all(evidence.capturing.start(self.live.cluster, self._captures))
+
+    @property
+    def _captures(self) -> dict[str, str]:
+        """Networks whose packets are captured, by their names at the engine."""
+        wanted = self.options.pcap if self.plan.orchestrator == "swarm" else ()
+        names = [name for name in self.plan.topology.networks if "*" in wanted or name in wanted]
+        return {name: f"{self.plan.cluster}-{name}" for name in names}
+
+    def _say_all(self, failed: Sequence[str]) -> None:
+        for line in failed:
+            self.progress(line)
 
     def _skip_all(self, missing: FeatureMissing) -> None:
         """Nothing was deployed, since the hosts cannot carry it: no check can say anything."""
@@ -249,12 +261,14 @@ class _Execution:
     def _collect_evidence(self) -> None:
         """Of a cluster on which something failed. Whatever becomes of it, the verdict stays."""
         broken = self.error is not None and not isinstance(self.error, Interrupted)
-        if self.live is None or not (self._failed or broken or self.options.evidence):
+        if self.live is None:
             return
+        folder = self.folder.path / "evidence"
         try:
-            evidence.collect(
-                self.live.cluster, self.folder.path / "evidence", self.progress, budget_s=EVIDENCE_BUDGET_S
-            )
+            self._say_all(evidence.capturing.save(self.live.cluster, self._captures, folder))
+            if not (self._failed or broken or self.options.evidence):
+                return
+            evidence.collect(self.live.cluster, folder, self.progress, budget_s=EVIDENCE_BUDGET_S)
         except Exception as error:  # noqa: BLE001 - evidence is a service: its defects are told, and that is all
             self.progress(f"evidence could not be collected: {type(error).__name__}: {error}")
 

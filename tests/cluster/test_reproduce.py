@@ -39,6 +39,8 @@ def test_what_is_in_every_engine_is_reproduced_and_its_control_is_not(name: str,
     assert "engine 2" in text  # its version
     run = (tmp_path / "latest").resolve()
     assert "eth0" in (run / "evidence" / "n1" / "links.txt").read_text()
+    networks = json.loads((run / "plan.json").read_text())["topology"]["networks"]
+    assert all((run / "evidence" / "n1" / f"{name}.packets.txt").exists() for name in networks)
 
 
 @pytest.mark.nightly

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from harness.evidence import collect, redact
+from harness.evidence import capturing, collect, redact
 from harness.evidence.collecting import COLLECTORS, WIRE_COLLECTORS
 from harness.model.errors import ChannelLost
 from harness.ports import Cluster, Host, Result
@@ -70,3 +71,51 @@ def test_nothing_is_started_once_the_time_is_over(tmp_path: Path) -> None:
     assert len(failed) == len(COLLECTORS) + len(WIRE_COLLECTORS)
     assert all(line.endswith("no time was left") for line in failed)
     assert not list(tmp_path.iterdir())
+
+
+class Ring:
+    """A node whose capture can be begun once its network is there."""
+
+    def __init__(self, *networks: str) -> None:
+        self.networks = networks
+        self.running: set[str] = set()
+
+    def sh(self, argv: Sequence[str], _stdin: bytes) -> Result:
+        text, words = argv[2], list(argv[4:])
+        if "setsid" in text:
+            if words[0] not in self.networks:
+                return Result(4, "", f"Error: No such network: {words[0]}")
+            self.running.add(words[1])
+            return Result(0, "", "")
+        if "tcpdump" in text:
+            if words[0] not in self.running:
+                return Result(4, "", "no capture runs")
+            return Result(0, f"IP 10.0.0.1.9 > 10.0.0.2.9: UDP, length 64 token: {SECRET}\n", "")
+        self.running.discard(words[0])
+        return Result(0, base64.b64encode(b"packed").decode(), "")
+
+
+def captured(**rings: Ring) -> Cluster:
+    hosts: dict[str, Host] = {name: FakeHost(name, answers={("sh",): ring.sh}) for name, ring in rings.items()}
+    return Cluster("harness-r1", "r1", "fake", hosts)
+
+
+def test_a_capture_is_kept_packed_and_as_text_and_its_end_is_told_to_the_node(tmp_path: Path) -> None:
+    ring, captures = Ring("harness-r1-app"), {"app": "harness-r1-app"}
+    made = captured(n1=ring)
+    assert capturing.start(made, captures) == []
+    assert ring.running == {"/run/harness-pcap-harness-r1-app"}
+    assert capturing.save(made, captures, tmp_path) == []
+    assert (tmp_path / "n1" / "app.pcap.tar.gz").read_bytes() == b"packed"
+    text = (tmp_path / "n1" / "app.packets.txt").read_text()
+    assert text.startswith("IP 10.0.0.1.9 > 10.0.0.2.9: UDP, length 64")
+    assert SECRET not in text
+    assert not ring.running
+
+
+def test_a_node_that_cannot_capture_is_told_and_the_others_are_kept(tmp_path: Path) -> None:
+    made, captures = captured(n1=Ring("harness-r1-app"), n2=Ring()), {"app": "harness-r1-app"}
+    assert capturing.start(made, captures) == ["n2: capture of app: Error: No such network: harness-r1-app"]
+    assert capturing.save(made, captures, tmp_path) == ["n2: capture of app: no capture runs"]
+    assert (tmp_path / "n1" / "app.packets.txt").exists()
+    assert not (tmp_path / "n2").exists()

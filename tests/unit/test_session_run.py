@@ -464,3 +464,23 @@ def test_a_store_that_the_nodes_cannot_have_is_named_before_it_is_made(lab: Lab)
     assert needs == {"fs-xfs (n1: the kernel has no file system xfs)"}
     assert not _touched(lab, "stores/disk/mount")
     assert nothing_is_left(lab)
+
+
+@pytest.mark.parametrize("captured", [("nonsense",), ("app", "nonsense"), ("*", "nonsense")])
+def test_a_network_to_capture_that_is_not_there_is_refused_before_anything_is_made(
+    lab: Lab, captured: tuple[str, ...]
+) -> None:
+    with pytest.raises(UsageError, match=r"--pcap (nonsense|\*): the topology has no such network") as refused:
+        run(lab, pcap=captured)
+    assert refused.value.hint == "its networks are: app"
+    assert not lab.events
+
+
+def test_what_was_captured_is_kept_also_of_a_run_that_passes(lab: Lab) -> None:
+    plain, result = run(lab), run(lab, pcap=("app",))
+    assert result.run.verdict == "pass"
+    assert not (plain.folder / "evidence").exists()
+    kept = {str(path.relative_to(result.folder)) for path in (result.folder / "evidence").glob("*/*")}
+    assert {
+        f"evidence/{node}/app.{end}" for node in ("n1", "n2", "n3") for end in ("packets.txt", "pcap.tar.gz")
+    } == kept
