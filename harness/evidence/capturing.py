@@ -23,21 +23,29 @@ LONGEST_S = 3600
 #: Bounds: files of 1 MB in the ring, and packets in the text.
 FILES = 4
 TEXT_PACKETS = 300
-#: Where packets are to be had: an overlay's in the engine's own namespace of it, a bridge's on its bridge; those
-#: of others pass the node's link.
-_PLACE = (
-    'id=$(docker network inspect --format "{{.Id}}" "$1") || exit 4; '
-    "space=/run/docker/netns/1-$(echo $id | cut -c1-10); bridge=br-$(echo $id | cut -c1-12); "
-    'enter=; device=eth0; if [ -e "$space" ]; then enter="nsenter --net=$space"; device=any; '
-    'elif [ -e "/sys/class/net/$bridge" ]; then device=$bridge; fi; '
-)
+NOTHING = "no packets were seen: the network may never have come to this node\n"
+#: Waits until the network is on the node, which an overlay is from its first container there on. An overlay's
+#: packets are to be had in the engine's own namespace of it, a bridge's on its bridge; those of others pass the
+#: node's link.
+_WAIT = """
+while :; do
+  set -- "$1" "$2" $(docker network inspect --format "{{.Id}} {{.Driver}}" "$1" 2>/dev/null)
+  space=/run/docker/netns/1-$(echo "$3" | cut -c1-10) bridge=br-$(echo "$3" | cut -c1-12) enter= device=
+  case "$4" in
+    overlay) [ ! -e "$space" ] || { enter="nsenter --net=$space"; device=any; } ;;
+    bridge) [ ! -e "/sys/class/net/$bridge" ] || device=$bridge ;;
+    ?*) device=eth0 ;;
+  esac
+  [ -z "$device" ] || break
+  sleep 1
+done
+"""
+_CAPTURE = f'exec $enter tcpdump -Z root -i "$device" -n -s 256 -U -C 1 -W {FILES} -w "$2/ring"'
 _START = (
-    _PLACE + 'command -v tcpdump >/dev/null || { echo "tcpdump is missing" >&2; exit 5; }; '
-    'rm -rf "$2"; mkdir -p "$2"; '
-    f'setsid timeout -k 2 {LONGEST_S} $enter tcpdump -Z root -i "$device" -n -s 256 -U -C 1 -W {FILES} '
-    '-w "$2/ring" >/dev/null 2>"$2.log" </dev/null & echo $! >"$2.pid"; '
-    'for i in 1 2 3 4 5 6 7 8 9 10; do grep -q "listening on" "$2.log" && exit 0; sleep 0.2; done; '
-    'cat "$2.log" >&2; exit 6'
+    'command -v tcpdump >/dev/null || { echo "tcpdump is missing" >&2; exit 5; }; rm -rf "$2"; mkdir -p "$2"; '
+    f'setsid timeout -k 2 {LONGEST_S} sh -c "$3" sh "$1" "$2" >/dev/null 2>"$2.log" </dev/null & '
+    'echo $! >"$2.pid"; for i in 1 2 3 4 5; do grep -q "listening on" "$2.log" && exit 0; sleep 0.2; done; '
+    'kill -0 $(cat "$2.pid") || { cat "$2.log" >&2; exit 6; }'
 )
 #: `kill -- -PID`: timeout(1) leads its own session.
 _STOP = (
@@ -76,7 +84,7 @@ def save(cluster: Cluster, captures: Mapping[str, str], into: Path) -> list[str]
 
 def _started(host: Host, network: str, engine_name: str) -> str:
     try:
-        _run(host, _START, [engine_name, _ring(engine_name)])
+        _run(host, _START, [engine_name, _ring(engine_name), _WAIT + _CAPTURE])
     except EnvironmentBroken as error:
         return f"{host.name}: capture of {network}: {_last_line(error)}"
     return ""
@@ -88,7 +96,7 @@ def _saved(host: Host, network: str, engine_name: str, folder: Path) -> str:
         text = _run(host, _STOP + _TEXT, [ring])
         packed = base64.b64decode(_run(host, _SAVE, [ring]))
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{network}.packets.txt").write_text(redact(text))
+        (folder / f"{network}.packets.txt").write_text(redact(text) or NOTHING)
         (folder / f"{network}.pcap.tar.gz").write_bytes(packed)
     except (EnvironmentBroken, OSError, binascii.Error) as error:
         return f"{host.name}: capture of {network}: {_last_line(error)}"

@@ -29,12 +29,12 @@ _ON = (
 #: Sends UDP to a port that nobody has; prints how many of its packets were seen to leave, and of how many the
 #: kernel had left the checksum to the link (packet(7), PACKET_AUXDATA; TP_STATUS_CSUMNOTREADY).
 _LOOK = """
-import socket, struct, sys
+import socket, struct, sys, time
 SOL_PACKET, AUXDATA, OUTGOING, NOT_READY = 263, 8, 4, 8
 tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
 tap.bind(("eth0", 3))
 tap.setsockopt(SOL_PACKET, AUXDATA, 1)
-tap.settimeout(1)
+tap.settimeout(0.5)
 probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 probe.connect((sys.argv[1], 9))
 port = probe.getsockname()[1]
@@ -43,9 +43,9 @@ for _ in range(10):
         probe.send(bytes(64))
     except ConnectionRefusedError:
         pass
-seen = left = 0
+seen, left, end = 0, 0, time.monotonic() + 2
 try:
-    while seen < 10:
+    while seen < 10 and time.monotonic() < end:
         data, extra, _, address = tap.recvmsg(128, 256)
         if address[2] != OUTGOING or len(data) < 28 or data[9] != 17 or data[20:22] != struct.pack("!H", port):
             continue
