@@ -12,18 +12,23 @@ for name in kubeadm kubectl; do ln -f /usr/bin/kubelet "/usr/bin/$name"; done
 mkdir -p /kind/manifests /etc/kubernetes/manifests /etc/systemd/system/kubelet.service.d /opt/cni/bin /etc/cni/net.d /etc/containerd
 echo "$version" >/kind/version
 install -m 755 "$here/node/entrypoint.sh" /usr/local/bin/entrypoint
-install -m 644 "$here/node/kubelet.service" "$here/node/harness-images.service" /etc/systemd/system/
+install -m 644 "$here/node/kubelet.service" "$here/node/harness-images.service" "$here/node/harness-stores.service" /etc/systemd/system/
 install -m 644 "$here/node/10-kubeadm.conf" /etc/systemd/system/kubelet.service.d/
 install -m 644 "$here/node/containerd.toml" /etc/containerd/config.toml
 for plugin in /usr/lib/cni/*; do ln -sf "$plugin" /opt/cni/bin/; done
 
 # --- systemd: only what a node is for
-systemctl enable containerd.service kubelet.service harness-images.service
+systemctl enable containerd.service kubelet.service harness-images.service harness-stores.service
 systemctl disable etcd.service 2>/dev/null || true
 systemctl mask etcd.service getty@.service console-getty.service getty.target dev-hugepages.mount sys-kernel-config.mount \
   sys-kernel-debug.mount sys-kernel-tracing.mount systemd-udevd.service systemd-logind.service systemd-sysctl.service \
   systemd-modules-load.service systemd-remount-fs.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
   e2scrub_all.timer fstrim.timer nfs-client.target rpc-statd-notify.service auth-rpcgss-module.service
+# stores start their servers themselves, for one cluster each
+for unit in glusterd.service glustereventsd.service ceph.target ceph-crash.service nfs-ganesha.service \
+  nfs-ganesha-lock.service rpcbind.service rpcbind.socket nvmf-autoconnect.service; do
+  systemctl mask "$unit"
+done
 systemctl set-default multi-user.target
 rm -f /etc/machine-id /var/lib/dbus/machine-id
 : >/etc/machine-id

@@ -19,7 +19,7 @@ OPERATIONS = (
     "glimpse", "attempts", "put", "get", "save", "load", "increment", "total", "blit", "scan",
     "claim", "replace", "peek", "names", "owner", "sync", "kept", "appear", "sight", "roll",
     "fio-write", "fio-verify", "stress-ng", "step",
-    "deposit-synced", "deposit-closed",
+    "deposit-synced", "deposit-closed", "access",
 )  # fmt: skip
 
 #: Rows that are looked at together: what is made on the way stays small.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from harness.drivers import _hosted
 from harness.drivers.swarm_local import Local as SwarmLocal
-from harness.drivers.swarm_local import is_bind
+from harness.drivers.swarm_local import is_bind, option_problems
 from harness.model.plan import Plan, Step, VolumePlan
 from harness.model.topology import Volume
 from harness.ports import Declared, VolumeDriver
@@ -18,18 +20,16 @@ VOLUMES_DIR = "/var/lib/harness/volumes"
 class Local(SwarmLocal):
     """`driver: local` on Kubernetes. It promises what the same directory promises on Swarm."""
 
-    def problems(self, name: str, volume: Volume) -> list[tuple[str, str]]:
-        keys = ("storage_class", "access_mode")
-        later = [(key, f"{key} is not supported yet with driver local") for key in keys if getattr(volume, key)]
-        return later or super().problems(name, volume)
+    def problems(self, name: str, volume: Volume) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [*option_problems(volume), *_hosted.problems(volume)]
 
     def declare(self, name: str, volume: Volume, plan: Plan) -> Declared:
         """The directory is made first: where it is missing a pod fails aloud (hostPath, type Directory)."""
         path = _path(name, volume, plan)
         steps = [] if volume.store else list(_make(name, path, plan))
         undo = [] if volume.store or is_bind(volume) else list(_remove(name, path, plan))
-        source = {"hostPath": {"path": path, "type": "Directory"}}
-        return Declared(steps=tuple(steps), undo=tuple(undo), stack=source)
+        hosted = _hosted.declare(name, volume, path, plan)
+        return replace(hosted, steps=(*steps, *hosted.steps), undo=(*hosted.undo, *undo))
 
 
 def _path(name: str, volume: Volume, plan: Plan) -> str:

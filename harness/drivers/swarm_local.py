@@ -30,7 +30,7 @@ class Local:
         return []
 
     def problems(self, name: str, volume: Volume) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [*_option_problems(volume), *key_problems(volume)]
+        return [*option_problems(volume), *key_problems(volume)]
 
     def plan(self, name: str, volume: Volume, store: StorePlan | None) -> VolumePlan:
         if store is not None:
@@ -85,7 +85,7 @@ def _on_store(name: str, volume: Volume, store: StorePlan) -> VolumePlan:
     )
 
 
-def _option_problems(volume: Volume) -> Iterator[tuple[str, str]]:
+def option_problems(volume: Volume) -> Iterator[tuple[str, str]]:
     options = volume.driver_opts
     for key in options:
         if key not in OPTIONS:

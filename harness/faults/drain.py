@@ -1,7 +1,8 @@
-"""`drain`: Swarm moves what runs on a node elsewhere and gives it nothing new (docker-node-update(1)).
+"""`drain`: the orchestrator moves what runs on a node elsewhere and gives it nothing new.
 
-Plain containers stay. Replicated tasks do not come back by themselves when the node is active again; those of
-global services do.
+On Swarm (docker-node-update(1)) tasks of global services go and come back with the node; on Kubernetes (kubectl
+drain, of pods of ours) those of DaemonSets stay. Plain containers stay. What is replicated does not come back by
+itself when the node takes containers again.
 """
 
 from __future__ import annotations
@@ -9,13 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.faults import _kubectl
 from harness.model.errors import CommandFailed, EnvironmentBroken
+from harness.model.plan import LABEL as RUN_LABEL
 from harness.model.plan import Demand
 from harness.ports import Cluster, Felt, Host, Right
 
 #: On a node that this fault drained; heal looks for it, and leaves nodes alone that somebody else drained.
 LABEL = "harness.drained"
+#: Pods that are evicted: what a Deployment makes has this label. Those of DaemonSets have none, nor plain ones.
+REPLICATED = "pod-template-hash"
 NAME_LABEL = "harness.name"
+_OURS = f"{RUN_LABEL},{REPLICATED}"
+#: Longer than kubectl's own deadline, so that its words are heard.
+EVICT_GRACE_S = 5.0
 _MANAGER = ("docker", "info", "--format", "{{.Swarm.ControlAvailable}}")
 _TASKS = ("docker", "ps", "--quiet", "--filter", "label=com.docker.swarm.task")
 
@@ -32,23 +40,28 @@ class Drain:
         """The label comes with the change, so that whoever is killed in between leaves nothing unnamed."""
         del direction  # a drained node is drained for everybody
         manager = _manager(cluster, timeout_s)
+        if manager is None:
+            _drain_pods(_control_plane(cluster, timeout_s), targets, timeout_s)
+            return
         for target in targets:
             change = ("--label-add", f"{LABEL}=1", "--availability", "drain")
             _run(manager, ("docker", "node", "update", *change, _id(manager, target, timeout_s)), timeout_s)
 
     def felt(self, cluster: Cluster, targets: Sequence[str], direction: str, *, timeout_s: float) -> Felt:
-        """No task runs on any target any more."""
+        """No task, or no pod of a Deployment of ours, runs on any target any more."""
         del direction
-        _require_shell(cluster)
+        if _manager(cluster, timeout_s) is None and (plane := _any_control_plane(cluster, timeout_s)):
+            return _felt_by_pods(plane, targets, timeout_s)
         left = {node: len(_run(cluster.hosts[node], _TASKS, timeout_s).split()) for node in targets}
         told = ", ".join(f"{count} tasks on {node}" for node, count in left.items())
         return Felt(not any(left.values()), told)
 
     def heal(self, cluster: Cluster, *, timeout_s: float) -> list[str]:
-        """Where no host manages a swarm nothing is drained."""
-        manager = _any_manager(cluster, timeout_s)
+        """Where no host manages a swarm, nor is a control plane, nothing is drained."""
+        manager = _manager(cluster, timeout_s)
         if manager is None:
-            return []
+            plane = _any_control_plane(cluster, timeout_s)
+            return _heal_pods(plane, timeout_s) if plane else []
         listed = ("docker", "node", "ls", "--quiet", "--filter", f"node.label={LABEL}=1")
         drained = _run(manager, listed, timeout_s).split()
         for node in drained:
@@ -57,14 +70,47 @@ class Drain:
         return [f"node {node} takes tasks again" for node in drained]
 
 
-def _manager(cluster: Cluster, timeout_s: float) -> Host:
-    manager = _any_manager(cluster, timeout_s)
-    if manager is None:
-        raise EnvironmentBroken(f"the fault drain needs a manager of a swarm, and {cluster.name} has none")
-    return manager
+def _drain_pods(plane: Host, targets: Sequence[str], timeout_s: float) -> None:
+    """Returns when what is evicted is gone; who waits no longer leaves the node drained, and its label."""
+    for node in targets:
+        _kubectl.kubectl(plane, "label", "node", node, f"{LABEL}=1", "--overwrite", timeout_s=timeout_s)
+        words = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force")
+        which = (f"--pod-selector={_OURS}", f"--timeout={timeout_s:g}s")
+        _kubectl.kubectl(plane, *words, *which, timeout_s=timeout_s + EVICT_GRACE_S)
 
 
-def _any_manager(cluster: Cluster, timeout_s: float) -> Host | None:
+def _felt_by_pods(plane: Host, targets: Sequence[str], timeout_s: float) -> Felt:
+    left = {node: len(_kubectl.pods(plane, node, REPLICATED, timeout_s)) for node in targets}
+    told = ", ".join(f"{count} replicated pods on {node}" for node, count in left.items())
+    shut = _kubectl.kubectl(
+        plane, "get", "nodes", "--field-selector", "spec.unschedulable=true", "-o", "name", timeout_s=timeout_s
+    )
+    unschedulable = {line.removeprefix("node/") for line in shut.split()}
+    return Felt(not any(left.values()) and unschedulable >= set(targets), told)
+
+
+def _heal_pods(plane: Host, timeout_s: float) -> list[str]:
+    listed = ("get", "nodes", "--selector", f"{LABEL}=1", "-o", "name")
+    drained = _kubectl.kubectl(plane, *listed, timeout_s=timeout_s).split()
+    for node in drained:
+        _kubectl.kubectl(plane, "uncordon", node, timeout_s=timeout_s)
+        _kubectl.kubectl(plane, "label", node, f"{LABEL}-", timeout_s=timeout_s)
+    return [f"{node.replace('/', ' ')} takes pods again" for node in drained]
+
+
+def _any_control_plane(cluster: Cluster, timeout_s: float) -> Host | None:
+    return _kubectl.any_control_plane(cluster, "drain", timeout_s)
+
+
+def _control_plane(cluster: Cluster, timeout_s: float) -> Host:
+    plane = _any_control_plane(cluster, timeout_s)
+    if plane is None:
+        lacking = "a manager of a swarm or a control plane of Kubernetes"
+        raise EnvironmentBroken(f"the fault drain needs {lacking}, and {cluster.name} has none")
+    return plane
+
+
+def _manager(cluster: Cluster, timeout_s: float) -> Host | None:
     """The first host that manages a swarm. Raises EnvironmentBroken where hosts give no shell."""
     _require_shell(cluster)
     for host in cluster.hosts.values():

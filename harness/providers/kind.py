@@ -50,6 +50,14 @@ NAME = "kind"
 #: kind's own label on nodes: the cluster's name.
 LABEL_CLUSTER = "io.x-k8s.kind.cluster"
 LOG_LINES = "2000"
+#: What ci/kind/node/entrypoint.sh looks for; the folder outlives a kill of the node.
+_NAMING = """
+mkdir -p /var/lib/harness
+cat >/var/lib/harness/hosts
+echo "$1" >/var/lib/harness/hostname
+cat /var/lib/harness/hosts >>/etc/hosts
+hostname "$1"
+"""
 #: What is asked on every node, and on the control plane.
 NODE_LOGS = {
     "journal.log": ("journalctl", "--no-pager", "--lines", LOG_LINES),
@@ -115,7 +123,8 @@ class KindProvider:
         try:
             program = kind_image.kind_program(progress)
             engine = engines.choose(lambda: self.own.start(progress))
-            node = kind_image.node_image(engine, plan.topology.cluster.engine, progress)
+            wanted, role = plan.topology.cluster.engine, node_role(plan)
+            node = kind_image.node_image(engine, wanted, progress, role=role)
             return engine, _Ingredients(program, node, images.ensure_image(engine, "node", progress))
         except BaseException:
             if not was_there:
@@ -215,7 +224,30 @@ def _make(engine: Engine, plan: Plan, ingredients: _Ingredients, progress: Progr
     [first, *_] = _nodes(engine, plan.cluster)
     host = ContainerHost(first.name, first.address, engine, first.container)
     names = [node.name for node in plan.nodes]
+    if node_role(plan) == "node-stores":
+        _name_nodes(engine, plan.cluster)
     kind_wait.await_ready(host, names, progress, stop, with_network=kind_config.has_default_cni(plan))
+
+
+def node_role(plan: Plan) -> kind_image.Role:
+    """Nodes that have stores need their servers and clients."""
+    return "node-stores" if plan.stores else "node"
+
+
+def _name_nodes(engine: Engine, cluster: str) -> None:
+    """Stores call nodes as the topology does, and so must nodes themselves. An entrypoint of ours does it again
+    when its node is started again; kubelet was told its name and asks for no other.
+    """
+    nodes = _nodes(engine, cluster)
+    known = "".join(f"{node.address} {node.name}\n" for node in nodes)
+    at_once([partial(_name_node, engine, node, known) for node in nodes])
+
+
+def _name_node(engine: Engine, node: _Node, known: str) -> None:
+    argv = engine.argv("exec", "-i", node.container, "sh", "-euc", _NAMING, "sh", node.name)
+    result = run_process(argv, timeout_s=CALL_TIMEOUT_S, stdin=known.encode(), where=node.name)
+    if not result.ok:
+        raise CommandFailed(argv, result.code, result.output, where=node.name)
 
 
 def _create(

@@ -13,6 +13,7 @@ import shutil
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 from harness.model.errors import EnvironmentBroken, HarnessError
 from harness.model.places import cache_dir, data_dir
@@ -33,6 +34,10 @@ KIND_PULL_TIMEOUT_S = 600.0
 BUILD_TIMEOUT_S = 3600.0
 ROOT_TIMEOUT_S = 900.0
 INSIDE = "/usr/lib/harness/kind"
+#: Nodes with the servers of shared volumes are an image of their own, as those of Swarm are (images.py).
+Role = Literal["node", "node-stores"]
+#: For people, on two quiet cores.
+TAKES: dict[Role, str] = {"node": "1 min", "node-stores": "3 min"}
 #: What becomes of a tar file when an image is made of it.
 CHANGES = (
     "LABEL harness.image=kind",
@@ -107,20 +112,21 @@ def _unpack_kind(into: Path) -> None:
 # --- the image
 
 
-def node_image(engine: Engine, wanted: str | None, progress: Progress) -> str | None:
+def node_image(engine: Engine, wanted: str | None, progress: Progress, *, role: Role = "node") -> str | None:
     """The node image on `engine`; None leaves the choice to kind.
 
     `wanted` is a version of Kubernetes or an image. Where a registry answers it is kind's own images, else ours:
-    raises EnvironmentBroken where that is not what is wanted.
+    raises EnvironmentBroken where that is not what is wanted. Servers of stores are in ours only, so that is what
+    nodes with stores are made of where nothing is wanted.
     """
     if wanted is not None and wanted.lstrip("v") != OWN_VERSION:
         return _upstream(engine, wanted, progress)
-    name = tag()
+    name = tag(role)
     if is_there(engine, name):
         return name
-    if wanted is None and not engine.own and _registry_answers(engine, progress):
+    if wanted is None and role == "node" and not engine.own and _registry_answers(engine, progress):
         return None
-    _import(engine, name, progress)
+    _import(engine, name, role, progress)
     return name
 
 
@@ -150,25 +156,25 @@ def _registry_answers(engine: Engine, progress: Progress) -> bool:
     return True
 
 
-def _import(engine: Engine, name: str, progress: Progress) -> None:
-    root = node_root(progress)
+def _import(engine: Engine, name: str, role: Role, progress: Progress) -> None:
+    root = node_root(role, progress)
     progress("importing the Kubernetes node image")
     with docker_errors("importing the Kubernetes node image"):
         engine.client(IMPORT_TIMEOUT_S).image.import_(root, tag=name, changes=list(CHANGES))
 
 
-def tag() -> str:
-    return f"harness/kind:{node_hash()}"
+def tag(role: Role = "node") -> str:
+    return f"harness/kind{role.removeprefix('node')}:{node_hash(role)}"
 
 
-def node_root(progress: Progress) -> Path:
+def node_root(role: Role, progress: Progress) -> Path:
     """The node's root as a tar file in the cache, with the control plane's images in it."""
-    path = _node_path()
+    path = _node_path(role)
     if not is_whole(path):
         compiled = binaries(progress)
-        progress("building the Kubernetes node's root from Debian's packages (once; about 1 min)")
+        progress(f"building the Kubernetes {role}'s root from Debian's packages (once; about {TAKES[role]})")
         with replacing(path) as new:
-            _bootstrap_node(compiled, new)
+            _bootstrap_node(role, compiled, new)
     return path
 
 
@@ -199,7 +205,7 @@ def _compile(into: Path) -> None:
     out.mkdir()
     mmdebstrap(
         "--variant=apt",
-        f"--include={','.join(_packages('packages.build'))}",
+        f"--include={','.join(names_in((data_dir('kind') / 'packages.build').read_text()))}",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
         *_recipe_hooks(),
         f'--customize-hook=chroot "$1" nice -n 5 sh {INSIDE}/build.sh /build /out',
@@ -214,10 +220,11 @@ def _compile(into: Path) -> None:
     call("tar", "--create", f"--file={into}", f"--directory={out}", ".")
 
 
-def _bootstrap_node(compiled: Path, into: Path) -> None:
+def _bootstrap_node(role: Role, compiled: Path, into: Path) -> None:
+    packages = dict.fromkeys(name for file in _lists(role) for name in names_in(file.read_text()))
     mmdebstrap(
         "--variant=apt",
-        f"--include={','.join(_packages('packages.node'))}",
+        f"--include={','.join(packages)}",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
         *_recipe_hooks(),
         '--customize-hook=mkdir -p "$1"/out',
@@ -239,8 +246,11 @@ def _recipe_hooks() -> list[str]:
     ]
 
 
-def _packages(name: str) -> list[str]:
-    return names_in((data_dir("kind") / name).read_text())
+def _lists(role: Role) -> list[Path]:
+    """Of packages. Stores need what they need on Swarm's nodes, and what those have anyway."""
+    plain = data_dir("kind") / "packages.node"
+    stores = [data_dir("kind") / "packages.node-stores", data_dir("images") / "packages.node-stores"]
+    return [plain, *(stores if role == "node-stores" else ())]
 
 
 # --- hashes
@@ -250,8 +260,8 @@ def _program_path() -> Path:
     return cache_dir() / "kind" / f"kind-{_digest(NODE_SUITE, platform.machine())}"
 
 
-def _node_path() -> Path:
-    return cache_dir() / "kind" / f"node-{node_hash()}.tar"
+def _node_path(role: Role = "node") -> Path:
+    return cache_dir() / "kind" / f"{role}-{node_hash(role)}.tar"
 
 
 def binaries_hash() -> str:
@@ -260,9 +270,9 @@ def binaries_hash() -> str:
     return _digest(SOURCE_SUITE, platform.machine(), *(_named(file) for file in files))
 
 
-def node_hash() -> str:
+def node_hash(role: Role = "node") -> str:
     """12 hexadecimal digits over all that makes the image, the binaries included."""
-    files = [data_dir("kind") / "setup.sh", data_dir("kind") / "packages.node"]
+    files = [data_dir("kind") / "setup.sh", *_lists(role)]
     files += sorted(path for path in (data_dir("kind") / "node").iterdir() if path.is_file())
     return _digest(binaries_hash(), NODE_SUITE, *LEFT_OUT, *CHANGES, *(_named(file) for file in files))
 

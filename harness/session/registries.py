@@ -91,9 +91,6 @@ def _of_kind(topology: Topology) -> Iterator[tuple[str, str]]:
         return
     if topology.cluster.orchestrator != "kubernetes":
         yield "cluster.provider", "kind makes clusters of Kubernetes: say orchestrator: kubernetes"
-    for name, store in topology.stores.items():
-        if store.managed:
-            yield f"stores.{name}", "kind's nodes have no servers of stores: name one that exists (managed: false)"
 
 
 def _inventory(topology: Topology) -> Iterator[tuple[str, str]]:

@@ -100,7 +100,7 @@ class Scripted:
     options: ClassVar[type[Options]]
     #: Whether it also mounts a store that exists: `managed: false` with `address`.
     adopts: ClassVar[bool] = False
-    #: Whether a volume plugin, called as the kind is, serves directories of it to each node's engine.
+    #: Whether on Swarm a volume plugin, called as the kind is, serves directories of it to each node's engine.
     plugin: ClassVar[bool] = False
 
     # --- what a kind says
@@ -159,7 +159,8 @@ class Scripted:
     def declare(self, plan: Plan, store: str) -> Declared:
         mine = plan.store(store)
         files = _files(store, self.scripts(plan, mine))
-        if self.plugin:
+        has_plugin = self.plugin and plan.orchestrator == "swarm"
+        if has_plugin:
             files = _plugin.beside(mine, files)
         document = Document(f"store-{store}.sh", _installing(store, files))
         steps = [
@@ -167,7 +168,7 @@ class Scripted:
             *self.make(plan, mine),
             *each_node(plan, f"store {store}, mounts", "mount it", ["sh", hook(store, "mount")]),
         ]
-        if self.plugin:
+        if has_plugin:
             argv = ["sh", hook(store, "activate")]
             steps += each_node(plan, f"store {store}, plugins", f"start the volume plugin {self.kind}", argv)
         return Declared(steps=tuple(steps), documents=(document,))

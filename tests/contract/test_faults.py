@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -17,6 +18,7 @@ from harness.model.places import STORES_DIR
 from harness.ports import Cluster, Fault, Felt, Host, Result, Tunable
 from tests.fakes import Answer, FakeHost, FakeLifecycle, FakeWire
 from tests.faulty_nodes import Inside, Links, knocked
+from tests.faulty_pods import MANAGER, Plane
 
 NODES = {"n1": "192.0.2.1", "n2": "192.0.2.2", "n3": "192.0.2.3"}
 ALL = {"shell", "wire", "lifecycle", "networks"}
@@ -40,6 +42,7 @@ class Bridge:
         self.states: dict[str, str] = {}
         self.full: set[str] = set()
         self.evicted: set[str] = set()
+        self.plane = Plane(list(NODES))
         self.hosts = {
             name: FakeHost(
                 name,
@@ -51,8 +54,10 @@ class Bridge:
                     ("sh",): self._sh(name),
                     ("tc",): self.links.tc(name),
                     ("ethtool",): Result(0, "", ""),
+                    ("kubectl",): self.plane.kubectl,
+                    ("systemctl",): self.plane.systemctl(name),
                     ("python3",): self._python(name),
-                    **dict.fromkeys([("test",), ("cat",), ("rm",)], self.inside[name].file),
+                    **dict.fromkeys([("test",), ("cat",), ("rm",), ("touch",)], self._file(name)),
                 },
             )
             for name, ip in NODES.items()
@@ -64,6 +69,13 @@ class Bridge:
             return Result(0, "", "")
         self.dropped += 2
         return Result(0, "silent", "")
+
+    def _file(self, node: str) -> Answer:
+        def file(argv: Sequence[str], stdin: bytes) -> Result:
+            ours = self.plane.file(node, argv)
+            return ours if ours is not None else self.inside[node].file(argv, stdin)
+
+        return file
 
     def _python(self, node: str) -> Answer:
         def python(argv: Sequence[str], stdin: bytes) -> Result:
@@ -308,9 +320,107 @@ def test_a_drain_is_felt_when_no_task_is_left(cluster: Cluster) -> None:
     assert felt(drain, cluster, "n2") == Felt(True, "0 tasks on n2")
 
 
+def _file_of(plane: Plane, node: str, argv: Sequence[str], _stdin: bytes) -> Result:
+    return plane.file(node, argv) or Result(1, "", "")
+
+
+def pods_of(cluster: Cluster) -> tuple[Cluster, Plane]:
+    """A cluster of Kubernetes: its nodes have no Docker."""
+    plane = Plane(list(NODES))
+    hosts: dict[str, Host] = {
+        name: FakeHost(
+            name,
+            answers={
+                ("docker",): Result(127, "", "docker: not found"),
+                ("kubectl",): plane.kubectl,
+                ("test",): partial(_file_of, plane, name),
+            },
+        )
+        for name in NODES
+    }
+    return replace(cluster, hosts=hosts), plane
+
+
+def test_a_drain_on_kubernetes_is_felt_when_no_replicated_pod_is_left(cluster: Cluster) -> None:
+    drain, (pods, plane) = faults.REGISTRY["drain"], pods_of(cluster)
+    assert felt(drain, pods, "n2") == Felt(False, "1 replicated pods on n2")
+    plane.shut.add("n3")  # by somebody else
+    drain.inject(pods, ["n2"], "both", timeout_s=5)
+    assert felt(drain, pods, "n2") == Felt(True, "0 replicated pods on n2")
+    assert "alone-n2" in plane.pods
+    assert drain.heal(pods, timeout_s=5) == ["node n2 takes pods again"]
+    assert plane.shut == {"n3"}
+
+
+def test_a_node_without_pods_that_others_may_still_give_some_is_not_drained(cluster: Cluster) -> None:
+    drain, (pods, plane) = faults.REGISTRY["drain"], pods_of(cluster)
+    plane.shut.add("n2")
+    [name] = [name for name, pod in plane.pods.items() if name[:3] == "web" and pod["spec"]["nodeName"] == "n2"]
+    plane.remove(name)
+    plane.shut.clear()
+    assert felt(drain, pods, "n2") == Felt(False, "0 replicated pods on n2")
+
+
+def test_pods_of_one_service_are_deleted_and_those_that_stand_alone_made_again(cluster: Cluster) -> None:
+    pods, plane = pods_of(cluster)
+    fault = faults.configured(faults.REGISTRY["delete-pod"], {"service": "alone"})
+    before = dict(plane.pods)
+    fault.inject(pods, ["n2"], "both", timeout_s=5)
+    assert before.keys() - plane.pods.keys() == {"alone-n2"}
+    assert fault.felt(pods, ["n2"], "both", timeout_s=5) == Felt(True, "1 pods of n2 were deleted")
+    assert fault.heal(pods, timeout_s=5) == ["1 pods of harness-r1 had been deleted, of which 1 were made again"]
+    assert plane.pods["alone-n2"]["metadata"]["uid"] != before["alone-n2"]["metadata"]["uid"]
+
+
+def test_a_pod_that_is_still_there_was_not_deleted(cluster: Cluster) -> None:
+    pods, plane = pods_of(cluster)
+    fault = faults.REGISTRY["delete-pod"]
+    before = dict(plane.pods)
+    fault.inject(pods, ["n2"], "both", timeout_s=5)
+    plane.pods = before
+    assert not fault.felt(pods, ["n2"], "both", timeout_s=5).felt
+
+
+def test_a_healing_that_was_cut_short_makes_no_pod_twice(cluster: Cluster) -> None:
+    pods, plane = pods_of(cluster)
+    fault = faults.REGISTRY["delete-pod"]
+    fault.inject(pods, ["n2"], "both", timeout_s=5)
+    kept = dict(plane.kept)
+    fault.heal(pods, timeout_s=5)
+    there = plane.pods["alone-n2"]["metadata"]["uid"]
+    plane.kept = kept
+    fault.heal(pods, timeout_s=5)
+    assert plane.pods["alone-n2"]["metadata"]["uid"] == there
+
+
+def test_a_service_that_has_no_pod_on_the_target_cannot_be_struck(cluster: Cluster) -> None:
+    fault = faults.configured(faults.REGISTRY["delete-pod"], {"service": "nobody"})
+    with pytest.raises(EnvironmentBroken, match="no pod of service nobody runs on n2"):
+        fault.inject(pods_of(cluster)[0], ["n2"], "both", timeout_s=5)
+
+
+def test_a_control_plane_that_does_not_answer_is_not_taken_for_none(cluster: Cluster) -> None:
+    """Else a healing would say that there was nothing to undo."""
+
+    def silent(_argv: Sequence[str], _stdin: bytes) -> Result:
+        raise ChannelLost("n1 does not answer")
+
+    pods, _ = pods_of(cluster)
+    pods = replace(pods, hosts={**pods.hosts, MANAGER: FakeHost(MANAGER, answers={("test",): silent})})
+    with pytest.raises(ChannelLost):
+        faults.REGISTRY["delete-pod"].heal(pods, timeout_s=5)
+
+
+def test_a_kubelet_that_does_not_run_cannot_be_stopped(cluster: Cluster) -> None:
+    fault = faults.REGISTRY["stop-kubelet"]
+    fault.inject(cluster, ["n2"], "both", timeout_s=5)
+    with pytest.raises(EnvironmentBroken, match="no kubelet of systemd's runs on n2"):
+        fault.inject(cluster, ["n2"], "both", timeout_s=5)
+
+
 def test_without_a_manager_nothing_can_be_drained(cluster: Cluster) -> None:
     workers = replace(cluster, hosts={name: host for name, host in cluster.hosts.items() if name != "n1"})
-    with pytest.raises(EnvironmentBroken, match="needs a manager of a swarm"):
+    with pytest.raises(EnvironmentBroken, match="needs a manager of a swarm or a control plane of Kubernetes"):
         faults.REGISTRY["drain"].inject(workers, ["n2"], "both", timeout_s=5)
 
 

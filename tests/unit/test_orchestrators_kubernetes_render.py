@@ -174,7 +174,7 @@ def test_networks_and_checks_that_only_docker_has_are_refused() -> None:
 
 
 def test_faults_that_speak_to_docker_are_refused() -> None:
-    check = "{kind: connectivity, id: c, faults: [{fault: pause}, {fault: drain}]}"
+    check = "{kind: connectivity, id: c, faults: [{fault: pause}, {fault: kill-engine}]}"
     assert refused(f"name: x\nchecks: [{check}]") == ["checks.c.faults.1.fault"]
 
 

@@ -339,11 +339,11 @@ def test_every_file_of_the_recipe_goes_into_a_hash(tmp_path: Path, monkeypatch: 
     recipe = tmp_path / "kind"
     shutil.copytree(data_dir("kind"), recipe)
     monkeypatch.setattr(kind_image, "data_dir", lambda _name: recipe)
-    seen = {kind_image.node_hash()}
+    seen = {kind_image.node_hash("node-stores")}
     files = [path for path in recipe.rglob("*") if path.is_file()]
     for path in files:
         path.write_text(path.read_text() + "\n# changed\n")
-        seen.add(kind_image.node_hash())
+        seen.add(kind_image.node_hash("node-stores"))
     assert len(seen) == len(files) + 1
 
 

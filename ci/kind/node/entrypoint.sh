@@ -43,6 +43,19 @@ if [ -s "$remember" ] && [ "$(cat "$remember")" != "$address" ]; then
 fi
 echo "$address" >"$remember"
 
+# What the topology calls the nodes: stores speak of them so. An engine writes both files anew at each start, and
+# systemd takes the name from the second one.
+if [ -s /var/lib/harness/hostname ]; then
+  cat /var/lib/harness/hosts >>/etc/hosts
+  cat /var/lib/harness/hostname >/etc/hostname
+fi
+
+# Loop devices belong to the machine's kernel; a node needs names for them.
+[ -e /dev/loop-control ] || mknod /dev/loop-control c 10 237
+for ((i = 0; i < 64; i++)); do
+  [ -e "/dev/loop$i" ] || mknod "/dev/loop$i" b 7 "$i"
+done
+
 # A name that nobody knows is refused at once: the kernel else says so once a second (icmp(7)).
 echo 0 >/proc/sys/net/ipv4/icmp_ratelimit
 

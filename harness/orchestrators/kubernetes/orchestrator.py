@@ -9,7 +9,7 @@ from harness.model.plan import Demand, Plan, Step
 from harness.model.topology import Topology
 from harness.orchestrators import phases
 from harness.orchestrators.hosts import must
-from harness.orchestrators.kubernetes import acting, enforcement, joining, looking, rules, waiting
+from harness.orchestrators.kubernetes import acting, classes, enforcement, joining, looking, rules, waiting
 from harness.ports import Act, Cluster, Container, Host, Progress, Sight, State
 
 
@@ -25,6 +25,7 @@ class Kubernetes:
         joining.join(cluster, plan, progress)
 
     def apply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
+        classes.require(cluster, plan)
         enforcement.enforce(cluster, plan, progress)
         phases.execute(cluster, plan, plan.steps, _run, progress)
         waiting.await_running(cluster, plan, progress)

@@ -23,8 +23,8 @@ DOCKERS = {
     "bind-mount": "`docker run` and what it tells of binds",
     "host": "`docker exec` in containers of the node's network",
 }
-#: Faults that speak to Swarm, or to the Docker of a node.
-DOCKER_FAULTS = ("drain", "kill-container", "kill-engine")
+#: Faults that speak to the Docker of a node.
+DOCKER_FAULTS = ("kill-container", "kill-engine")
 
 
 def demands(topology: Topology) -> list[Demand]:  # noqa: ARG001 - what a cluster lacks, its pods say

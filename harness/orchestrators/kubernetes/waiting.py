@@ -28,6 +28,8 @@ HOPELESS = (
 MAX_RESTARTS = 3
 #: A pod without a place for so long gets none: its wish cannot be met.
 UNPLACED_TIMEOUT_S = 15.0
+#: But for one whose volume is still being provided.
+CLAIMS = "unbound immediate PersistentVolumeClaims"
 
 
 def await_running(cluster: Cluster, plan: Plan, progress: Progress) -> None:
@@ -46,7 +48,7 @@ def await_running(cluster: Cluster, plan: Plan, progress: Progress) -> None:
         troubles = list(_troubles(cluster, plan))
         if any(is_final for is_final, _ in troubles):
             break
-        unplaced = any(" cannot be placed" in text for _, text in troubles)
+        unplaced = any(" cannot be placed" in text and CLAIMS not in text for _, text in troubles)
         unplaced_since = (unplaced_since or time.monotonic()) if unplaced else None
         if unplaced_since is not None and time.monotonic() - unplaced_since > UNPLACED_TIMEOUT_S:
             break

@@ -32,13 +32,17 @@ def demands(topology: Topology) -> list[Demand]:
     return found
 
 
+#: Faults that speak to Kubernetes.
+KUBERNETES_FAULTS = ("delete-pod", "stop-kubelet")
+
+
 def problems(topology: Topology, nodes: Sequence[NodePlan]) -> list[Problem]:
     found = [
         (f"services.{name}.{key}".rstrip("."), message)
         for name, service in topology.services.items()
         for key, message in _service(topology, name, service, nodes)
     ]
-    found += [*_subnets(topology, nodes), *_parents(topology)]
+    found += [*_subnets(topology, nodes), *_parents(topology), *_faults(topology)]
     if topology.policies:
         found.append(("policies", "Swarm has no NetworkPolicy; orchestrator kubernetes has"))
     return [*found, *_of_kubernetes(topology)]
@@ -52,6 +56,14 @@ def _of_kubernetes(topology: Topology) -> Iterator[Problem]:
         if check.kind in KUBERNETES_CHECKS:
             what = KUBERNETES_CHECKS[check.kind]
             yield f"checks.{check.id}", f"this check is about {what}; orchestrator kubernetes has them"
+
+
+def _faults(topology: Topology) -> Iterator[Problem]:
+    for check in topology.checks:
+        for index, fault in enumerate(check.faults):
+            if fault.fault in KUBERNETES_FAULTS:
+                key = f"checks.{check.id}.faults.{index}.fault"
+                yield key, f"the fault {fault.fault} speaks to Kubernetes; Swarm has nothing of the kind"
 
 
 def notes(topology: Topology) -> list[str]:

@@ -1,0 +1,122 @@
+"""Volumes on Kubernetes: what pods are given, claims, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from harness import drivers
+from harness.model.plan import Plan
+from harness.model.topology import Volume
+from harness.planner import problems
+from tests.planner_topologies import KUBERNETES, ON_KIND, planned_on_kubernetes, topology
+
+TEXT = """
+name: x
+stores: {{pool: {{kind: glusterfs, nodes: [n1, n2, n3], options: {{replica: 3}}}}}}
+volumes: {{data: {{{volume}}}}}
+services: {{writer: {{deploy: {{mode: global}}, volumes: ["data:/data"]}}}}
+"""
+ON_STORE = "driver: glusterfs, store: pool"
+
+
+def planned(volume: str) -> Plan:
+    return planned_on_kubernetes(TEXT.format(volume=volume))
+
+
+def source(plan: Plan) -> dict[str, Any]:
+    """Of the writer's volume."""
+    for each in yaml.safe_load_all(plan.document("objects.yaml").text):
+        if each["kind"] == "DaemonSet":
+            [found] = each["spec"]["template"]["spec"]["volumes"]
+            return {key: value for key, value in found.items() if key != "name"}
+    raise AssertionError
+
+
+def claimed(plan: Plan) -> dict[str, dict[str, Any]]:
+    return {each["kind"]: each for each in yaml.safe_load_all(plan.document("volume-data.yaml").text)}
+
+
+def refused(volume: str) -> list[str]:
+    found = problems(topology(TEXT.format(volume=volume), cluster=ON_KIND), KUBERNETES, wire_mtu=1500)
+    return [key for key, _ in found]
+
+
+def test_a_volume_of_a_store_is_its_directory_in_the_nodes_mount_and_nothing_else() -> None:
+    """Of type Directory: where the mount is gone, so is the directory, and a pod does not start."""
+    plan = planned(ON_STORE)
+    path = plan.volume("data").device
+    assert path.startswith(f"{plan.store('pool').mount}/")
+    assert source(plan) == {"hostPath": {"path": path, "type": "Directory"}}
+
+
+@pytest.mark.parametrize("driver", ["glusterfs", "cephfs", "nfs", "local"])
+def test_a_directory_promises_the_same_on_both_orchestrators(driver: str) -> None:
+    volume = Volume.model_validate({"driver": driver})
+    plans = [drivers.VOLUMES[where, driver].plan("data", volume, None) for where in ("swarm", "kubernetes")]
+    assert plans[0] == plans[1]
+
+
+def test_an_access_mode_makes_a_volume_and_a_claim_that_are_bound_to_each_other() -> None:
+    plan = planned(f"{ON_STORE}, access_mode: ReadWriteMany")
+    made = claimed(plan)
+    assert source(plan) == {"persistentVolumeClaim": {"claimName": "data"}}
+    volume, claim = made["PersistentVolume"], made["PersistentVolumeClaim"]
+    assert volume["spec"]["hostPath"] == {"path": plan.volume("data").device, "type": "Directory"}
+    assert claim["spec"]["volumeName"] == volume["metadata"]["name"] == plan.engine_name("data")
+    assert claim["metadata"]["namespace"] == made["Namespace"]["metadata"]["name"] == plan.cluster
+    for each in (volume, claim):
+        assert each["spec"]["accessModes"] == ["ReadWriteMany"]
+        assert each["spec"]["storageClassName"] == ""  # none: no provisioner may take it
+        assert each["metadata"]["labels"] == {"harness.run": plan.run}
+
+
+def test_claims_come_before_pods_and_what_no_namespace_holds_goes_after_them() -> None:
+    plan = planned(f"{ON_STORE}, access_mode: ReadWriteOnce")
+    assert [step.phase for step in plan.steps] == ["volumes", "namespace", "services"]
+    removed = [step.argv for step in plan.undo]
+    volume = next(argv for argv in removed if plan.engine_name("data") in argv)
+    space = next(argv for argv in removed if "namespace" in argv)
+    assert removed.index(space) < removed.index(volume)
+
+
+def test_a_claim_asks_a_storage_class_by_name_or_leaves_it_to_the_cluster() -> None:
+    named = claimed(planned("driver: claim, storage_class: fast, driver_opts: {size: 5Gi}"))
+    spec = named["PersistentVolumeClaim"]["spec"]
+    assert (spec["storageClassName"], spec["resources"]) == ("fast", {"requests": {"storage": "5Gi"}})
+    default = claimed(planned("driver: claim"))["PersistentVolumeClaim"]["spec"]
+    assert "storageClassName" not in default
+    assert default["accessModes"] == ["ReadWriteMany"]
+
+
+def test_a_claim_of_many_nodes_is_shared_and_one_of_one_node_promises_nothing() -> None:
+    many, one = (
+        planned("driver: claim").volume("data"),
+        planned("driver: claim, access_mode: ReadWriteOnce").volume("data"),
+    )
+    assert many.shared
+    assert not one.shared
+    assert {name for name, (expected, _) in many.promises.items() if expected == "holds"} == {"shared"}
+    assert {expected for expected, _ in one.promises.values()} == {"unproven"}
+
+
+@pytest.mark.parametrize(
+    ("volume", "key"),
+    [
+        ("driver: local, access_mode: Everybody", "volumes.data.access_mode"),
+        ("driver: local, storage_class: fast", "volumes.data.storage_class"),
+        (f"{ON_STORE}, storage_class: fast", "volumes.data.storage_class"),
+        (f"{ON_STORE}, driver_opts: {{via: plugin}}", "volumes.data.driver_opts.via"),
+        (f"{ON_STORE}, driver_opts: {{type: none}}", "volumes.data.driver_opts.type"),
+        ("driver: claim, driver_opts: {type: none}", "volumes.data.driver_opts.type"),
+        ("driver: claim, store: pool", "volumes.data.store"),
+    ],
+)
+def test_what_a_volume_cannot_have_is_refused_by_its_key(volume: str, key: str) -> None:
+    assert refused(volume) == [key]
+
+
+def test_a_store_brings_no_volume_plugin_of_dockers() -> None:
+    assert not [step for step in planned(ON_STORE).prepare if "plugin" in step.title]
