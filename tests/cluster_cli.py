@@ -48,9 +48,9 @@ class Process:
         for thread in self._threads:
             thread.start()
 
-    def wait_for(self, text: str) -> None:
+    def wait_for(self, text: str, timeout_s: float = LINE_TIMEOUT_S) -> None:
         """Until a line with `text` was written. Fails where the process ends first, or says nothing for long."""
-        deadline = time.monotonic() + LINE_TIMEOUT_S
+        deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             try:
                 if text in self._lines.get(timeout=0.2):

@@ -13,6 +13,8 @@ from tests.cluster_traces import Traces, assert_nothing_left
 pytestmark = pytest.mark.cluster
 SMALL = Path(__file__).parent / "topologies" / "compared.yaml"
 ALL_TIMEOUT_S = 600.0
+#: A cluster of kind is among them, and may wait for its node image.
+KIND_TIMEOUT_S = 1500.0
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +59,16 @@ def test_a_record_over_them_passes(folder: Path) -> None:
     assert (data["runs"], data["left_out"], data["flaky"]) == (4, [], [])
     assert {len(check["settings"]) for check in data["checks"]} == {1}
     assert (folder / "index.html").is_file()
+
+
+@pytest.mark.nightly
+def test_orchestrators_can_be_compared(traces: Traces, tmp_path: Path) -> None:
+    vary = "cluster.orchestrator=swarm,kubernetes"
+    ended = start("compare", SMALL, "--vary", vary, "--seed", "1", "--runs-dir", tmp_path).end(KIND_TIMEOUT_S)
+    assert ended.code == 0, ended.told
+    found = [path for path in tmp_path.glob("*/results.json") if not path.parent.is_symlink()]
+    runs = [json.loads(path.read_text()) for path in found]
+    assert {(run["orchestrator"], run["provider"], run["verdict"]) for run in runs} == {
+        ("swarm", "docker", "pass"),
+        ("kubernetes", "kind", "pass"),
+    }

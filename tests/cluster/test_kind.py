@@ -20,6 +20,7 @@ from harness.providers import images, kind_wait
 from harness.providers.engine import Engine
 from harness.providers.kind import KindProvider
 from harness.session.planning import new_run
+from tests.cluster_kind import settings
 from tests.planner_topologies import topology
 
 pytestmark = pytest.mark.cluster
@@ -29,12 +30,6 @@ name: kind-live
 cluster: {orchestrator: kubernetes, nodes: {manager: 1, worker: 2}}
 networks: {app: {driver: overlay, ipam: {config: [{subnet: 10.60.0.0/16}]}}}
 """
-#: Settings of the kernel that no namespace holds, and that parts of a node would write to.
-SETTINGS = (
-    "fs/file-max", "fs/nr_open", "fs/inotify/max_user_instances", "fs/inotify/max_user_watches", "kernel/panic",
-    "kernel/panic_on_oops", "kernel/pid_max", "kernel/threads-max", "vm/overcommit_memory", "vm/panic_on_oom",
-    "vm/max_map_count", "kernel/keys/maxkeys", "kernel/printk", "kernel/core_pattern",
-)  # fmt: skip
 #: An overlay's packets on a wire of 1500 bytes.
 PACKET_BYTES = 1450
 HEADERS_BYTES = 28
@@ -67,10 +62,6 @@ class Lab:
         size = str(packet_bytes - HEADERS_BYTES)
         ping = ["ping", "-c", "1", "-W", "5", "-M", "do", "-s", size, address]
         return self.kubectl("exec", self.pods()[node][0], "--", *ping)
-
-
-def settings() -> dict[str, str]:
-    return {name: path.read_text() for name in SETTINGS if (path := Path("/proc/sys", name)).exists()}
 
 
 def soon() -> Retrying:

@@ -91,6 +91,33 @@ def test_a_node_that_starts_anew_has_its_servers_and_mounts_before_its_pods(kept
     assert again.promise("shared", "shared")["observed"] == "kept"
 
 
+@pytest.mark.parametrize("name", ["drain", "delete-pod", "stop-kubelet"])
+def test_a_fault_of_kubernetes_is_felt_and_healed_by_who_knows_the_cluster_only(kept: Kept, name: str) -> None:
+    fault, cluster = faults.REGISTRY[name], kept.cluster
+    eventually(lambda: len(places(cluster)) == 1, "single does not run")
+    [node] = places(cluster)
+    fault.inject(cluster, [node], "both", timeout_s=FAULT_TIMEOUT_S)
+    eventually(lambda: fault.felt(cluster, [node], "both", timeout_s=FAULT_TIMEOUT_S).felt, f"{name} is not felt")
+    healed = session.heal(cluster.name)
+    assert len(healed) == 1, healed
+    assert not fault.felt(cluster, [node], "both", timeout_s=FAULT_TIMEOUT_S).felt
+    assert session.heal(cluster.name) == []
+    eventually(lambda: ready(cluster, node), f"{node} is not Ready")
+    eventually(lambda: len(places(cluster)) == 1, "single does not run again")
+
+
+def places(cluster: Cluster) -> list[str]:
+    """The nodes of the containers of `single` that are ready."""
+    which = ("--namespace", cluster.name, "get", "pods", "-l", "harness.service=single", "-o", "json")
+    rows = json.loads(done(cluster.hosts["n1"], [*KUBECTL, *which]))["items"]
+    return [
+        row["spec"]["nodeName"]
+        for row in rows
+        if not row["metadata"].get("deletionTimestamp")
+        and any(c["type"] == "Ready" and c["status"] == "True" for c in row["status"].get("conditions", ()))
+    ]
+
+
 def test_a_claim_gets_what_a_storage_class_provides(kept: Kept, tmp_path: Path) -> None:
     plane = kept.cluster.hosts["n1"]
     done(plane, ["mkdir", "-p", "/harness/shared/provided"])
