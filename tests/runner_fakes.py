@@ -98,6 +98,10 @@ def make_plan(*checks: Check, targets: tuple[Target, ...] = TARGETS) -> Plan:
     if any(check.kind == "bind-mount" for check in checks):
         probe = {"node": "n1", "networks": [APP], "volumes": ["/srv/data:/data"]}
         topology = {**TOPOLOGY, "services": {**TOPOLOGY["services"], "probe": probe}}
+    if any(check.kind == "access-mode" for check in checks):
+        volumes = {"shared": {"access_mode": "ReadWriteMany"}}
+        probe = {"node": "n1", "networks": [APP], "volumes": ["shared:/data"]}
+        topology = {**TOPOLOGY, "volumes": volumes, "services": {**TOPOLOGY["services"], "probe": probe}}
     return Plan(
         run="r1",
         topology=Topology.model_validate(topology),
@@ -108,6 +112,7 @@ def make_plan(*checks: Check, targets: tuple[Target, ...] = TARGETS) -> Plan:
         targets=targets,
         networks=networks,
         volumes=(VolumePlan("shared", "local", True, {}),),
+        images=("harness/workload:fake",),
         checks=checks,
     )
 

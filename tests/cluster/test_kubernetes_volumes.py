@@ -121,11 +121,7 @@ def places(cluster: Cluster) -> list[str]:
 def test_a_claim_gets_what_a_storage_class_provides(kept: Kept, tmp_path: Path) -> None:
     plane = kept.cluster.hosts["n1"]
     done(plane, ["mkdir", "-p", "/harness/shared/provided"])
-    done(
-        plane,
-        [*KUBECTL, "apply", "-f", "-"],
-        json.dumps({"apiVersion": "v1", "kind": "List", "items": provided()}),
-    )
+    done(plane, [*KUBECTL, "apply", "-f", "-"], provided())
     given = run(tmp_path, "--reuse", "--only", "mode-one", "--set", BY_CLASS)
     assert given.ended.code == 0, given.ended.told
     assert given.check("mode-one")["figures"]["nodes_let_in"] == 2
