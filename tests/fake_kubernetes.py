@@ -124,6 +124,8 @@ class FakeKubernetes:
             self.pods = {}
         elif words[0] == "deployments,daemonsets":
             self.objects = {}
+        elif words[0] == "persistentvolumes":
+            self.objects = {key: each for key, each in self.objects.items() if key[0] != "PersistentVolume"}
         else:
             self.pods.pop(words[0].partition("/")[2], None)
         return OK

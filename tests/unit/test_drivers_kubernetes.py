@@ -78,8 +78,14 @@ def test_claims_come_before_pods_and_what_no_namespace_holds_goes_after_them() -
     assert [step.phase for step in plan.steps] == ["volumes", "namespace", "services"]
     removed = [step.argv for step in plan.undo]
     volume = next(argv for argv in removed if plan.engine_name("data") in argv)
-    space = next(argv for argv in removed if "namespace" in argv)
+    space = next(argv for argv in removed if "namespaces" in argv)
     assert removed.index(space) < removed.index(volume)
+
+
+def test_volumes_of_an_earlier_topology_on_the_cluster_are_removed_as_well() -> None:
+    """By label: a cluster that is used again knows nothing of the plan before."""
+    removed = [step.argv for step in planned(ON_STORE).undo]
+    assert any("persistentvolumes" in argv and f"harness.run={planned(ON_STORE).run}" in argv for argv in removed)
 
 
 def test_a_claim_asks_a_storage_class_by_name_or_leaves_it_to_the_cluster() -> None:

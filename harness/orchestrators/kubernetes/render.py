@@ -13,6 +13,8 @@ from harness.ports import Declared
 APPLY_TIMEOUT_S = 60.0
 REMOVE_TIMEOUT_S = 120.0
 FOREGROUND = "--cascade=foreground"
+#: Whose clusters are ours as a whole: elsewhere we may have no say over what is in no namespace.
+MADE = "kind"
 
 
 class KubernetesRendering:
@@ -64,10 +66,14 @@ def _removals(plan: Plan) -> Iterator[Step]:
     """
     waiting = ("--ignore-not-found", "--wait=true")
     services = ("--all-namespaces", "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}", *waiting)
-    for title, words in (
+    ours = ("-l", f"{LABEL}={plan.run}", *waiting)
+    things: list[tuple[str, tuple[str, ...]]] = [
         ("remove what makes pods", ("deployments,daemonsets", *services, FOREGROUND)),
         ("remove pods", ("pods", *services)),
-        ("remove the namespaces", ("namespaces", "-l", f"{LABEL}={plan.run}", *waiting)),
-    ):
+        ("remove the namespaces", ("namespaces", *ours)),
+    ]
+    if plan.provider == MADE:
+        things.append(("remove the volumes of no namespace", ("persistentvolumes", *ours)))
+    for title, words in things:
         argv = (*names.KUBECTL, "delete", *words)
         yield Step("remove services", title, plan.managers[0], argv, REMOVE_TIMEOUT_S)
