@@ -86,6 +86,9 @@ def make_plan(*checks: Check, targets: tuple[Target, ...] = TARGETS) -> Plan:
         networks = (NetworkPlan(APP, "macvlan", 1500, False, subnets=("10.0.0.0/24",)), networks[1])
         lan = {"driver": "macvlan", "ipam": {"config": [{"subnet": "10.0.0.0/24"}]}}
         topology = {**TOPOLOGY, "networks": {APP: lan, BACK: {"driver": "overlay"}}}
+    if any(check.kind == "ipvlan" for check in checks):
+        networks = (NetworkPlan(APP, "ipvlan", 1500, False, linked=False), networks[1])
+        topology = {**TOPOLOGY, "networks": {APP: {"driver": "ipvlan"}, BACK: {"driver": "overlay"}}}
     if any(check.kind == "encrypted" for check in checks):
         hidden = {"driver": "overlay", "driver_opts": {"encrypted": ""}}
         topology = {**TOPOLOGY, "networks": {APP: hidden, BACK: {"driver": "overlay"}}}

@@ -2,8 +2,9 @@
 
 Rows `sync` (pwrite and fsync of a record, acknowledged by that process), `kill` (SIGKILL to it), and at the end,
 with `final`, `kept`: which records each worker's file holds. Parameters: `path key record_bytes kill_share` (the
-share of syncs that are met by a kill) and, with `final`, `writers`. Shim: `early-ack` (records are acknowledged at
-once and written eight at a time: what a cache of the process's own would do).
+share of syncs that are met by a kill) and, with `final`, `writers`. Shims: `early-ack` (records are acknowledged
+at once and written eight at a time: what a cache of the process's own would do), `no-sync` (after each process's
+first none is synced: the process may die then, its machine may not).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _READ_BYTES = 1 << 20
 _WRITER = """
 import os, struct, sys
 fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
-size, early, kept = int(sys.argv[2]), sys.argv[3] == "early-ack", []
+size, early, lazy, kept = int(sys.argv[2]), sys.argv[3] == "early-ack", False, []
 while True:
     data = sys.stdin.buffer.read(8 + size)
     if len(data) < 8 + size:
@@ -40,7 +41,9 @@ while True:
         for each in kept:
             if os.pwrite(fd, each[8:], struct.unpack("<Q", each[:8])[0]) != size:
                 sys.exit(1)
-        os.fsync(fd)
+        if not lazy:
+            os.fsync(fd)
+        lazy = sys.argv[3] == "no-sync"
         kept.clear()
     os.write(1, b"+")
 """

@@ -28,7 +28,9 @@ class DurabilityParams(VolumeParams):
         "client",
         description="Who dies: the processes that write, or what the check's faults kill, and nobody else",
     )
-    shim: Literal["none", "early-ack"] = Field("none", description="A bug on purpose, to see the check fail")
+    shim: Literal["none", "early-ack", "no-sync"] = Field(
+        "none", description="A bug on purpose, to see the check fail"
+    )
 
 
 def run(params: DurabilityParams, check: Check, plan: Plan, rng: random.Random) -> Stages:

@@ -41,7 +41,8 @@ def whole_run(rounds: int, progress: Progress) -> list[Row]:
     By the clock of whoever waits for it; the engine runs already.
     """
     folder = data_dir("topologies")
-    others = ("volume", "full-kernel", "policies", "services")  # volumes, machines that boot, Kubernetes
+    machines = ("full-kernel", "ipvlan", "power-loss")  # that boot
+    others = ("volume", "policies", "services", *machines)  # volumes, Kubernetes
     networks = [path for path in sorted(folder.glob("*.yaml")) if not path.name.startswith(others)]
     return [
         _runs("`harness run topologies/overlay.yaml`", [folder / "overlay.yaml"], rounds, progress, RUN_S),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -71,6 +72,23 @@ def test_mode_private_where_bridge_was_promised_is_named(lan: Bench) -> None:
     assert verdict.verdict == "fail"
     assert {("a1", "a2"), ("a2", "a1")} <= {(failure.source, failure.target) for failure in verdict.failures}
     assert "reached through a shim: n1 -> a2: timeout" in verdict.reason
+
+
+def test_a_macvlan_where_ipvlan_in_layer_3_was_promised_is_named(
+    lan: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check of ipvlan on a kernel that may have none: its commands work, and what they find is told."""
+    live = lan.live
+    promised = [replace(network, driver="ipvlan", linked=False) for network in live.plan.networks]
+    monkeypatch.setattr(lan, "live", replace(live, plan=replace(live.plan, networks=tuple(promised))))
+    verdict = lan.check("ipvlan", timeout_s=2)
+    assert verdict.verdict == "fail"
+    assert "a1: its interface is no ipvlan but macvlan" in verdict.reason
+    assert verdict.wrong == len(live.plan.targets)
+    assert verdict.failures == ()
+    assert verdict.promises[0].of > 0
+    for host in live.cluster.hosts.values():
+        assert "10.70.0." not in done(host, ["ip", "route", "show"])
 
 
 def test_nothing_of_a_check_stays_on_the_nodes(lan: Bench) -> None:

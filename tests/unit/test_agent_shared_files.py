@@ -188,6 +188,12 @@ def test_a_cache_that_dies_with_its_process_is_caught(agent: Agent, tmp_path: Pa
     assert broken(verdict) == ["fsync-survives-client-kill"], verdict.reason
 
 
+def test_what_only_the_kernel_has_outlives_a_process(agent: Agent, tmp_path: Path) -> None:
+    """The bug that a machine's power loss alone can show: the control of topologies/power-loss.yaml."""
+    verdict = judged("durability", recorded(agent, "durability", tmp_path, 400, shim="no-sync"))
+    assert verdict.verdict == "pass", verdict.reason
+
+
 @pytest.fixture
 def little(tmp_path: Path) -> Iterator[Path]:
     """A file system with no room for what the workers write."""
