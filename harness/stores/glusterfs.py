@@ -109,6 +109,10 @@ class Gluster(Scripted):
         yield from self._servers(plan, store)
         first = store.nodes[0]
         yield Step(f"store {store.name}, peers", "join the peers", first, _sh(_peers(store)), PEERS_TIMEOUT_S)
+        yield from each_node(
+            plan, f"store {store.name}, pool", "see all peers", _sh(_connected(store)),
+            nodes=store.nodes, timeout_s=PEERS_TIMEOUT_S,
+        )  # fmt: skip
         title = f"make a volume of {len(store.nodes)} bricks, replica {store.options['replica']}"
         yield Step(f"store {store.name}, volume", title, first, _sh(_volume(store)), VOLUME_TIMEOUT_S)
 
@@ -203,12 +207,16 @@ waits 45 works
 
 def _peers(store: StorePlan) -> str:
     probes = "\n".join(f"waits 20 gluster --mode=script peer probe {node}" for node in store.nodes[1:])
+    return f"set -eu\n{WAITS}\n{probes}\n"
+
+
+def _connected(store: StorePlan) -> str:
+    """Peers learn of each other one by one, and any of them refuses a volume while it misses another."""
     return f"""
 set -eu
 {WAITS}
-{probes}
 connected() {{ [ "$(gluster --mode=script pool list | grep -c Connected)" = {len(store.nodes)} ]; }}
-waits 20 connected
+waits 40 connected
 """
 
 

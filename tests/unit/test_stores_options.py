@@ -103,6 +103,17 @@ def test_servers_are_only_where_the_store_says() -> None:
     assert wanted == [("n2", "n3")]
 
 
+def test_every_server_sees_all_peers_before_there_is_a_volume() -> None:
+    """The first may be connected to all while another two are not yet to each other."""
+    phases = [step.phase for step in gluster().prepare]
+    waiting = [step for step in gluster().prepare if step.phase == "store pool, pool"]
+    assert {step.node for step in waiting} == {"n1", "n2", "n3"}
+    assert all("= 3 ]" in " ".join(step.argv) for step in waiting)
+    assert (
+        phases.index("store pool, peers") < phases.index("store pool, pool") < phases.index("store pool, volume")
+    )
+
+
 def test_options_decide_what_is_promised() -> None:
     plain = gluster().volume("data")
     assert plain.promises["shared"][0] == "holds"
