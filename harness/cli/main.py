@@ -53,6 +53,7 @@ from harness.model.run import Run
 from harness.model.verdict import EXIT
 from harness.promises import render as promise_matrix
 from harness.report import markdown, terminal
+from harness.reproduce.catalog import read_scenario
 
 app = typer.Typer(
     name="harness",
@@ -79,12 +80,14 @@ RunFolderName = Annotated[Path, typer.Argument(metavar="RUN", help="A folder bel
 
 @app.command()
 def validate(files: Files, set_: Set = None, as_json: Json = False) -> int:
-    """Say everything that is wrong with topologies: file, line, column, key, and what may have been meant."""
+    """Say everything that is wrong with topologies and scenarios: file, line, column, key, and what may have been
+    meant.
+    """
     chosen = options(set_=set_)
     found: list[Problem] = []
     for file in files:
         try:
-            session.topology_of(file, chosen)
+            _read(file, chosen)
         except TopologyError as error:
             found += error.problems
             if not as_json:
@@ -95,6 +98,16 @@ def validate(files: Files, set_: Set = None, as_json: Json = False) -> int:
     if as_json:
         print(json.dumps({"problems": [vars(problem) for problem in found]}, indent=1))
     return EXIT_USAGE if found else EXIT_PASS
+
+
+def _read(file: Path, chosen: session.Options) -> None:
+    """A topology, or a scenario of `harness reproduce`. Raises TopologyError."""
+    try:
+        session.topology_of(file, chosen)
+    except TopologyError as error:
+        if not any(problem.key == "reproduced_when" for problem in error.problems):
+            raise
+        read_scenario(file)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from rich.console import Console
 from harness import __version__, session
 from harness.cli import main as cli
 from harness.cli.output import Progress
+from harness.model.places import data_dir
 from harness.ports import Result
 from tests.fakes import FakeHost
 from tests.loader_jsonschema import accepts
@@ -80,6 +81,18 @@ def test_validate_goes_on_to_the_next_file(tmp_path: Path, capsys: Capture) -> N
     assert capsys.readouterr().out == f"{right}: ok\n"
     assert harness("validate", right, "--json") == 0
     assert printed(capsys) == {"problems": []}
+
+
+def test_validate_reads_scenarios_of_known_bugs_too(tmp_path: Path, capsys: Capture) -> None:
+    scenario = data_dir("topologies") / "reproduce" / "wrong-mount.yaml"
+    assert harness("validate", scenario) == 0
+    assert capsys.readouterr().out == f"{scenario}: ok\n"
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(scenario.read_text().replace("healthy_when", "healthy_wen"))
+    assert harness("validate", broken, "--json") == 64
+    keys = {problem["key"] for problem in printed(capsys)["problems"]}
+    assert "healthy_wen" in keys
+    assert "reproduced_when" not in keys
 
 
 # --- plan
