@@ -28,7 +28,8 @@ from harness.session.registries import PROVIDERS, orchestrator, provider
 from harness.transport.agent import Agent
 from harness.transport.parallel import at_once
 
-AGENT_TIMEOUT_S = 20.0
+#: An emulated machine that is busy takes its time to start Python.
+AGENT_TIMEOUT_S = 90.0
 HEAL_TIMEOUT_S = 30.0
 #: Of containerd's client, for a container of Kubernetes by its ID.
 _TERMINAL = ("--namespace=k8s.io", "tasks", "exec", "--tty", "--exec-id", "harness-shell")
