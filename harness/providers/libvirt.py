@@ -56,6 +56,7 @@ OWN_PROGRAMS = {
     "ip": "iproute2",
     "nsenter": "util-linux",
     "unshare": "util-linux",
+    "tini": "tini",
 }
 #: Not a program: where Debian keeps vagrant's plugin.
 PLUGIN = ("/usr/share/rubygems-integration/all/gems", "vagrant-libvirt-*", "vagrant-libvirt")
@@ -241,7 +242,9 @@ class OwnLibvirt:
             keep_mounts(self._mnt, _BIND, str(own), str(self._state / "run"))
         (self._state / "run" / "libvirtd.pid").unlink(missing_ok=True)
         pid_file = "/run/libvirt/libvirtd.pid"
-        argv = ("libvirtd", "--config", "/etc/libvirt/libvirtd.conf", "--pid-file", pid_file)
+        # libvirtd asks QEMU what it can by processes that leave it, and waits until they are reaped: where the
+        # machine's first process reaps nobody, as many a container's, it would do so for minutes (tini(1), -s)
+        argv = ("tini", "-s", "--", "libvirtd", "--config", "/etc/libvirt/libvirtd.conf", "--pid-file", pid_file)
         clean = ("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
         write_pid(self._pid_file, launch((*clean, *self._libvirt().prefix, *argv), self.log))
 
