@@ -17,7 +17,7 @@ step ruff "$bin/ruff" check harness tests ci
 step format "$bin/ruff" format --check harness tests ci
 step mypy "$bin/mypy"
 step floors "$bin/lint-imports" --no-logo
-step tests "$bin/pytest" tests/unit tests/contract -q -n 3 -m "not cluster" "$@"
+step tests "$bin/pytest" tests/unit tests/contract -q -n 3 --dist loadfile -m "not cluster" "$@"
 
 if [ ${#failed[@]} -gt 0 ]; then
   echo "verify: failed: ${failed[*]}"

@@ -24,7 +24,8 @@ from harness.providers.vagrant import VagrantProvider
 from harness.transport.process import ProcessChannel
 from tests.planner_topologies import topology
 
-RUN = "20260102-030405-abcdef"
+#: Of this session alone: removing a run ends whatever has it in its environment, on the whole machine.
+RUN = f"20260102-030405-{os.getppid():06x}"
 TEXT = "name: small\ncluster: {provider: vagrant, nodes: {manager: 1, worker: 1}, memory_mb: 768}\n"
 BOX = Box(Path("/cache/box/0123456789ab"))
 
