@@ -1,6 +1,6 @@
 """Volumes on Kubernetes for real: stores on kind's nodes, claims, access modes, a node that starts anew.
 
-One cluster for the whole module, in this order.
+One cluster for the whole module, in this order. What takes minutes of waiting for kubelets is for the night.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ def test_many_nodes_are_let_in_and_nobody_keeps_a_second_one_from_a_volume_of_on
     assert "nothing enforces it" in kept.check("mode-one")["reason"]
 
 
+@pytest.mark.nightly
 def test_a_node_that_starts_anew_has_its_servers_and_mounts_before_its_pods(kept: Kept, tmp_path: Path) -> None:
     kill, cluster = faults.REGISTRY["kill"], kept.cluster
     kill.inject(cluster, ["n3"], "both", timeout_s=FAULT_TIMEOUT_S)
@@ -91,6 +92,7 @@ def test_a_node_that_starts_anew_has_its_servers_and_mounts_before_its_pods(kept
     assert again.promise("shared", "shared")["observed"] == "kept"
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["drain", "delete-pod", "stop-kubelet"])
 def test_a_fault_of_kubernetes_is_felt_and_healed_by_who_knows_the_cluster_only(kept: Kept, name: str) -> None:
     fault, cluster = faults.REGISTRY[name], kept.cluster
@@ -118,6 +120,7 @@ def places(cluster: Cluster) -> list[str]:
     ]
 
 
+@pytest.mark.nightly
 def test_a_claim_gets_what_a_storage_class_provides(kept: Kept, tmp_path: Path) -> None:
     plane = kept.cluster.hosts["n1"]
     done(plane, ["mkdir", "-p", "/harness/shared/provided"])
@@ -128,6 +131,7 @@ def test_a_claim_gets_what_a_storage_class_provides(kept: Kept, tmp_path: Path) 
     done(plane, [*KUBECTL, "delete", "persistentvolume", CLASS, "--wait=true"])
 
 
+@pytest.mark.nightly
 def test_a_storage_class_that_is_not_there_is_named_before_anything_is_deployed(
     kept: Kept, tmp_path: Path
 ) -> None:
