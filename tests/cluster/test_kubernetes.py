@@ -88,6 +88,7 @@ def tunnel_dropped(cluster: Cluster, source: str, target: str) -> Iterator[None]
         done(cluster.wire.host, ["nft", "delete", "table", "bridge", table])
 
 
+@pytest.mark.nightly
 def test_a_tunnel_that_is_cut_one_way_is_named(kept: Kept, tmp_path: Path) -> None:
     with tunnel_dropped(kept.cluster, "n2", "n3"):
         broken = run(tmp_path, "--reuse", "--only", "connectivity", "--set", "checks.connectivity.timeout_s=0.5")
@@ -203,6 +204,7 @@ def hairpins_dropped(cluster: Cluster, node: str) -> Iterator[None]:
         done(cluster.hosts[node], ["nft", "delete", "table", "ip", "harness-test"])
 
 
+@pytest.mark.nightly
 def test_a_hairpin_that_one_node_drops_is_named(kept: Kept, tmp_path: Path) -> None:
     quick = ("--set", "checks.services.restart=false", "--set", "checks.services.within_s=1")
     with hairpins_dropped(kept.cluster, "n2"):

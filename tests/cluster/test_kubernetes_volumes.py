@@ -77,22 +77,6 @@ def test_many_nodes_are_let_in_and_nobody_keeps_a_second_one_from_a_volume_of_on
 
 
 @pytest.mark.nightly
-def test_a_node_that_starts_anew_has_its_servers_and_mounts_before_its_pods(kept: Kept, tmp_path: Path) -> None:
-    kill, cluster = faults.REGISTRY["kill"], kept.cluster
-    kill.inject(cluster, ["n3"], "both", timeout_s=FAULT_TIMEOUT_S)
-    assert kill.felt(cluster, ["n3"], "both", timeout_s=FAULT_TIMEOUT_S).felt
-    assert cluster.lifecycle is not None
-    cluster.lifecycle.start("n3", timeout_s=FAULT_TIMEOUT_S)
-    host = cluster.hosts["n3"]
-    up = f'mountpoint -q {MOUNT} && pgrep -x glusterfsd && [ "$(uname -n)" = n3 ]'
-    eventually(lambda: host.run(["sh", "-c", up], timeout_s=FAULT_TIMEOUT_S).ok, "the store of n3 is not back")
-    eventually(lambda: ready(cluster, "n3"), "n3 is not Ready")
-    again = run(tmp_path, "--reuse", "--only", "shared")
-    assert again.ended.code == 0, again.ended.told
-    assert again.promise("shared", "shared")["observed"] == "kept"
-
-
-@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["drain", "delete-pod", "stop-kubelet"])
 def test_a_fault_of_kubernetes_is_felt_and_healed_by_who_knows_the_cluster_only(kept: Kept, name: str) -> None:
     fault, cluster = faults.REGISTRY[name], kept.cluster
@@ -141,6 +125,22 @@ def test_a_storage_class_that_is_not_there_is_named_before_anything_is_deployed(
     told = " ".join(ended.told.split())
     assert "volumes.one.storage_class: the cluster has no storage class 'nowhere'" in told
     assert CLASS in told
+
+
+@pytest.mark.nightly
+def test_a_node_that_starts_anew_has_its_servers_and_mounts_before_its_pods(kept: Kept, tmp_path: Path) -> None:
+    kill, cluster = faults.REGISTRY["kill"], kept.cluster
+    kill.inject(cluster, ["n3"], "both", timeout_s=FAULT_TIMEOUT_S)
+    assert kill.felt(cluster, ["n3"], "both", timeout_s=FAULT_TIMEOUT_S).felt
+    assert cluster.lifecycle is not None
+    cluster.lifecycle.start("n3", timeout_s=FAULT_TIMEOUT_S)
+    host = cluster.hosts["n3"]
+    up = f'mountpoint -q {MOUNT} && pgrep -x glusterfsd && [ "$(uname -n)" = n3 ]'
+    eventually(lambda: host.run(["sh", "-c", up], timeout_s=FAULT_TIMEOUT_S).ok, "the store of n3 is not back")
+    eventually(lambda: ready(cluster, "n3"), "n3 is not Ready")
+    again = run(tmp_path, "--reuse", "--only", "shared")
+    assert again.ended.code == 0, again.ended.told
+    assert again.promise("shared", "shared")["observed"] == "kept"
 
 
 def provided() -> str:
