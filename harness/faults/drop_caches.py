@@ -13,8 +13,9 @@ from functools import partial
 
 from harness.faults import _wire
 from harness.faults._rights import shell_of
+from harness.model.errors import CommandFailed, EnvironmentBroken
 from harness.model.plan import Demand
-from harness.ports import Cluster, Felt, Right
+from harness.ports import Cluster, Felt, Host, Right
 from harness.transport.parallel import at_once
 
 #: The kernel counts how often it dropped: what it had counted before is noted here while the fault is in force.
@@ -45,14 +46,26 @@ class DropCaches:
         return Felt(all(count > 0 for count in counts), f"caches dropped since: {told}")
 
     def heal(self, cluster: Cluster, *, timeout_s: float) -> list[str]:
-        nodes = list(cluster.hosts)
-        told = self._on(cluster, nodes, _FORGET, timeout_s)
-        return [f"{node} fills its caches again" for node, text in zip(nodes, told, strict=True) if text.strip()]
+        """A node that does not answer has lost its caches and the note with its power."""
+        shell_of(cluster, self.name)
+        noted = at_once([partial(_forgotten, host, timeout_s) for host in cluster.hosts.values()])
+        return [f"{node} fills its caches again" for node, was in zip(cluster.hosts, noted, strict=True) if was]
 
     def _on(self, cluster: Cluster, nodes: Sequence[str], script: str, timeout_s: float) -> list[str]:
         shell_of(cluster, self.name)
         hosts = [cluster.hosts[node] for node in nodes]
         return at_once([partial(_wire.run, host, ["sh", "-c", script], timeout_s) for host in hosts])
+
+
+def _forgotten(host: Host, timeout_s: float) -> bool:
+    argv = ["sh", "-c", _FORGET]
+    try:
+        result = host.run(argv, timeout_s=timeout_s)
+    except EnvironmentBroken:
+        return False
+    if not result.ok:
+        raise CommandFailed(argv, result.code, result.output, where=host.name)
+    return bool(result.stdout.strip())
 
 
 FAULT = DropCaches()

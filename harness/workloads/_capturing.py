@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
+from itertools import product
 
 from harness.ports import Command, Scene
+from harness.workloads._places import Item, Peer
 
 COMMAND_TIMEOUT_S = 20.0
 TCPDUMP = "package:tcpdump"
@@ -25,6 +27,21 @@ _END = 'read -r pid <"$1.pid" 2>/dev/null && kill "$pid" 2>/dev/null; rm -f "$1"
 
 def file_of(run: str, check: str) -> str:
     return f"/tmp/harness-{run}-{check}.pcap"  # noqa: S108  # on the node
+
+
+def asking(scene: Scene, peers: Iterable[Peer], timeout_s: float, attempts: int) -> Iterator[Item]:
+    """Each pair by TCP and UDP, with the scene's token as the text."""
+    for peer, protocol in product(peers, ("tcp", "udp")):
+        probe = {
+            "key": peer.key,
+            "protocol": protocol,
+            "address": peer.address,
+            "port": scene.port,
+            "token": scene.token,
+            "timeout_s": timeout_s,
+            "attempts": attempts,
+        }
+        yield peer.source.node, {**peer.source.fields, **probe}
 
 
 def begin(scene: Scene, file: str, device: str, what: str) -> Iterator[Command]:

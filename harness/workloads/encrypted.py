@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
-from itertools import product
 
 from pydantic import Field
 
 from harness.model.errors import UsageError
 from harness.model.plan import Plan
 from harness.model.topology import Check
-from harness.ports import Commands, Look, Scene
+from harness.ports import Commands, Look
 from harness.workloads import _capturing
 from harness.workloads._experiment import Experiment, Params, Stages
-from harness.workloads._places import Item, Peer, across_nodes, listen, on_hosts
+from harness.workloads._places import across_nodes, listen, on_hosts
 
 MAX_PAIRS = 12
 #: What leaves and reaches a node by its own device: ESP, and VXLAN in the clear (RFC 4303, RFC 7348).
@@ -34,25 +32,10 @@ def run(params: EncryptedParams, check: Check, plan: Plan, rng: random.Random) -
     file = _capturing.file_of(plan.run, check.id)
     yield Commands(tuple(_capturing.begin(scene, file, "eth0", _FILTER)))
     peers = across_nodes(scene, network, rng, MAX_PAIRS)
-    items = list(asking(scene, peers, params.timeout_s, params.attempts))
+    items = list(_capturing.asking(scene, peers, params.timeout_s, params.attempts))
     deadline_s = 30.0 + 2 * params.timeout_s * params.attempts * len(items)
     yield on_hosts("probe", "probes", items, timeout_s=deadline_s, parallel=len(items) or 1)
     yield Commands(tuple(_capturing.read(scene, file, network, plan.engine_name(network))))
-
-
-def asking(scene: Scene, peers: Iterable[Peer], timeout_s: float, attempts: int) -> Iterator[Item]:
-    """Each pair by TCP and UDP, with the scene's token as the text."""
-    for peer, protocol in product(peers, ("tcp", "udp")):
-        probe = {
-            "key": peer.key,
-            "protocol": protocol,
-            "address": peer.address,
-            "port": scene.port,
-            "token": scene.token,
-            "timeout_s": timeout_s,
-            "attempts": attempts,
-        }
-        yield peer.source.node, {**peer.source.fields, **probe}
 
 
 def chosen(name: str | None, check: Check, plan: Plan) -> str:

@@ -16,7 +16,6 @@ from harness.ports import Commands, Look, Scene
 from harness.workloads import _capturing
 from harness.workloads._experiment import Experiment, Params, Stages
 from harness.workloads._places import Peer, across_nodes, by_ip, listen, members, on_hosts
-from harness.workloads.encrypted import asking
 
 MAX_PAIRS = 12
 #: Tagged or not: what leaves the trunk without its tag must be seen as well.
@@ -37,8 +36,8 @@ def run(params: VlanTrunkParams, check: Check, plan: Plan, rng: random.Random) -
     vlans = list(plan.topology.vlans)
     within = [peer for network in vlans for peer in across_nodes(scene, network, rng, MAX_PAIRS)]
     items = [
-        *asking(scene, within, params.timeout_s, params.attempts),
-        *asking(scene, _between(scene, vlans), params.timeout_s, 1),
+        *_capturing.asking(scene, within, params.timeout_s, params.attempts),
+        *_capturing.asking(scene, _between(scene, vlans), params.timeout_s, 1),
     ]
     deadline_s = 30.0 + 2 * params.timeout_s * params.attempts * len(items)
     yield on_hosts("probe", "probes", items, timeout_s=deadline_s, parallel=len(items) or 1)

@@ -470,7 +470,9 @@ def bereft(cluster: Cluster) -> Cluster:
 GONE_PROGRAMS = ("ping", "bash", "docker", "sh", "tc", "ethtool", "python3", "test", "cat", "rm")
 #: Faults whose targets are links of the wire, or what runs on a node: not those of a node's or a store's own life.
 ON_LINKS = sorted({"link-down", "loss", "partition", "block-port", "mtu", "rate", "latency"})
-INSIDE = sorted({"checksum-offload", "kill-engine", "kill-container", "cpu-pressure", "memory-pressure"})
+INSIDE = sorted(
+    {"checksum-offload", "kill-engine", "kill-container", "cpu-pressure", "drop-caches", "memory-pressure"}
+)
 
 
 @pytest.mark.parametrize("name", ON_LINKS)
