@@ -1,4 +1,4 @@
-"""Judges Services: virtual addresses lead to every pod behind them, node ports answer everywhere."""
+"""Judges services: virtual addresses lead to all behind them, published ports answer on every node."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ RESTARTED = "restarted"
 
 
 def check(history: History, plan: Plan, check: Check) -> Verdict:
-    """Params used: `services`. In each phase: from every pod that asks, a virtual address must lead to pods of its
-    own node, of other nodes, and to the asker itself where it is one of them (hairpin); each node port must answer
-    at every node's address, whichever node asks; a headless name must mean its pods exactly.
+    """Params used: `services`. In each phase: from every container that asks, a virtual address must lead to
+    containers of its own node, of other nodes, and to the asker itself where it is one of them (hairpin); each
+    port of the cluster (NodePort, ingress) must answer at every node's address, whichever node asks; a headless
+    name must mean its containers exactly. What the cluster's kernel lacks is not asked for.
     """
     tally = Tally()
     targets = _targets(plan, check)
@@ -32,7 +33,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
         rows = last_of_each(_of_phase(history, phase))
         _judge_dials(tally, rows, scene, plan, targets, phase)
         _judge_node_ports(tally, rows, scene, plan, targets, phase)
-    asked = "before and after their pods were replaced" if RESTARTED in phases(history) else "as they are"
+    asked = "before and after their containers were replaced" if RESTARTED in phases(history) else "as they are"
     return tally.verdict(check, f"{len(targets)} services, {asked}: all {tally.correct} assertions hold")
 
 
@@ -53,7 +54,9 @@ def _of_phase(history: History, phase: str) -> list[Op]:
 def _judge_dials(
     tally: Tally, rows: Sequence[Op], scene: Scene, plan: Plan, targets: Sequence[Target], phase: str
 ) -> None:
-    for target in (target for target in targets if target.endpoint_mode == "vip"):
+    for target in (
+        t for t in targets if t.endpoint_mode == "vip" and not plan.lacks(f"service {t.service}", "vip")
+    ):
         for network, protocol in product(target.networks, PROTOCOLS):
             behind = _behind(scene, plan, network, target.service)
             asked = _by_asker(rows, "service", network, target.service, protocol)
@@ -66,7 +69,7 @@ def _judge_dials(
 
 
 def _behind(scene: Scene, plan: Plan, network: str, service: str) -> dict[str, Container]:
-    """The pods that answer to a service's name."""
+    """Those that answer to a service's name."""
     services = {target.service for target in carriers(plan, network, service)}
     return {c.name: c for c in scene.on(network) if c.service in services}
 
@@ -79,9 +82,9 @@ def _unasked(
     askers: Mapping[str, Container],
     phase: str,
 ) -> Iterator[str]:
-    """A pod behind the address that nobody is: no hairpin was tried at all."""
+    """Nobody behind the address connected to it: no hairpin was tried at all."""
     if behind and not behind.keys() & askers.keys():
-        yield f"no pod of {target.service} connected to it on {network} by {protocol} ({phase}), so no hairpin was"
+        yield f"no container of {target.service} connected to it on {network} by {protocol} ({phase}): no hairpin"
 
 
 def _by_asker(rows: Sequence[Op], via: str, network: str, to: str, protocol: str) -> dict[str, list[Op]]:
@@ -96,7 +99,7 @@ def _by_asker(rows: Sequence[Op], via: str, network: str, to: str, protocol: str
 def _judge_asker(
     tally: Tally, asker: Container, rows: list[Op], behind: Mapping[str, Container], service: str, phase: str
 ) -> None:
-    """All connections are answered by pods that are meant, and each kind of way was taken."""
+    """All connections are answered by those that are meant, and each kind of way was taken."""
     answers = [Answer.of(row) for row in rows]
     missed = [(row, answer) for row, answer in zip(rows, answers, strict=True) if answer.got != "ok"]
     strangers = {a.peer for a in answers if a.got == "ok"} - behind.keys()
@@ -120,7 +123,7 @@ def _judge_asker(
 
 
 def _ways(asker: Container, behind: Mapping[str, Container]) -> dict[str, set[str]]:
-    """Kinds of ways from a pod to those behind an address; only those that there are."""
+    """Kinds of ways from a container to those behind an address; only those that there are."""
     others = {name: c for name, c in behind.items() if name != asker.name}
     ways = {
         "to itself": behind.keys() & {asker.name},
@@ -139,7 +142,7 @@ def _judge_node_ports(
         if key.via == "ingress":
             asked.add((row.at, key.to, row.f, key.address))
             judge_open(tally, row, key, scene, plan)
-    for target in targets:
+    for target in (t for t in targets if not plan.lacks(f"service {t.service}", "ingress")):
         protocols = {str(port["protocol"]) for port in target.ports if port["mode"] == "ingress"}
         for node, protocol, (other, address) in product(scene.nodes, sorted(protocols), scene.nodes.items()):
             if target.kind != "plain" and (node, target.service, protocol, address) not in asked:

@@ -1,4 +1,4 @@
-"""services: virtual addresses, node ports and headless names of Kubernetes, before and after pods are replaced."""
+"""services: virtual addresses, ports of every node and names, before and after containers are replaced."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from harness.workloads._names import Names, lookup_load
 from harness.workloads._places import Item, listen, members, one_per_node
 from harness.workloads._probes import Prober
 
-#: Connections to a virtual address for each pod behind it: that one of them is never chosen by chance is then
-#: about as likely as e^-16.
-DIALS_PER_POD = 16
-#: Pods that connect to one service, at most.
+#: Connections to a virtual address for each container behind it: that one of them is never chosen by chance is
+#: then about as likely as e^-16.
+DIALS_PER_CONTAINER = 16
+#: Containers that connect to one service, at most.
 MAX_SOURCES = 8
 
 
 class ServicesParams(Params):
     services: list[str] = Field(default_factory=list, description="Services to ask for; empty: all")
-    restart: bool = Field(True, description="Replace the pods of all replicated services, and ask again")
+    restart: bool = Field(True, description="Replace the containers of all replicated services, and ask again")
+    parallelism: int = Field(0, ge=0, le=100, description="How many are replaced at once; 0: all")
     within_s: float = Field(60.0, ge=1, le=600, description="How soon after a change all must be right")
     timeout_s: float = Field(1.0, ge=0.05, le=60, description="How long a connection or a lookup waits")
 
@@ -37,7 +38,7 @@ def run(params: ServicesParams, check: Check, plan: Plan, rng: random.Random) ->
     yield from _ask("start", params, plan, targets, rng)
     restarted = [target.service for target in targets if target.kind == "replicated"]
     if params.restart and restarted:
-        yield Acts(tuple(Act("update", service, parallelism=0) for service in restarted))
+        yield Acts(tuple(Act("update", service, parallelism=params.parallelism) for service in restarted))
         yield from _ask("restarted", params, plan, targets, rng)
 
 
@@ -82,16 +83,16 @@ class Asked:
 
     def items(self, rng: random.Random) -> Iterator[Item]:
         for target in self.targets:
-            if target.endpoint_mode == "vip":
+            if target.endpoint_mode == "vip" and not self.plan.lacks(f"service {target.service}", "vip"):
                 for network in target.networks:
                     for source in self._sources(target, network, rng):
-                        times = DIALS_PER_POD * len(self.scene.of(target.service))
+                        times = DIALS_PER_CONTAINER * len(self.scene.of(target.service))
                         yield from self.prober.dials(source, network, target.service, times)
-        services = {target.service for target in self.targets}
+        services = {t.service for t in self.targets if not self.plan.lacks(f"service {t.service}", "ingress")}
         yield from (item for item in self.prober.node_ports() if item[1]["key"].split("|")[3] in services)
 
     def _sources(self, target: Target, network: str, rng: random.Random) -> list[Container]:
-        """The service's own pods, which may be led to themselves, and one pod of others on each node."""
+        """The service's own containers, which may be led to themselves, and one of others on each node."""
         present = members(self.scene, network)
         own = [container for container in present if container.service == target.service]
         others = one_per_node([container for container in present if container not in own], rng)

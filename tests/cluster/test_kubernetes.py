@@ -187,7 +187,7 @@ def test_a_virtual_address_node_ports_and_names_lead_to_pods_also_after_all_were
     ended = run(tmp_path, "--reuse", topology=SERVICES)
     assert ended.ended.code == 0, ended.ended.told
     [check] = ended.results["checks"]
-    assert "before and after their pods were replaced" in check["reason"]
+    assert "before and after their containers were replaced" in check["reason"]
 
 
 @contextmanager

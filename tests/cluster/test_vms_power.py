@@ -1,26 +1,20 @@
-"""Guests that lose their power while they write; ipvlan in layers 2 and 3."""
+"""Guests that lose their power while they write."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.model.places import data_dir
 from harness.model.topology import Fault
 from harness.model.verdict import Verdict
 from harness.session import Bench
 from harness.session.judging import fault_records
 from harness.transport.recorder import read_history
 from tests.cluster_bench import live_bench
-from tests.cluster_cli import start
 
-#: Emulated, on a busy machine, most of it is the guests' boot.
-RUN_TIMEOUT_S = 3000.0
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.vm,
@@ -62,15 +56,3 @@ def test_what_was_acknowledged_without_fsync_does_not(guests: Bench) -> None:
     found = {promise.name: promise for promise in verdict.promises}["fsync-survives-server-kill"]
     assert found.observed == "broken"
     assert "was synced" in found.witness
-
-
-def test_ipvlan_in_layers_2_and_3(tmp_path: Path) -> None:
-    topology = data_dir("topologies") / "ipvlan.yaml"
-    ended = start("run", topology, "--set", "cluster.nodes.worker=1", "--runs-dir", tmp_path).end(RUN_TIMEOUT_S)
-    assert ended.code == 0, ended.told
-    results = json.loads((tmp_path / "latest" / "results.json").read_text())
-    assert (results["verdict"], results["skipped"]) == ("pass", [])
-    found = {check["id"]: check for check in results["checks"]}
-    assert all(check["correct"] > 0 and check["wrong"] == 0 for check in found.values())
-    promise = found["layer-3"]["promises"][0]
-    assert (promise["name"], promise["observed"]) == ("reached across nodes without a route", "broken")

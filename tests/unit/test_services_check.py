@@ -12,7 +12,7 @@ import pytest
 from harness import checkers, workloads
 from harness.model.errors import UsageError
 from harness.model.history import History, Op
-from harness.model.plan import Plan, Target
+from harness.model.plan import Demand, Plan, Target
 from harness.model.verdict import Verdict
 from harness.ports import Act, Acts, Load, PublishedAddress, Repeat, Scene
 from tests.checkers_scene import NODES, make_check, make_plan, row
@@ -176,6 +176,23 @@ def test_names_addresses_and_ports_are_asked_before_and_after_pods_are_replaced(
     at_nodes = {(probe["at"], probe["address"]) for probe in probes if probe["key"].startswith("ingress|")}
     assert {(node, address) for node in NODES for address in NODES.values()} <= at_nodes
     assert ("web.1", NODES["n2"]) in at_nodes
+
+
+def test_what_the_kernel_lacks_is_neither_asked_nor_missed() -> None:
+    """Swarm without IPVS: names are left; the rest is skipped, by its name."""
+    unmet = tuple(Demand("ipvs", "service web", part=part) for part in ("vip", "ingress"))
+    plan = replace(plan_of(), unmet=unmet)
+    made = walk(workloads.REGISTRY["services"].stages(make_check("services"), plan, random.Random(1)), scene())
+    assert [type(stage).__name__ for stage in made].count("Repeat") == 2
+    names = [r for r in rows(evenly) if not r.key.startswith(("service", "ingress"))]
+    verdict = checkers.judge(History.of(names), plan, make_check("services"))
+    assert (verdict.verdict, verdict.correct) == ("pass", 1)
+    assert judged(names).verdict == "unknown"
+
+
+def test_containers_are_replaced_as_many_at_once_as_asked_for() -> None:
+    acts = next(stage for stage in stages(parallelism=1) if isinstance(stage, Acts))
+    assert {act.parallelism for act in acts.acts} == {1}
 
 
 def test_without_a_restart_nothing_is_changed_and_only_what_is_named_is_asked() -> None:

@@ -14,7 +14,7 @@ Problem = tuple[str, str]
 #: Addresses of a subnet that no container gets: the network's own, broadcast, the gateway.
 RESERVED = 3
 #: Checks of what Kubernetes alone has, and what of it that is.
-KUBERNETES_CHECKS = {"policies": "NetworkPolicy objects", "services": "Services of Kubernetes"}
+KUBERNETES_CHECKS = {"policies": "NetworkPolicy objects"}
 #: Keys of an attachment that fix an address, and its family.
 STATIC = {"ipv4_address": 4, "ipv6_address": 6}
 
