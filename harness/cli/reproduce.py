@@ -84,6 +84,8 @@ def _show(told: room.Reproduction, bundle: Path, as_json: bool) -> None:
         print(f"{told.id}: {told.outcome}: {told.why}")
         print(f"{told.hits} of {len(told.answers)} runs ({low:.0%} to {high:.0%}, 95 %)")
         print(f"control: {told.control.outcome if told.control else 'not run'}")
+        engines = sorted({engine for each in told.ran for engine in room.engines_in(each.env)})
+        print(f"engine: {', '.join(engines) or 'none was asked'}")
     errors.print(f"evidence: {bundle}")
 
 
@@ -94,11 +96,19 @@ def _list(as_json: bool) -> int:
         return EXIT_PASS
     longest = max((len(row.scenario.id) for row in rows), default=0)  # a name is there to be copied
     table = Table(
-        Column("SCENARIO", min_width=longest), "RUNS HERE", "MISSES, WANTS", "WHAT", box=None, header_style="bold"
+        Column("SCENARIO", min_width=longest),
+        "RUNS HERE",
+        "ENGINE",
+        "MISSES, WANTS",
+        "WHAT",
+        box=None,
+        header_style="bold",
     )
     for row in rows:
         lacks = "; ".join((*row.misses, *row.wants))
-        table.add_row(row.scenario.id, "yes" if row.runs_here else "no", lacks, row.scenario.header.title)
+        table.add_row(
+            row.scenario.id, "yes" if row.runs_here else "no", row.engine, lacks, row.scenario.header.title
+        )
     Console(highlight=False).print(table)
     return EXIT_PASS
 
@@ -111,6 +121,7 @@ def _told(row: room.Listed) -> dict[str, object]:
         "thread": header.thread,
         "affects": {"first": header.affects.first, "last": header.affects.last},
         "fixed_in": header.fixed_in,
+        "engine": row.engine,
         "runs_here": row.runs_here,
         "misses": list(row.misses),
         "wants": list(row.wants),

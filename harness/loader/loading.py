@@ -61,6 +61,7 @@ def _root(text: str, file_name: str, problems: Problems) -> Tree:
 
 def read_topology(root: Tree, catalog: Catalog, problems: Problems) -> Topology | None:
     """What is right of the tree; None, or problems, where something is not."""
+    _take_as_written(root.get("cluster", "engine"))
     found = entries(root, problems)
     check_names(root, found, catalog, problems)
     checks = read_checks(found, catalog, problems)
@@ -73,6 +74,12 @@ def read_topology(root: Tree, catalog: Catalog, problems: Problems) -> Topology 
     if names_are_right:
         _driver_problems(whole, root, found, catalog, problems)
     return whole
+
+
+def _take_as_written(version: Tree | None) -> None:
+    """A version is no number: 20.10 is not 20.1."""
+    if version is not None and isinstance(version.value, (int, float)) and not isinstance(version.value, bool):
+        version.value = version.text
 
 
 def _without_checks(root: Tree) -> Tree:

@@ -41,7 +41,9 @@ class Cluster(Part):
     heartbeat_s: int | None = Field(None, ge=1, le=600, description="Swarm's dispatcher heartbeat")
     engine: str | None = Field(
         None,
-        description="Version of the engine on the nodes; of Kubernetes, or kind's node image, for provider kind",
+        min_length=1,
+        description="Version of the engine on container nodes, or its beginning, such as 28.5; of Kubernetes, or "
+        "kind's node image, for provider kind",
     )
     inventory: str | None = Field(None, description="Hosts that exist, for provider existing")
     memory_mb: int | None = Field(None, ge=512, le=1 << 20, description="Of each machine, for provider vagrant")

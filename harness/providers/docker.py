@@ -34,6 +34,7 @@ from harness.providers.labels import (
 )
 from harness.providers.nodes import ContainerHost
 from harness.providers.own_engine import OwnEngine
+from harness.providers.releases import DEFAULT, Release, is_version, release_of
 from harness.providers.rights import explicit_rights
 from harness.transport.parallel import at_once
 from harness.transport.process import run_process
@@ -51,6 +52,7 @@ class _Maker:
     network: str
     addresses: dict[str, str]
     image: str
+    helper: str
 
     def node(self, name: str, rights: dict[str, Any]) -> None:
         cluster = self.plan.cluster
@@ -101,11 +103,12 @@ class DockerProvider:
     # --- making
 
     def up(self, plan: Plan, progress: Progress) -> Cluster:
-        engine, image = self._engine_and_image(node_role(plan), progress)
+        release = node_release(plan)
+        engine, image, helper = self._engine_and_images(node_role(plan), release, progress)
         try:
             # in a thread of its own: an interrupt waits for its end; an engine goes on with what a client that was
             # cut short has asked for, and that would come to be after the cleaning-up
-            at_once([partial(self._make, engine, plan, image, progress)])
+            at_once([partial(self._make, engine, plan, image, helper, progress)])
             return self.find(plan.cluster)
         except BaseException:
             progress(f"{plan.cluster} did not come up: removing what was made")
@@ -113,21 +116,27 @@ class DockerProvider:
                 self.down(plan.cluster)
             raise
 
-    def _engine_and_image(self, role: images.Role, progress: Progress) -> tuple[Engine, str]:
-        """When it is cut short, an engine that it started is gone again."""
+    def _engine_and_images(
+        self, role: images.Role, release: Release, progress: Progress
+    ) -> tuple[Engine, str, str]:
+        """The engine, and on it the images of nodes and of what works on the wire, which is the default's always.
+
+        When it is cut short, an engine that it started is gone again.
+        """
         was_there = self.own.left
         try:
             engine = engines.choose(lambda: self.own.start(progress))
-            return engine, images.ensure_image(engine, role, progress)
+            image = images.ensure_image(engine, role, progress, release)
+            return engine, image, image if release == DEFAULT else images.ensure_image(engine, "node", progress)
         except BaseException:
             if not was_there:
                 self.own.stop_if_unused(is_used)
             raise
 
-    def _make(self, engine: Engine, plan: Plan, image: str, progress: Progress) -> None:
+    def _make(self, engine: Engine, plan: Plan, image: str, helper: str, progress: Progress) -> None:
         subnet = wire.make_network(engine, plan, {LABEL: plan.run})
         addresses = {node.name: str(subnet[10 + number]) for number, node in enumerate(plan.nodes)}
-        self._make_nodes(_Maker(engine, plan, plan.cluster, addresses, image), progress)
+        self._make_nodes(_Maker(engine, plan, plan.cluster, addresses, image, helper), progress)
 
     def _make_nodes(self, maker: _Maker, progress: Progress) -> None:
         names = [node.name for node in maker.plan.nodes]
@@ -135,11 +144,12 @@ class DockerProvider:
         progress(f"starting {len(names)} nodes on {whose} {maker.engine.version}")
         rights = _first_rights(maker, names[0])
         helper = partial(
-            wire.start_helper, maker.engine, maker.plan, maker.image, labels_of(maker.plan, WIRE), rights
+            wire.start_helper, maker.engine, maker.plan, maker.helper, labels_of(maker.plan, WIRE), rights
         )
         at_once([helper, *(partial(maker.node, name, rights) for name in names[1:])])
         hosts = [ContainerHost(n, maker.addresses[n], maker.engine, f"{maker.plan.cluster}-{n}") for n in names]
         at_once([partial(_await_engine, host) for host in hosts])
+        _require_version(hosts[0], maker.plan)
         progress(f"the engines of {', '.join(names)} answer")
 
     def supply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
@@ -200,6 +210,26 @@ class DockerProvider:
 def node_role(plan: Plan) -> images.Role:
     """Nodes that have stores need their servers and clients."""
     return "node-stores" if plan.stores else "node"
+
+
+def node_release(plan: Plan) -> Release:
+    """What the topology asks for by `cluster.engine`; the loader has refused what is not offered."""
+    return release_of(plan.topology.cluster.engine) or DEFAULT
+
+
+def _require_version(host: ContainerHost, plan: Plan) -> None:
+    """A suite goes on: nodes with another engine than was asked for would answer for it."""
+    wanted = plan.topology.cluster.engine
+    if wanted is None:
+        return
+    ask = ["docker", "version", "--format", "{{.Server.Version}}"]
+    found = host.run(ask, timeout_s=ENGINE_TIMEOUT_S).stdout.strip()
+    if not is_version(found, wanted):
+        suite = node_release(plan).suite
+        raise EnvironmentBroken(
+            f"nodes of Debian {suite} have engine {found or 'of no version'}, not {wanted}",
+            hint=f"{suite} has gone on; say `cluster.engine` as it is there now, or leave it out",
+        )
 
 
 def _first_rights(maker: _Maker, name: str) -> dict[str, Any]:

@@ -16,7 +16,8 @@ import shlex
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -26,10 +27,11 @@ from harness.ports import Progress
 from harness.providers.cache import is_whole, replacing
 from harness.providers.debian import LEFT_OUT, call, mmdebstrap, names_in
 from harness.providers.engine import Engine, docker_errors
+from harness.providers.releases import DEFAULT, Release
 
 Role = Literal["node", "node-stores", "node-ssh", "workload"]
 
-SUITE = "trixie"
+SUITE = DEFAULT.suite
 BASE_IMAGE = f"debian:{SUITE}-slim"
 INSIDE = "/usr/lib/harness"
 SCRIPTS = ("setup.sh", "entrypoint.sh")
@@ -52,37 +54,48 @@ LISTS: dict[Role, tuple[str, ...]] = {
 TAKES: dict[Role, str] = {"node": "30 s", "node-stores": "2 min", "node-ssh": "40 s", "workload": "20 s"}
 
 
-def packages(role: Role) -> list[str]:
-    return names_in("\n".join((data_dir("images") / name).read_text() for name in LISTS[role]))
+def packages(role: Role, release: Release = DEFAULT) -> list[str]:
+    listed = names_in("\n".join((data_dir("images") / name).read_text() for name in LISTS[role]))
+    return [name for name in listed if name not in release.absent]
 
 
-def recipe_hash(role: Role) -> str:
-    """12 hexadecimal digits over all that makes the image: files, packages, suite, options, architecture."""
+def recipe_hash(role: Role, release: Release = DEFAULT) -> str:
+    """12 hexadecimal digits over all that makes the image: files, packages, suite, options, architecture.
+
+    Of other releases than the default the engine's version as well: what their suite had before is not that.
+    """
     digest = hashlib.sha256()
-    for part in (role, SUITE, VARIANTS[role], HOOKS[VARIANTS[role]], *LEFT_OUT, platform.machine()):
+    suite, others = (SUITE, ()) if release == DEFAULT else (release.suite, (release.engine, *release.absent))
+    for part in (role, suite, VARIANTS[role], HOOKS[VARIANTS[role]], *LEFT_OUT, platform.machine(), *others):
         digest.update(part.encode() + b"\0")
     for name in (*LISTS[role], *SCRIPTS, "Dockerfile"):
         digest.update((data_dir("images") / name).read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 
 
-def tag(role: Role) -> str:
-    return f"harness/{role}:{recipe_hash(role)}"
+def tag(role: Role, release: Release = DEFAULT) -> str:
+    return f"harness/{role}:{recipe_hash(role, release)}"
 
 
-def ensure_image(engine: Engine, role: Role, progress: Progress) -> str:
+def ensure_image(engine: Engine, role: Role, progress: Progress, release: Release = DEFAULT) -> str:
     """The tag of the image on `engine`, built or imported when it is not there. Raises EnvironmentBroken."""
-    name = tag(role)
+    name = tag(role, release)
     if is_there(engine, name):
         return name
-    if not engine.own and _build(engine, role, progress):
+    if not engine.own and _build(engine, role, progress, release):
         return name
-    root = root_tar(role, progress)
+    root = root_tar(role, progress, release)
     progress(f"importing the {role} image")
     changes = [f"LABEL harness.image={role}", 'CMD ["sleep", "infinity"]']
     with docker_errors(f"importing the {role} image"):
         engine.client(IMPORT_TIMEOUT_S).image.import_(root, tag=name, changes=changes)
     return name
+
+
+def can_be_had(role: Role, release: Release) -> bool:
+    """Whether the image is here, or there is something to build it with. Makes nothing, and asks no mirror."""
+    is_cached = is_whole(cache_dir() / "images" / f"{role}-{recipe_hash(role, release)}.tar")
+    return is_cached or bool(shutil.which("mmdebstrap") or shutil.which("docker"))
 
 
 def is_there(engine: Engine, image: str) -> bool:
@@ -144,13 +157,14 @@ def write_archive(root: Path, name: str, into: Path) -> None:
         archive.add(root, "layer.tar")
 
 
-def root_tar(role: Role, progress: Progress) -> Path:
+def root_tar(role: Role, progress: Progress, release: Release = DEFAULT) -> Path:
     """A Debian root for `role` as a tar file in the cache."""
-    path = cache_dir() / "images" / f"{role}-{recipe_hash(role)}.tar"
+    path = cache_dir() / "images" / f"{role}-{recipe_hash(role, release)}.tar"
     if not is_whole(path):
-        progress(f"building the {role} root from Debian's packages (once; about {TAKES[role]})")
+        of = "" if release == DEFAULT else f" of {release.suite}, with engine {release.engine},"
+        progress(f"building the {role} root{of} from Debian's packages (once; about {TAKES[role]})")
         with replacing(path) as new:
-            _bootstrap(role, new)
+            _bootstrap(role, new, release)
     return path
 
 
@@ -180,7 +194,7 @@ def engine_root(progress: Progress) -> Path:
 # --- by mmdebstrap
 
 
-def _bootstrap(role: Role, into: Path) -> None:
+def _bootstrap(role: Role, into: Path, release: Release) -> None:
     inside = f'"$1"{INSIDE}'
     files = [shlex.quote(str(data_dir("images") / name)) for name in (*SCRIPTS, *LISTS[role])]
     hooks = [
@@ -190,11 +204,13 @@ def _bootstrap(role: Role, into: Path) -> None:
     ]
     mmdebstrap(
         f"--variant={VARIANTS[role]}",
-        f"--include={','.join(packages(role))}",
+        f"--include={','.join(packages(role, release))}",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
         *(f"--{HOOKS[VARIANTS[role]]}={hook}" for hook in hooks),
+        # a version is wanted and not the newest: a mirror that stands still will do; signatures are checked as ever
+        *([] if release == DEFAULT else ['--aptopt=Acquire::Check-Valid-Until "false"']),
         "--format=tar",
-        SUITE,
+        SUITE if release == DEFAULT else release.suite,
         str(into),
         scratch=into.parent,
         timeout_s=BUILD_TIMEOUT_S,
@@ -204,24 +220,41 @@ def _bootstrap(role: Role, into: Path) -> None:
 # --- by a Dockerfile
 
 
-def _build(engine: Engine, role: Role, progress: Progress) -> bool:
+def _build(engine: Engine, role: Role, progress: Progress, release: Release) -> bool:
     """Build over Debian's image where a registry answers; False, said aloud, where none does."""
+    base = BASE_IMAGE if release == DEFAULT else f"debian:{release.suite}-slim"
     try:
-        with docker_errors(f"pulling {BASE_IMAGE}"):
-            engine.client(PULL_TIMEOUT_S).pull(BASE_IMAGE, quiet=True)
+        with docker_errors(f"pulling {base}"):
+            engine.client(PULL_TIMEOUT_S).pull(base, quiet=True)
     except EnvironmentBroken as error:
         progress(f"no image registry answers ({error.message.splitlines()[-1]}): building from Debian's packages")
         return False
-    build_image(engine, role, BASE_IMAGE, progress)
+    build_image(engine, role, base, progress, release)
     return True
 
 
-def build_image(engine: Engine, role: Role, base: str, progress: Progress) -> None:
+def build_image(engine: Engine, role: Role, base: str, progress: Progress, release: Release = DEFAULT) -> None:
     """Build the Dockerfile of `role` over `base`, which must be on the engine or in a registry that it reaches."""
     progress(f"building the {role} image over {base}")
-    arguments = {"BASE": base, "ROLE": role}
-    argv = engine.argv("build", "--quiet", "--force-rm", "--tag", tag(role), "--label", f"harness.image={role}")
-    for name, value in arguments.items():
-        argv += ["--build-arg", f"{name}={value}"]
+    name = tag(role, release)
+    argv = engine.argv("build", "--quiet", "--force-rm", "--tag", name, "--label", f"harness.image={role}")
+    for key, value in {"BASE": base, "ROLE": role}.items():
+        argv += ["--build-arg", f"{key}={value}"]
     environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
-    call(*argv, str(data_dir("images")), timeout_s=BUILD_TIMEOUT_S, env=environment)
+    with _context(role, release) as context:
+        call(*argv, str(context), timeout_s=BUILD_TIMEOUT_S, env=environment)
+
+
+@contextmanager
+def _context(role: Role, release: Release) -> Iterator[Path]:
+    """What the Dockerfile copies, without the packages that the suite lacks."""
+    if not release.absent:
+        yield data_dir("images")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        context = Path(folder) / "images"
+        shutil.copytree(data_dir("images"), context)
+        for name in LISTS[role]:
+            lines = (context / name).read_text().splitlines()
+            (context / name).write_text("".join(f"{line}\n" for line in lines if line not in release.absent))
+        yield context

@@ -3,7 +3,7 @@
 from harness.reproduce.bundle import write_bundle
 from harness.reproduce.catalog import Scenario, catalog, read_scenario
 from harness.reproduce.listing import Listed, listed
-from harness.reproduce.running import Outcome, Reproduction, Trial, reproduce
+from harness.reproduce.running import Outcome, Reproduction, Trial, engines_in, reproduce
 
 __all__ = [
     "Listed",
@@ -12,6 +12,7 @@ __all__ = [
     "Scenario",
     "Trial",
     "catalog",
+    "engines_in",
     "listed",
     "read_scenario",
     "reproduce",

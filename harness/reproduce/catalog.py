@@ -31,6 +31,10 @@ class Versions(_Part):
     first: str | None = None
     last: str | None = None
 
+    @property
+    def words(self) -> str:
+        return f"{self.first or 'any'} to {self.last or 'any'}"
+
 
 class Control(_Part):
     """What makes the scenario healthy: values that are laid over its topology."""

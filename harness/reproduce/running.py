@@ -14,7 +14,9 @@ from types import FrameType
 from typing import Any, Literal
 
 from harness.model.errors import EnvironmentBroken, Interrupted
+from harness.model.topology import Topology
 from harness.ports import Progress
+from harness.providers.releases import release_of
 from harness.reproduce.catalog import Scenario, Versions
 from harness.reproduce.predicates import Told, ask
 from harness.session import Options, RunResult, run_on
@@ -50,6 +52,10 @@ class Reproduction:
         return [trial for trial in self.trials if trial.outcome != "inconclusive"]
 
     @property
+    def ran(self) -> list[Trial]:
+        return [*([self.control] if self.control else []), *self.trials]
+
+    @property
     def hits(self) -> int:
         return sum(1 for trial in self.trials if trial.outcome == "reproduced")
 
@@ -83,14 +89,20 @@ def reproduce(
     """Run the control once and the scenario `repeat` times, or until it is reproduced.
 
     A control that is not healthy leaves all of it inconclusive: then the predicates tell nothing apart. An engine
-    outside what the thread names is "not affected", which is not reproduced, unless it is tried `anyway`.
+    outside what the thread names is "not affected", which is not reproduced, unless it is tried `anyway`: known
+    before anything is made where the harness makes the nodes.
     Raises TopologyError, UsageError, EnvironmentBroken, Interrupted.
     """
+    affects = scenario.header.affects
+    engine = engine_of(scenario.topology(options.overrides))
+    outside = outside_of(affects, [engine] if engine else [])
+    if outside and not anyway:
+        return Reproduction(scenario.id, "not-reproduced", f"not affected: {outside}", (), None)
     first = _control(scenario, options, progress) if control else None
     if first is not None and first.outcome != "not-reproduced":
         why = f"the healthy control is {first.outcome}: {first.words}"
         return Reproduction(scenario.id, "inconclusive", why, (), first)
-    outside = unaffected(scenario.header.affects, first.env) if first else ""
+    outside = outside or (outside_of(affects, engines_in(first.env)) if first and not engine else "")
     if outside and not anyway:
         return Reproduction(scenario.id, "not-reproduced", f"not affected: {outside}", (), first)
     trials: list[Trial] = []
@@ -174,15 +186,24 @@ def _told(sick: Told, well: Told) -> tuple[Outcome, str]:
     return "inconclusive", f"{both}: {sick.words}" + (f"; {well.words}" if well.words != sick.words else "")
 
 
-def unaffected(versions: Versions, env: Mapping[str, Any]) -> str:
-    """Why no engine of the run is one that the thread names; empty where one is, or nobody knows."""
-    engines = {str(node.get("engine", "")) for node in env.get("nodes", {}).values()}
-    known = sorted(engine for engine in engines if _numbers(engine))
+def engine_of(topology: Topology) -> str:
+    """The version of the engine on nodes that the harness makes; empty where it is whatever the hosts have."""
+    release = release_of(topology.cluster.engine) if topology.cluster.provider == "docker" else None
+    return release.engine if release else ""
+
+
+def engines_in(env: Mapping[str, Any]) -> list[str]:
+    """Versions of the engines that a run met."""
+    return sorted({str(node.get("engine", "")) for node in env.get("nodes", {}).values()})
+
+
+def outside_of(versions: Versions, engines: Sequence[str]) -> str:
+    """Why none of the engines is one that the thread names; empty where one is, or nobody knows."""
+    known = [engine for engine in engines if _numbers(engine)]
     outside = [engine for engine in known if not _within(engine, versions)]
     if not known or len(outside) < len(known):
         return ""
-    bounds = f"{versions.first or 'any'} to {versions.last or 'any'}"
-    return f"engine {', '.join(outside)} is outside {bounds}"
+    return f"engine {', '.join(outside)} is outside {versions.words}"
 
 
 def _within(engine: str, versions: Versions) -> bool:

@@ -15,6 +15,7 @@ from harness.ports import Orchestrator, Provider
 from harness.providers.docker import DockerProvider
 from harness.providers.existing import ExistingProvider
 from harness.providers.kind import KindProvider
+from harness.providers.releases import DEFAULT, offered, release_of
 from harness.providers.vagrant import VagrantProvider
 from harness.session import inventories
 
@@ -70,16 +71,27 @@ def _problems(topology: Topology) -> list[tuple[str, str]]:
 
 
 def _unbuilt(topology: Topology) -> Iterator[tuple[str, str]]:
-    """Keys of the format that nothing acts on yet: refused, never dropped."""
-    named = {
-        "cluster.engine": topology.cluster.engine and topology.cluster.provider != "kind",
-    }
-    yield from ((key, f"not supported yet: {key}") for key, value in named.items() if value)
+    """Keys of `cluster` that the provider cannot act on: refused, never dropped."""
     cluster = topology.cluster
+    if cluster.engine and cluster.provider not in ("docker", "kind"):
+        yield (
+            "cluster.engine",
+            f"hosts of provider {cluster.provider} have engines of their own: leave it out",
+        )
+    if cluster.engine and cluster.provider == "docker":
+        yield from (("cluster.engine", why) for why in _engine(cluster.engine, topology))
     sizes = {"cluster.memory_mb": cluster.memory_mb, "cluster.cpus": cluster.cpus}
     if cluster.provider != "vagrant":
         message = f"nodes of provider {cluster.provider} have the machine's; only those of vagrant have their own"
         yield from ((key, message) for key, value in sizes.items() if value)
+
+
+def _engine(wanted: str, topology: Topology) -> Iterator[str]:
+    found = release_of(wanted)
+    if found is None:
+        yield f"no engine {wanted} can be had for container nodes; there is {offered()}, or the beginning of one"
+    elif topology.stores and found != DEFAULT:
+        yield f"the servers of stores are built for nodes with engine {DEFAULT.engine} only: leave it out"
 
 
 def _of_kind(topology: Topology) -> Iterator[tuple[str, str]]:

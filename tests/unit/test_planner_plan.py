@@ -114,5 +114,5 @@ def test_a_description_shows_every_step_and_every_document() -> None:
     for step in (*made.steps, *made.undo):
         assert step.argv[-1] in text
         assert step.title in text
-    assert "docker stack deploy --resolve-image never --detach=true -c - harness-r1 < stack.yaml" in text
+    assert "docker stack deploy --resolve-image never -c - harness-r1 < stack.yaml" in text
     assert all(f"  {line}" in text for line in made.documents[0].text.splitlines())

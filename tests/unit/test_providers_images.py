@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ import pytest
 from harness.model.errors import CommandFailed, EnvironmentBroken
 from harness.model.places import data_dir
 from harness.providers import images
+from harness.providers.debian import names_in
 from harness.providers.images import Role
+from harness.providers.releases import DEFAULT, RELEASES, Release, release_of
 from tests.providers_engine import FakeDocker, script
 
 ROLES: list[Role] = ["node", "node-stores", "workload"]
@@ -109,6 +112,51 @@ def test_packages_are_names_alone(role: Role) -> None:
     found = images.packages(role)
     assert found == sorted(set(found))
     assert all(name == name.strip() and " " not in name and "#" not in name for name in found)
+
+
+@pytest.mark.parametrize("release", [each for each in RELEASES if each != DEFAULT])
+def test_another_release_is_another_image_with_the_packages_that_it_has(
+    machine: Machine, release: Release
+) -> None:
+    assert images.recipe_hash("node", release) != images.recipe_hash("node")
+    assert images.packages("node", release) == sorted(set(images.packages("node")) - release.absent)
+    images.root_tar("node", machine.lines.append, release)
+    words = machine.log.read_text().splitlines()
+    assert f"--include={','.join(images.packages('node', release))}" in words
+    assert release.suite in words
+    assert "trixie" not in words
+    assert any(f"of {release.suite}, with engine {release.engine}" in line for line in machine.lines)
+
+
+def test_a_suite_that_has_gone_on_is_built_anew(machine: Machine) -> None:
+    old = RELEASES[-1]
+    assert images.recipe_hash("node", replace(old, engine="99.0")) != images.recipe_hash("node", old)
+
+
+def test_an_image_can_be_had_where_it_is_or_something_builds_it(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = RELEASES[0]
+    assert images.can_be_had("node", release)
+    images.root_tar("node", machine.lines.append, release)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert images.can_be_had("node", release)
+    assert not images.can_be_had("node", RELEASES[-1])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "engine"),
+    [(None, "26.1.5"), ("20.10", "20.10.24"), ("20", "20.10.24"), ("28.5.2", "28.5.2"), ("26.1.5", "26.1.5")],
+)
+def test_a_version_or_its_beginning_finds_a_release(wanted: str | None, engine: str) -> None:
+    found = release_of(wanted)
+    assert found is not None
+    assert found.engine == engine
+
+
+@pytest.mark.parametrize("wanted", ["2", "28.5.3", "28.50", "", "20.1", "28.5.2.1"])
+def test_what_is_no_beginning_of_a_version_finds_none(wanted: str) -> None:
+    assert release_of(wanted) is None
 
 
 # --- the cache
@@ -240,6 +288,24 @@ def test_without_a_registry_it_says_so_and_falls_back(machine: Machine, fake: Fa
     assert name in fake.state["images"]
     assert fake.calls("build") == []
     assert machine.lines[0].startswith("no image registry answers (dial tcp: lookup registry: no such host)")
+
+
+def test_another_release_is_built_over_its_own_base_without_what_it_lacks(
+    machine: Machine, fake: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [release] = [each for each in RELEASES if each.absent]
+    seen: dict[str, str] = {}
+
+    def call(*argv: str, **_options: object) -> str:
+        seen.update(argv=" ".join(argv), listed=(Path(argv[-1]) / "packages.node").read_text())
+        return ""
+
+    monkeypatch.setattr(images, "call", call)
+    name = images.ensure_image(fake.engine(own=False), "node", machine.lines.append, release)
+    assert name == images.tag("node", release)
+    assert f"BASE=debian:{release.suite}-slim" in seen["argv"]
+    assert set(names_in(seen["listed"])) == set(images.packages("node", release))
+    assert release.absent <= set(images.packages("node"))
 
 
 def test_a_dockerfile_that_does_not_build_is_told_and_not_papered_over(machine: Machine, fake: FakeDocker) -> None:

@@ -15,8 +15,9 @@ from harness.model.history import History, Op
 from harness.model.verdict import Promise, Verdict
 from harness.reproduce import running
 from harness.reproduce.catalog import Scenario, Versions, catalog, read_scenario
+from harness.reproduce.listing import listed
 from harness.reproduce.predicates import PREDICATES, Told, ask
-from harness.reproduce.running import Reproduction, Trial, unaffected
+from harness.reproduce.running import Reproduction, Trial, engine_of, outside_of
 from harness.session import Options
 
 HIT = Trial("reproduced", "it hurts", None)
@@ -174,13 +175,54 @@ def test_an_engine_that_the_thread_does_not_name_is_not_affected_unless_tried_an
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scenario = read_scenario(catalog()["fdb-aged"])
-    well = Trial("not-reproduced", "well", None, env={"nodes": {"n1": {"engine": "26.1.5+dfsg1"}}})
-    told = reproduced(monkeypatch, scenario, well, HIT)
-    assert (told.outcome, told.trials) == ("not-reproduced", ())
-    assert told.why == "not affected: engine 26.1.5+dfsg1 is outside 29.1.3 to 29.8.0"
-    tried = reproduced(monkeypatch, scenario, well, HIT, anyway=True)
+    told = reproduced(monkeypatch, scenario, MISS, HIT)
+    assert (told.outcome, told.trials, told.control) == ("not-reproduced", (), None)
+    assert told.why == "not affected: engine 26.1.5 is outside 29.1.3 to 29.8.0"
+    tried = reproduced(monkeypatch, scenario, MISS, HIT, anyway=True)
     assert tried.outcome == "reproduced"
     assert "outside what the thread names" in tried.why
+
+
+def test_engines_that_the_harness_does_not_make_are_asked_by_the_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario = read_scenario(catalog()["fdb-aged"])
+    monkeypatch.setattr(running, "engine_of", lambda _topology: "")
+    well = Trial("not-reproduced", "well", None, env={"nodes": {"n1": {"engine": "26.1.5+dfsg1"}}})
+    told = reproduced(monkeypatch, scenario, well, HIT)
+    assert (told.outcome, told.trials, told.control) == ("not-reproduced", (), well)
+    assert told.why == "not affected: engine 26.1.5+dfsg1 is outside 29.1.3 to 29.8.0"
+
+
+def beyond(versions: Versions) -> list[str]:
+    """Engines on both sides of what a thread names."""
+    return ["1.0"] * (versions.first is not None) + ["999.0"] * (versions.last is not None)
+
+
+def test_every_scenario_that_names_engines_says_not_affected_outside_and_not_within() -> None:
+    named = {name: read_scenario(path).header.affects for name, path in catalog().items()}
+    named = {name: versions for name, versions in named.items() if versions != Versions()}
+    assert {"dns-after-blip", "fdb-aged"} <= set(named)
+    for name, versions in named.items():
+        for engine in beyond(versions):
+            assert outside_of(versions, [engine]) == f"engine {engine} is outside {versions.words}", name
+        for engine in filter(None, (versions.first, versions.last)):
+            assert outside_of(versions, [engine]) == "", name
+
+
+def test_the_engine_of_a_scenario_is_the_one_asked_for() -> None:
+    scenario = read_scenario(catalog()["dns-after-blip"])
+    assert engine_of(scenario.topology(())) == "28.5.2"
+    assert engine_of(scenario.topology([("cluster.engine", "26.1")])) == "26.1.5"
+    assert engine_of(scenario.topology([("cluster.engine", "null"), ("cluster.provider", "vagrant")])) == ""
+
+
+def test_a_list_names_the_engine_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {row.scenario.id: row for row in listed()}
+    [why] = [why for why in rows["fdb-aged"].misses if why.startswith("engine")]
+    assert why.startswith("engine 29.1.3 to 29.8.0 (Debian has 20.10.24 (bookworm), ")
+    monkeypatch.setattr("harness.providers.images.can_be_had", lambda _role, release: release.suite != "forky")
+    rows = {row.scenario.id: row for row in listed()}
+    assert any(why.startswith("engine 28.5.2 (no image") for why in rows["dns-after-blip"].misses)
+    assert not any("engine" in why for why in rows["wrong-mount"].misses)
 
 
 @pytest.mark.parametrize(
@@ -188,8 +230,7 @@ def test_an_engine_that_the_thread_does_not_name_is_not_affected_unless_tried_an
     [("28.3.3", True), ("28.10.0", True), ("29.6.2", True), ("28.3.2", False), ("30.0", False), ("?", True)],
 )
 def test_versions_are_compared_as_numbers(engine: str, inside: bool) -> None:
-    env = {"nodes": {"n1": {"engine": engine}}}
-    assert (unaffected(Versions(first="28.3.3", last="29.6.2"), env) == "") is inside
+    assert (outside_of(Versions(first="28.3.3", last="29.6.2"), [engine]) == "") is inside
 
 
 def test_every_scenario_can_be_read_and_has_a_control_that_fits_its_topology() -> None:
@@ -197,6 +238,8 @@ def test_every_scenario_can_be_read_and_has_a_control_that_fits_its_topology() -
         scenario = read_scenario(path)
         assert scenario.id == name
         control = [(key, json.dumps(value)) for key, value in scenario.header.control.set.items()]
+        assert scenario.header.control.why, name
+        assert scenario.header.healthy_when != scenario.header.reproduced_when, name
         assert scenario.topology(control) != scenario.topology(())
         assert scenario.topology(()).cluster.effective_heartbeat_s in (1, 5)
     assert len(catalog()) >= 15

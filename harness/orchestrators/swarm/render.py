@@ -66,7 +66,8 @@ def _check_lengths(plan: Plan) -> None:
 def _deploy(plan: Plan, scheduled: bool) -> Iterator[Step]:
     if not scheduled:
         return
-    argv = ("docker", "stack", "deploy", "--resolve-image", "never", "--detach=true", "-c", "-")
+    # engines before 26 have no --detach here; none up to 28.5 waits for services unless told to
+    argv = ("docker", "stack", "deploy", "--resolve-image", "never", "-c", "-")
     yield Step(
         "services",
         "deploy the scheduled services",
