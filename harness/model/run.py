@@ -27,13 +27,31 @@ class FaultRecord:
     healed: bool
 
 
+#: How the reason of a check begins that the environment stopped, and of one that this topology cannot be asked.
+BROKE_OFF, NOT_ASKED = "broke off: ", "cannot be asked: "
+
+
+@dataclass(frozen=True)
+class Tried:
+    """How an earlier try of a run ended, and each of its checks by id."""
+
+    run: str
+    verdict: Outcome
+    error: str | None
+    checks: dict[str, Outcome] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> str:
+        return "broke" if self.error is not None else self.verdict
+
+
 @dataclass(frozen=True)
 class Run:
     """`started` is ISO 8601, UTC. `error` says why a run broke off; None where it came to its end.
 
     `verdict` is what `overall` says, unless the caller knows of a reason to be stricter. `settings` are what was
     laid over the file (`--set`). Runs of one topology that were asked for at once (`--repeat`, `--retries`) share
-    a word in `series`, and are numbered by `attempt`.
+    a word in `series`, and are numbered by `attempt`. `tries` are those before this one (`--retries`), in order.
     """
 
     id: str
@@ -51,6 +69,16 @@ class Run:
     settings: dict[str, str] = field(default_factory=dict)
     series: str = ""
     attempt: int = 1
+    tries: tuple[Tried, ...] = ()
+
+    @property
+    def tried(self) -> Tried:
+        """What the next try of the same says of this one."""
+        return Tried(self.id, self.verdict, self.error, {check.id: check.verdict for check in self.checks})
+
+    def is_flaky(self, check: Verdict) -> bool:
+        """Whether a check passes that an earlier try came to and that did not pass there."""
+        return check.verdict == "pass" and any(each.checks.get(check.id, "pass") != "pass" for each in self.tries)
 
     @property
     def all_skipped(self) -> tuple[Skip, ...]:
@@ -76,6 +104,7 @@ class Run:
             "settings": dict(self.settings),
             "series": self.series,
             "attempt": self.attempt,
+            "tries": [asdict(each) for each in self.tries],
         }
 
 
@@ -144,6 +173,9 @@ def run_from_json(data: Mapping[str, Any]) -> Run:
         rest["checks"] = tuple(verdict_from_json(row) for row in data["checks"])
         rest["skipped"] = tuple(Skip(**row) for row in data["skipped"])
         rest["faults"] = tuple(FaultRecord(**{**row, "targets": tuple(row["targets"])}) for row in data["faults"])
+        rest["tries"] = tuple(
+            Tried(**{**row, "verdict": _outcome(row["verdict"])}) for row in data.get("tries", [])
+        )
         return Run(id=data["run"], **rest)
     except (KeyError, TypeError) as error:
         raise ValueError(f"results.json lacks or misspells {error}") from error

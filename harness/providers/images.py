@@ -207,7 +207,7 @@ def _bootstrap(role: Role, into: Path, release: Release) -> None:
         f"--include={','.join(packages(role, release))}",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
         *(f"--{HOOKS[VARIANTS[role]]}={hook}" for hook in hooks),
-        # a version is wanted and not the newest: a mirror that stands still will do; signatures are checked as ever
+        # a version is wanted, not the newest: a mirror that stands still will do; signatures are checked as ever
         *([] if release == DEFAULT else ['--aptopt=Acquire::Check-Valid-Until "false"']),
         "--format=tar",
         SUITE if release == DEFAULT else release.suite,

@@ -1,13 +1,18 @@
-"""junit.xml: one test case a check. A failed check is a failure, an unknown one an error, so neither is green."""
+"""junit.xml: one test case a check. A failed check is a failure, an unknown one an error, so neither is green.
+
+What the environment broke off is an error of the type `broke`, so that nobody takes it for the driver's failure. A
+check that passed on a later try says so in its properties and output, and the suite counts such ones as `flaky`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from junitparser import Error, Failure, JUnitXml, Properties, Property, Skipped, TestCase, TestSuite
+from junitparser import Error, Failure, JUnitXml, Properties, Property, Skipped, SystemOut, TestCase, TestSuite
 
-from harness.model.run import Run
+from harness.model.run import BROKE_OFF, Run, Tried
 from harness.model.verdict import Skip, Verdict
 from harness.report.text import clean, write_text
 
@@ -45,10 +50,26 @@ def _case(run: Run, check: Verdict) -> TestCase:
     case = TestCase(clean(check.id), classname=_class(run, check.name), time=check.duration_s)
     kind = {"fail": Failure, "unknown": Error}.get(check.verdict)
     if kind is not None:
-        found = kind(clean(check.reason), check.verdict)
+        broke = check.verdict == "unknown" and check.reason.startswith(BROKE_OFF)
+        found = kind(clean(check.reason), "broke" if broke else check.verdict)
         found.text = _body(check)
         case.result = [found]
+    if run.tries:
+        _say_tries(case, run, check)
     return case
+
+
+def _say_tries(case: Any, run: Run, check: Verdict) -> None:
+    """`passed on try 3; before: fail, broke`"""
+    before = ", ".join(_before(each, check.id) for each in run.tries)
+    ended = {"pass": "passed", "fail": "failed"}.get(check.verdict, check.verdict)
+    _properties(case, {"try": run.attempt, "before": before, "flaky": "yes" if run.is_flaky(check) else "no"})
+    case.append(SystemOut(clean(f"{ended} on try {run.attempt}; before: {before}")))
+
+
+def _before(tried: Tried, check: str) -> str:
+    """A check that an earlier try never came to is what became of that try."""
+    return tried.checks.get(check, tried.ended if tried.error is not None else "not run")
 
 
 def _body(check: Verdict) -> str:
@@ -83,7 +104,16 @@ def _class(run: Run, kind: str) -> str:
 
 def _describe(suite: Any, run: Run) -> None:
     facts = {"run": run.id, "provider": run.provider, "orchestrator": run.orchestrator, "seed": run.seed}
+    tries: dict[str, object] = {}
+    if run.tries:
+        before = ", ".join(each.ended for each in run.tries)
+        flaky = sum(run.is_flaky(check) for check in run.checks)
+        tries = {"try": run.attempt, "before": before, "flaky": flaky}
+    _properties(suite, {**facts, "verdict": run.verdict, **tries})
+
+
+def _properties(of: Any, named: Mapping[str, object]) -> None:
     properties: Any = _PROPERTIES()
-    for name, value in {**facts, "verdict": run.verdict}.items():
+    for name, value in named.items():
         properties.add_property(Property(name, clean(value)))
-    suite.append(properties)
+    of.append(properties)

@@ -11,14 +11,11 @@ from harness import checkers, report
 from harness.model.errors import HarnessError, UsageError
 from harness.model.history import History
 from harness.model.plan import Plan
-from harness.model.run import FaultRecord, Run, overall, run_from_json
+from harness.model.run import BROKE_OFF, NOT_ASKED, FaultRecord, Run, overall, run_from_json
 from harness.model.topology import Check
 from harness.model.verdict import Outcome, Skip, Verdict
 from harness.session.folder import RunFolder, telling
 from harness.transport.recorder import read_history
-
-#: How the reason of a check begins that the environment stopped, and of one that this topology cannot be asked.
-BROKE_OFF, NOT_ASKED = "broke off: ", "cannot be asked: "
 
 
 def stopped_by(error: HarnessError) -> str:

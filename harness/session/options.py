@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.model.errors import UsageError
+from harness.model.run import Tried
 
 
 @dataclass(frozen=True)
 class Options:
     """`settings` are `--set` pairs. `seed` None: one is drawn, and stands in the report. `only` are checks' ids or
     kinds. `keep` leaves the cluster, `reuse` takes one that was left and fits. `stop_on_fail` ends a check's
-    load at the first proof that it fails. `series` and `attempt` go into the results (`Run`). Evidence is
+    load at the first proof that it fails. `series`, `attempt` and `tries` go into the results (`Run`). Evidence is
     collected where something fails, with `evidence` always. `inventory` names hosts that exist.
     `pcap` are networks whose packets are captured meanwhile, `*` is all of them.
     """
@@ -31,6 +32,7 @@ class Options:
     evidence: bool = False
     series: str = ""
     attempt: int = 1
+    tries: tuple[Tried, ...] = ()
     inventory: Path | None = None
     pcap: tuple[str, ...] = ()
 

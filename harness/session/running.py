@@ -415,6 +415,7 @@ class _Execution:
             settings=dict(self.options.overrides),
             series=self.options.series,
             attempt=self.options.attempt,
+            tries=self.options.tries,
         )
         write_report(run, self.plan, history, self.env, self.folder)
         kept = self.live.cluster.name if self.live and self.ending in ("keep", "give back") else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.model.plan import cluster_key, cluster_name, serves
+from harness.model.run import Tried
 from harness.model.topology import Topology
 from harness.ports import Progress
 from harness.session import clusters
@@ -85,15 +86,18 @@ class Series:
     def _runs(self, job: Job, then: Sequence[Job], progress: Progress) -> Generator[RunResult, None, None]:
         most = self._again.most
         series = new_run() if most > 1 else job.options.series
+        tries: tuple[Tried, ...] = ()
         for attempt in range(1, most + 1):
             options = job.options
             if most > 1:
                 progress(f"{job.title}: {'try' if self._again.retries else 'run'} {attempt} of {most}")
-                options = dataclasses.replace(options, series=series, attempt=attempt)
+                options = dataclasses.replace(options, series=series, attempt=attempt, tries=tries)
             result = self._run(job.topology, options, [job, *then] if attempt < most else then, progress)
             yield result
             if self._again.retries and _passed(result):
                 return
+            if self._again.retries:
+                tries = (*tries, result.run.tried)
 
     def _run(self, topology: Topology, options: Options, then: Sequence[Job], progress: Progress) -> RunResult:
         """Run it, on the cluster that stands where that fits; leave it standing where one that may follow fits."""

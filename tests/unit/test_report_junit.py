@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import xml.etree.ElementTree as ET
 
-from harness.model.run import Run
-from harness.model.verdict import Verdict
+from harness.model.run import Run, Tried, run_from_json
+from harness.model.verdict import Outcome, Verdict
 from harness.report.junit import junit_xml
 from tests.report_sample import sample_view
 
@@ -73,3 +73,56 @@ def test_broken_run_is_an_error_case() -> None:
 def test_control_characters_do_not_break_the_file() -> None:
     odd = Verdict("a<b>&\"'\x1b[31m", "k", "t", "fail", "bell \x07 and null \x00")
     assert list(cases(dataclasses.replace(RUN, checks=(odd,), skipped=()))) == ["a<b>&\"'\ufffd[31m"]
+
+
+def test_what_the_environment_broke_is_an_error_of_its_own_and_no_failure() -> None:
+    broke = dataclasses.replace(RUN.checks[0], verdict="unknown", reason="broke off: n2 does not answer")
+    doubt = dataclasses.replace(RUN.checks[1], verdict="unknown", reason="nothing was measured")
+    found = cases(dataclasses.replace(RUN, checks=(broke, doubt)))
+    kinds = {name: (case[0].tag, case[0].attrib["type"]) for name, case in found.items() if len(case)}
+    assert kinds[broke.id] == ("error", "broke")
+    assert kinds[doubt.id] == ("error", "unknown")
+
+
+def tried(run: str, error: str | None = None, **checks: Outcome) -> Tried:
+    return Tried(run, "unknown" if error else "fail", error, dict(checks))
+
+
+def properties(element: ET.Element) -> dict[str, str]:
+    return {each.attrib["name"]: each.attrib["value"] for each in element.findall("properties/property")}
+
+
+def test_a_check_that_passed_on_a_later_try_says_so_and_is_counted() -> None:
+    ids = ("first", "second", "third")
+    checks = tuple(Verdict(name, "mtu", "t", "pass", "all well") for name in ids)
+    before = (
+        tried("r1", first="pass", second="fail", third="pass"),
+        tried("r2", error="the engine died", first="pass"),
+    )
+    run = dataclasses.replace(RUN, checks=checks, skipped=(), attempt=3, tries=before)
+    found = cases(run)
+    said = {name: case.findtext("system-out") for name, case in found.items()}
+    assert said == {
+        "first": "passed on try 3; before: pass, pass",
+        "second": "passed on try 3; before: fail, broke",
+        "third": "passed on try 3; before: pass, broke",
+    }
+    assert {name: properties(case)["flaky"] for name, case in found.items()} == {
+        "first": "no",
+        "second": "yes",
+        "third": "no",
+    }
+    assert {"try": "3", "before": "fail, broke", "flaky": "1"}.items() <= properties(suite(run)).items()
+    assert all(child.tag in ("properties", "system-out") for case in found.values() for child in case)
+
+
+def test_a_run_of_one_try_says_nothing_of_tries() -> None:
+    assert not any(case.find("system-out") is not None for case in cases(RUN).values())
+    assert "try" not in properties(suite(RUN))
+
+
+def test_tries_come_back_from_results() -> None:
+    run = dataclasses.replace(RUN, attempt=2, tries=(tried("r1", mtu="fail"),))
+    assert run_from_json(run.to_json()).tries == run.tries
+    old = {key: value for key, value in run.to_json().items() if key != "tries"}
+    assert run_from_json(old).tries == ()

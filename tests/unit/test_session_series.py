@@ -140,6 +140,7 @@ def test_repeated_runs_share_a_word_and_are_numbered(lab: Lab) -> None:
     assert ends(results) == "pfp"
     assert [r.run.attempt for r in results] == [1, 2, 3]
     assert len({r.run.series for r in results}) == 1
+    assert not any(r.run.tries for r in results)
     assert results[0].run.series
     assert not lab.provider.made
 
@@ -155,6 +156,9 @@ def test_what_did_not_pass_is_tried_again_until_it_does(lab: Lab) -> None:
     results = run_again(lab, "fbp", Again(retries=5))
     assert ends(results) == "fbp"
     assert results[-1].run.attempt == 3
+    assert [tried.ended for tried in results[-1].run.tries] == ["fail", "broke"]
+    assert [tried.run for tried in results[-1].run.tries] == [result.run.id for result in results[:2]]
+    assert 'name="before" value="fail, broke"' in (results[-1].folder / "junit.xml").read_text()
     assert ends(run_again(lab, "p", Again(retries=5))) == "p"
     assert ends(run_again(lab, "ffff", Again(retries=2))) == "fff"
     assert not lab.provider.made
