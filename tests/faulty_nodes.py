@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from harness.faults import clock_skew
 from harness.faults._tc import HANDLES
 from harness.faults.drop_caches import NOTE
 from harness.faults.kill_container import KILLED
@@ -91,6 +92,7 @@ class Inside:
     seconds: float = 0.0
     noted: bool = False
     offloads: bool = True
+    skew_ns: int = 0
 
     def sh(self, argv: Sequence[str]) -> Result:
         text, words = argv[2], list(argv[4:])
@@ -120,7 +122,8 @@ class Inside:
             case ["test", "-e", path]:
                 return (
                     OK
-                    if (path == HELD and self.held)
+                    if (path == clock_skew.NOTE and self.skew_ns)
+                    or (path == HELD and self.held)
                     or (path == STRUCK and self.struck)
                     or (path == KILLED and self.killed)
                     else NO
@@ -147,8 +150,17 @@ class Inside:
                 return NO if self.held else OK
         return None
 
+    def clock(self, words: list[str]) -> Result:
+        if words[0] == "skew":
+            self.skew_ns = int(words[1])
+        told = str(self.skew_ns)
+        self.skew_ns = 0 if words[0] == "heal" else self.skew_ns
+        return Result(0, told, "")
+
     def python(self, argv: Sequence[str], _stdin: bytes) -> Result:
-        """The finder of processes that press: [seconds of CPU, resident bytes] of each."""
+        """A clock that is set off, or the finder of processes that press: [seconds of CPU, bytes] of each."""
+        if argv[-1] != clock_skew.NOTE and clock_skew.NOTE in argv:
+            return self.clock(list(argv[argv.index(clock_skew.NOTE) + 1 :]))
         word, verb = argv[3], argv[4]
         self.seconds += 1
         there = [[self.seconds, 1 << 30]] if word in self.pressing else []

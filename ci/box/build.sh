@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ci/box/build.sh DIR [IMAGE [MIRROR]]: a Vagrant box for libvirt from Debian's packages, and what it is booted with.
+# ci/box/build.sh DIR [IMAGE [MIRROR [PACKAGE...]]]: a Vagrant box for libvirt from Debian's packages, and what it is booted with.
 #   DIR/harness.box   metadata, an empty Vagrantfile and the disk: one ext4 file system, no partition, no boot loader
 #   DIR/vmlinuz DIR/initrd.img   given to the guest by its emulator
 #   DIR/key DIR/host_key.pub     how guests are entered, and how they are known; made here, for this machine alone
@@ -14,13 +14,14 @@ mkdir -p "$1"
 out=$(cd "$1" && pwd)
 image=${2:-}
 mirror=${3:-}
+shift $(($# < 3 ? $# : 3))
 work=$(mktemp -d "$out/work-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 ssh-keygen -q -t ed25519 -N '' -C harness -f "$work/key"
 ssh-keygen -q -t ed25519 -N '' -C harness-guest -f "$work/host_key"
 
-packages=$(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$here/packages.box" | paste -sd, -)
+packages=$({ sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$here/packages.box"; printf '%s\n' "$@"; } | sed '/^$/d' | paste -sd, -)
 echo "the guest's root: $(echo "$packages" | tr , '\n' | wc -l) packages of $suite and what they need"
 mmdebstrap --variant=minbase --include="$packages" \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \

@@ -81,7 +81,7 @@ KillMode=process
 ExecStart=/bin/sh -c 'for hook in /var/lib/harness/stores/*/up; do timeout -k 2 120 sh "$hook" </dev/null || echo "$hook ended with $?"; done'
 CONF
 
-# --- less to start: an emulated guest takes its time for each
+# --- less to start: an emulated guest takes its time for each (what is masked need not be there)
 
 systemctl enable -q systemd-networkd.service systemd-network-generator.service docker.service ssh.service
 systemctl mask -q apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
@@ -89,6 +89,7 @@ systemctl mask -q apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e
   sshd-keygen.service ipvsadm.service nfs-server.service nfs-blkmap.service nfs-ganesha.service nfs-ganesha-lock.service \
   fsidd.service rpc-statd-notify.service systemd-networkd-wait-online.service systemd-timesyncd.service \
   modprobe@configfs.service modprobe@drm.service modprobe@fuse.service modprobe@efi_pstore.service systemd-logind.service \
+  ceph-crash.service glusterd.service \
   sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount systemd-remount-fs.service \
   systemd-udev-load-credentials.service systemd-hwdb-update.service ldconfig.service systemd-update-done.service systemd-journal-catalog-update.service \
   >/dev/null

@@ -10,14 +10,16 @@ import os
 import platform
 import shutil
 import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.features.catalog import PACKAGE
 from harness.model.errors import CommandFailed, EnvironmentBroken
 from harness.model.places import cache_dir, data_dir
+from harness.model.plan import Demand
 from harness.ports import Progress
-from harness.providers import images
-from harness.providers.debian import mirror
+from harness.providers import debian, images
 from harness.transport.process import run_process
 
 BUILD_TIMEOUT_S = 1200.0
@@ -66,37 +68,53 @@ class Box:
         return " ".join((self.folder / "host_key.pub").read_text().split()[:2])
 
 
-def recipe_hash() -> str:
-    """12 hexadecimal digits over all that makes the box."""
+def recipe_hash(more: Sequence[str] = ()) -> str:
+    """12 hexadecimal digits over all that makes the box with the packages `more` beside its own."""
     digest = hashlib.sha256(f"{platform.machine()}\0{images.tag('workload')}\0".encode())
     for name in RECIPE:
         digest.update((data_dir("box") / name).read_bytes() + b"\0")
+    for package in more:
+        digest.update(package.encode() + b"\0")
     return digest.hexdigest()[:12]
 
 
-def built(name: str = "") -> Box | None:
-    """The box of that hash, or that of the recipe as it is now; None where the cache does not have it."""
-    folder = cache_dir() / "box" / (name or recipe_hash())
+def packages_for(demands: Iterable[Demand]) -> list[str]:
+    """Packages of Debian that are asked for and that the box does not have by itself: a box of its own has them.
+
+    What few topologies need and what is large, such as Ceph, costs all others nothing.
+    """
+    own = debian.names_in((data_dir("box") / "packages.box").read_text())
+    asked = {each.feature.removeprefix(PACKAGE) for each in demands if each.feature.startswith(PACKAGE)}
+    return sorted(asked - set(own))
+
+
+def built(name: str) -> Box | None:
+    """The box of that hash; None where the cache does not have it."""
+    folder = cache_dir() / "box" / name
     return Box(folder) if folder.is_dir() else None
 
 
-def ensure(progress: Progress) -> Box:
-    """The box, built where it is not there. Raises EnvironmentBroken, CommandFailed."""
-    found = built()
+def ensure(progress: Progress, more: Sequence[str] = ()) -> Box:
+    """The box, with the packages `more` beside its own, built where it is not there. Raises EnvironmentBroken,
+    CommandFailed.
+    """
+    name = recipe_hash(more)
+    found = built(name)
     if found is not None:
         return found
     _refuse_missing()
     image = images.plain_archive("workload", progress)
-    progress("building the box of guests from Debian's packages (once; about 2 min on two quiet cores)")
+    with_more = f" with {', '.join(more)}" if more else ""
+    progress(f"building the box of guests{with_more} from Debian's packages (once; minutes on two quiet cores)")
     place = cache_dir() / "box"
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place, prefix="new-", ignore_cleanup_errors=True) as folder:
         new = Path(folder) / "box"
-        argv = ["bash", str(data_dir("box") / "build.sh"), str(new), str(image), *mirror()]
+        argv = ["bash", str(data_dir("box") / "build.sh"), str(new), str(image), "".join(debian.mirror()), *more]
         result = run_process(argv, timeout_s=BUILD_TIMEOUT_S, stdin=b"", where="this machine")
         if not result.ok:
             raise CommandFailed(argv, result.code, result.output)
-        target = place / recipe_hash()
+        target = place / name
         shutil.rmtree(target, ignore_errors=True)
         new.rename(target)
     return Box(target)

@@ -103,7 +103,7 @@ class VagrantProvider:
             ended.set()
 
     def _make(self, chosen: Libvirt, plan: Plan, progress: Progress, stop: threading.Event) -> Cluster:
-        box = boxes.ensure(progress)
+        box = boxes.ensure(progress, boxes.packages_for(plan.demands))
         driver = _driver(box, progress)
         folder = _folder(plan.run)
         folder.mkdir(parents=True, exist_ok=True)

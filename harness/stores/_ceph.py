@@ -18,7 +18,7 @@ from pydantic import Field
 
 from harness.model.places import STORE_DATA, STORES_DIR
 from harness.model.plan import Plan, StorePlan
-from harness.stores._scripted import Options
+from harness.stores._scripted import SLOW, Options
 
 FILE_SYSTEM = "cephfs"
 DATA_POOL = "cephfs.data"
@@ -102,9 +102,14 @@ def run_folder(store: str) -> str:
     return f"/run/harness-ceph-{store}"
 
 
+#: First line of scripts that wait: an emulated node may take `slow` times as long.
+_SLOW = f"slow={SLOW}"
+
+
 def ceph(store: str, *words: str) -> str:
-    """Ceph's own command line, bounded."""
-    return " ".join(["timeout 20 ceph --connect-timeout 10 -c", config_file(store), *words])
+    """Ceph's own command line, bounded; where it stands, _SLOW stands before it."""
+    limits = "timeout $((20 * slow)) ceph --connect-timeout $((10 * slow)) -c"
+    return " ".join([limits, config_file(store), *words])
 
 
 # --- files
@@ -123,7 +128,9 @@ def _uuid(*words: str) -> str:
 
 
 def render_config(plan: Plan, store: StorePlan) -> str:
-    """ceph.conf, with `$address` where the node's own address stands."""
+    """ceph.conf as the shell completes it: `$address` is the node's own, `$slow` stretches what daemons wait for
+    each other.
+    """
     options = CephOptions.model_validate(store.options)
     where = layout(store)
     place = data(plan, store.name)
@@ -155,9 +162,9 @@ def render_config(plan: Plan, store: StorePlan) -> str:
         # a failover within seconds needs both: with the tick's default of 5 s a beacon grace of 4 s is never kept
         "mon tick interval": "1",
         "mds beacon interval": "1",
-        "mds beacon grace": "4",
+        "mds beacon grace": "$((4 * slow))",
         "osd heartbeat interval": "1",
-        "osd heartbeat grace": "5",
+        "osd heartbeat grace": "$((5 * slow))",
         "mon osd min down reporters": "1",
         "fuse disable pagecache": str(not options.page_cache).lower(),
     }
@@ -275,6 +282,7 @@ def servers_script(plan: Plan, store: StorePlan) -> str:
     where = layout(store)
     cases = "\n".join(f"{node}) mine='{' '.join(where.names(node))}' ;;" for node in where.nodes)
     return f"""set -eu
+{_SLOW}
 address=$(getent ahostsv4 "$(hostname)" | awk 'NR == 1 {{print $1}}')
 mkdir -p {data(plan, name)}/log {run_folder(name)}
 umask 077
@@ -298,7 +306,8 @@ def create_script(plan: Plan, store: StorePlan) -> str:
     """On the monitor's node: OSDs get their numbers in the order in which they are asked for."""
     osds = [osd_id(plan.run, store.name, index) for index in range(layout(store).osds)]
     made = "\n".join(f'[ "$({ceph(store.name, "osd", "new", uid)})" = {index} ]' for index, uid in enumerate(osds))
-    return f"set -eu\nwhile ! {ceph(store.name, 'mon', 'stat')} >/dev/null 2>&1; do sleep 0.1; done\n{made}\n"
+    waiting = f"while ! {ceph(store.name, 'mon', 'stat')} >/dev/null 2>&1; do sleep 0.1; done"
+    return f"set -eu\n{_SLOW}\n{waiting}\n{made}\n"
 
 
 def file_system_script(store: StorePlan) -> str:
@@ -313,6 +322,7 @@ def file_system_script(store: StorePlan) -> str:
     made = [*asked, *sized, ceph(name, "fs", "new", FILE_SYSTEM, *pools)]
     lines = [
         "set -eu",
+        _SLOW,
         # a second attempt says why the first failed
         *(f"{line} >/dev/null 2>&1 || {line} >/dev/null" for line in made),
         f"until {ceph(name, 'mds', 'stat')} | grep -q 'up:active'; do sleep 0.2; done",
@@ -341,14 +351,15 @@ def mount_script(store: StorePlan, directories: str) -> str:
     )
     attach = attach_words(store, point)
     return f"""set -eu
+{_SLOW}
 mkdir -p {point} 2>/dev/null || :
 stat {point} >/dev/null 2>&1 || umount -l {point}
-mount_it() {{ mountpoint -q {point} || timeout 15 {attach} </dev/null >/dev/null 2>&1; }}
+mount_it() {{ mountpoint -q {point} || timeout $((15 * slow)) {attach} </dev/null >/dev/null 2>&1; }}
 if ! mountpoint -q {point}; then
   {evict} >/dev/null 2>&1 || :
-  end=$(($(date +%s) + 50))
+  within=$((50 * slow)) end=$(($(date +%s) + 50 * slow))
   until mount_it && mountpoint -q {point}; do
-    [ "$(date +%s)" -lt "$end" ] || {{ echo "CephFS could not be mounted at {point} within 50 s" >&2; exit 1; }}
+    [ "$(date +%s)" -lt "$end" ] || {{ echo "CephFS is not mounted at {point} within $within s" >&2; exit 1; }}
     sleep 0.3
   done
 fi
@@ -362,6 +373,7 @@ def disk_script(store: StorePlan) -> str:
     """
     quota = ceph(store.name, "osd", "pool", "set-quota", DATA_POOL, "max_bytes")
     return f"""[ "$(hostname)" = {layout(store).monitor} ] || exit 0
+{_SLOW}
 full() {{ {ceph(store.name, "osd", "pool", "ls", "detail")} | grep "'{DATA_POOL}'" | grep -q full_quota; }}
 taken() {{ {ceph(store.name, "osd", "pool", "get-quota", DATA_POOL)} | grep -q 'max bytes *: *[1-9]'; }}
 case "$1" in
@@ -380,6 +392,7 @@ def eviction_script(store: StorePlan) -> str:
     own = 'client_metadata.hostname="$(hostname)"'
     listed = ceph(name, "osd", "blocklist", "ls")
     return f"""set -eu
+{_SLOW}
 address=$(getent ahostsv4 "$(hostname)" | awk 'NR == 1 {{print $1}}')
 mds() {{ {ceph(name, "tell", f"mds.{FILE_SYSTEM}:0")} "$@" 2>/dev/null; }}
 case "$1" in

@@ -9,7 +9,7 @@ from harness.model.topology import Topology
 from harness.ports import Store
 from harness.stores import _ceph
 from harness.stores._ceph import CephOptions
-from harness.stores._scripted import Scripted, Scripts, each_node, hook
+from harness.stores._scripted import SLOW, Scripted, Scripts, each_node, hook
 from harness.stores.local import directories
 
 START_TIMEOUT_S = 60.0
@@ -46,11 +46,12 @@ class Cephfs(Scripted):
         by_fuse = store.options["client"] == "fuse"
         if by_fuse:
             daemons["client"] = _ceph.client_script(store)
+        attach = _ceph.attach_words(store, "$point", fresh=True)
         return Scripts(
             servers=_ceph.servers_script(plan, store),
             mount=_ceph.mount_script(store, directories(store)),
             down=_ceph.down_script(plan, store),
-            fresh=f"timeout 30 {_ceph.attach_words(store, '$point', fresh=True)} </dev/null >/dev/null 2>&1",
+            fresh=f"timeout $((30 * {SLOW})) {attach} </dev/null >/dev/null 2>&1",
             daemons=daemons,
             disk=_ceph.disk_script(store),
             client=_ceph.eviction_script(store) if by_fuse else "",

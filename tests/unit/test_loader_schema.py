@@ -69,7 +69,7 @@ def test_it_takes_what_is_right(section: str) -> None:
         "checks: [{}]",
         "checks: [mtu: {packet_byte: 3}]",
         "checks: [mtu: {id: Big}]",
-        "checks: [mtu: {faults: [{fault: clock-skew}]}]",
+        "checks: [mtu: {faults: [{fault: restart}]}]",
         "checks: [mtu: {faults: [{fault: pause, target: none}]}]",
         "checks: [connectivity: {protocols: []}]",
         "checks: [connectivity: {protocols: [sctp]}]",

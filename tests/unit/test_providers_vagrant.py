@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from harness.model.errors import ChannelLost, CommandFailed, EnvironmentBroken, UsageError
-from harness.model.plan import NodePlan, Plan, cluster_key
+from harness.model.plan import Demand, NodePlan, Plan, cluster_key
 from harness.ports import Cluster, Progress
 from harness.providers import images, kvm, libvirt, vagrant, vagrant_plan
-from harness.providers.box import RECIPE, Box, recipe_hash
+from harness.providers.box import RECIPE, Box, packages_for, recipe_hash
 from harness.providers.guests import GuestLifecycle, parse_state
 from harness.providers.libvirt import Libvirt
 from harness.providers.vagrant import VagrantProvider
@@ -289,6 +289,16 @@ def test_without_root_and_without_a_libvirt_it_is_said_what_to_do(monkeypatch: p
 def test_the_recipe_is_whole_and_its_hash_follows_it() -> None:
     assert len(recipe_hash()) == 12
     assert set(RECIPE) == {path.name for path in Path("ci/box").iterdir()}
+
+
+def test_what_few_topologies_ask_for_is_in_a_box_of_its_own() -> None:
+    """Ceph is large, and every `up` with the plain box would pay for it."""
+    asked = [
+        Demand(name, "store pool") for name in ("package:ceph-mon", "fs-ceph", "package:fio", "package:ceph-mds")
+    ]
+    assert packages_for(asked) == ["ceph-mds", "ceph-mon"]
+    assert packages_for([]) == []
+    assert len({recipe_hash(), recipe_hash(["ceph-mds"]), recipe_hash(["ceph-mds", "ceph-mon"])}) == 3
 
 
 # --- a libvirt in name only

@@ -50,7 +50,7 @@ def test_daemons_are_dealt_in_turn_and_none_twice() -> None:
 
 def test_a_failover_within_seconds_needs_the_beacon_and_the_tick() -> None:
     made = settings(plan_of())
-    assert (made["mds beacon grace"], made["mon tick interval"]) == ("4", "1")
+    assert (made["mds beacon grace"], made["mon tick interval"]) == ("$((4 * slow))", "1")
     assert made["auth allow insecure global id reclaim"] == "false"
     assert made["ms bind ipv6"] == "false"
 
