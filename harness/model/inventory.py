@@ -37,6 +37,9 @@ class Access(Part):
     key: str | None = Field(None, description="Private key file; default: ssh-agent, then ~/.ssh/id_*")
     sudo: bool | None = Field(None, description="Every command by `sudo -n`")
     jump: Address | Jump | None = Field(None, description="The host through which this one is reached")
+    slowness: float | None = Field(
+        None, ge=1, le=100, description="How many times longer it may take, such as 12 for an emulated machine"
+    )
 
 
 class Jump(Part):

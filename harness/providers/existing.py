@@ -20,7 +20,7 @@ from harness.ports import Cluster, ClusterInfo, Progress, Survey
 from harness.providers import images, inspection, markers
 from harness.providers.markers import Marker
 from harness.transport.parallel import at_once
-from harness.transport.ssh import Login, SshHost
+from harness.transport.ssh import Login, Patience, SshHost
 
 LOAD_TIMEOUT_S = 300.0
 CALL_TIMEOUT_S = 30.0
@@ -204,9 +204,21 @@ def _markers_on(host: SshHost) -> list[Marker] | EnvironmentBroken:
 def hosts_of(inventory: Inventory) -> dict[str, SshHost]:
     """n1, n2, ... by their place in the inventory, the manager first. None is connected yet."""
     return {
-        f"n{number}": SshHost(f"n{number}", login_of(inventory, listed), address=listed.wire_address)
-        for number, listed in enumerate(inventory.ordered, 1)
+        f"n{number}": _host(f"n{number}", inventory, listed) for number, listed in enumerate(inventory.ordered, 1)
     }
+
+
+def _host(name: str, inventory: Inventory, listed: ListedHost) -> SshHost:
+    slowness = listed.slowness or inventory.defaults.slowness or 1.0
+    patience = _slow(slowness) if slowness > 1 else Patience()
+    login = login_of(inventory, listed)
+    return SshHost(name, login, address=listed.wire_address, patience=patience, slowness=slowness)
+
+
+def _slow(slowness: float) -> Patience:
+    """Connecting takes a slow machine longer as well, and it may be silent for longer without being lost."""
+    usual, times = Patience(), min(slowness, 6.0)
+    return Patience(usual.connect_s * times, usual.greet_s * times, usual.lost_after_s * times)
 
 
 def login_of(inventory: Inventory, listed: ListedHost) -> Login:

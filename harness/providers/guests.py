@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from harness.model.errors import EnvironmentBroken
 from harness.model.plan import cluster_name
-from harness.ports import Cluster, NodeState, Result
+from harness.ports import Cluster, NodeState
 from harness.providers.box import Box
 from harness.providers.libvirt import Libvirt, within
 from harness.providers.vagrant_plan import Guest, parse_guests, parse_leases
@@ -25,15 +24,7 @@ _DUMP = 'for domain in $("$@" list --all --name); do "$@" dumpxml "$domain" || t
 
 
 class GuestHost(SshHost):
-    """A guest by SSH. `slowness` stretches deadlines where it is emulated."""
-
-    slowness = 1.0
-
-    def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes = b"") -> Result:
-        return super().run(argv, timeout_s=timeout_s * self.slowness, stdin=stdin)
-
-    def feed(self, argv: Sequence[str], file: Path, *, timeout_s: float) -> Result:
-        return super().feed(argv, file, timeout_s=timeout_s * self.slowness)
+    """A guest by SSH."""
 
 
 def guests(libvirt: Libvirt, run: str | None = None) -> list[Guest]:
@@ -74,11 +65,15 @@ def cluster_of(libvirt: Libvirt, run: str, found: Sequence[Guest], box: Box) -> 
 def _host(libvirt: Libvirt, guest: Guest, address: str, box: Box) -> GuestHost:
     login = Login(address, key=box.key, host_key=box.host_key)
     dial = partial(connect_in, libvirt.netns, address, login.port)
-    host = GuestHost(
-        guest.node, login, address=guest.address, patience=PATIENCE, dial=dial, through=within(libvirt, ())
+    return GuestHost(
+        guest.node,
+        login,
+        address=guest.address,
+        patience=PATIENCE,
+        dial=dial,
+        through=within(libvirt, ()),
+        slowness=SLOWNESS if guest.emulated else 1.0,
     )
-    host.slowness = SLOWNESS if guest.emulated else 1.0
-    return host
 
 
 @dataclass(frozen=True)

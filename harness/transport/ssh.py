@@ -31,7 +31,8 @@ class SshHost:
     sent again. Connecting raises Unreachable, within `patience` and not within the command's own deadline.
 
     `address` is the one on the wire; empty: that of SSH. `dial` opens the TCP connection, where it takes more than
-    that (a network namespace); `through` then stands before ssh(1) for terminals. Thread-safe.
+    that (a network namespace); `through` then stands before ssh(1) for terminals. `slowness` stretches deadlines of
+    commands: an emulated machine takes about ten times as long for everything. Thread-safe.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class SshHost:
         patience: Patience = DEFAULT_PATIENCE,
         dial: Dial | None = None,
         through: Sequence[str] = (),
+        slowness: float = 1.0,
     ) -> None:
         self.name = name
         self.login = login
@@ -52,6 +54,7 @@ class SshHost:
         self._patience = patience
         self._dial = dial
         self._through = tuple(through)
+        self.slowness = slowness
         #: Of processes that are kept: whoever finds one later knows whose it is.
         self.environment: dict[str, str] = {}
         self._connecting = threading.Lock()
@@ -115,8 +118,8 @@ class SshHost:
     def _carry_out(
         self, argv: Sequence[str], source: IO[bytes], timeout_s: float, take: Callable[[bytes], object]
     ) -> Ended:
-        connection = self._connected()
-        return carry_out(connection, argv, timeout_s=timeout_s, sudo=self.login.sudo, source=source, take=take)
+        connection, limit_s = self._connected(), timeout_s * self.slowness
+        return carry_out(connection, argv, timeout_s=limit_s, sudo=self.login.sudo, source=source, take=take)
 
     def _connected(self) -> Connection:
         with self._connecting:

@@ -40,6 +40,18 @@ def test_the_example_is_right_and_the_manager_comes_first() -> None:
     assert str(third.jump) == "hop@gate.example.org:22"
 
 
+def test_a_slow_host_is_given_time(tmp_path: Path) -> None:
+    text = """
+defaults: {slowness: 12}
+hosts: [{address: 10.0.0.5}, {address: 10.0.0.6, slowness: 2}]
+"""
+    hosts = hosts_of(inventory(tmp_path, text))
+    assert {name: host.slowness for name, host in hosts.items()} == {"n1": 12, "n2": 2}
+    assert {host.slowness for host in hosts_of(load_inventory(EXAMPLE)).values()} == {1}
+    [told] = mistakes(tmp_path, "hosts: [{address: 10.0.0.5, slowness: 0.5}]\n")
+    assert "slowness" in told
+
+
 def test_what_a_host_says_wins_over_the_defaults_and_a_manager_moves_to_the_front(tmp_path: Path) -> None:
     found = inventory(
         tmp_path,

@@ -85,6 +85,12 @@ def test_the_deadline_stands_on_the_host_too(host: SshHost, tmp_path: Path) -> N
     assert not (tmp_path / "late").exists()
 
 
+def test_a_slow_host_is_given_longer(server: SshServer, tmp_path: Path) -> None:
+    slow = SshHost("n1", login_to(server.port, tmp_path), patience=HASTY, slowness=50)
+    assert slow.run(["sleep", "0.5"], timeout_s=0.2).ok
+    slow.close()
+
+
 def test_files_go_and_come_back_whole(host: SshHost, tmp_path: Path) -> None:
     mine, there, back = tmp_path / "mine", tmp_path / "there", tmp_path / "back"
     mine.write_bytes(bytes(range(256)) * 5000)

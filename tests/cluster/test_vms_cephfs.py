@@ -1,0 +1,63 @@
+"""CephFS by the kernel's client, for real: topologies/volume-cephfs-kernel.yaml on two machines."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.model.places import data_dir
+from tests.cluster_cli import start
+
+#: Emulated, on a busy machine, most of it is the guests' boot and Ceph's start.
+RUN_TIMEOUT_S = 3600.0
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.vm,
+    pytest.mark.nightly,
+    pytest.mark.skipif(shutil.which("vagrant") is None, reason="needs vagrant (make vm-system)"),
+]
+
+
+@pytest.fixture(scope="module")
+def results(own_engine: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    runs = tmp_path_factory.mktemp("runs")
+    topology = data_dir("topologies") / "volume-cephfs-kernel.yaml"
+    ended = start("run", topology, "--set", "cluster.nodes.worker=1", "--runs-dir", runs).end(RUN_TIMEOUT_S)
+    assert ended.code == 0, ended.told
+    found: dict[str, Any] = json.loads((Path(runs) / "latest" / "results.json").read_text())
+    return found
+
+
+def check(results: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(each for each in results["checks"] if each["id"] == name)
+    return found
+
+
+def observed(results: dict[str, Any], name: str) -> dict[str, tuple[str, str]]:
+    return {each["name"]: (each["expected"], each["observed"]) for each in check(results, name)["promises"]}
+
+
+def test_nothing_is_skipped_for_want_of_a_kernels_client(results: dict[str, Any]) -> None:
+    assert (results["verdict"], results["skipped"]) == ("pass", [])
+
+
+def test_no_append_of_writers_on_every_host_is_lost(results: dict[str, Any]) -> None:
+    """What ceph-fuse does not promise (ceph PR 70279), and breaks."""
+    found = check(results, "concurrent-append")
+    assert set(found["operations"]) == {"n1", "n2"}
+    assert all(counts["append"] > 0 for counts in found["operations"].values())
+    promises = observed(results, "concurrent-append")
+    assert promises["shared"] == promises["append-loses-nothing"] == ("holds", "kept")
+
+
+def test_reads_see_what_was_written_before_them(results: dict[str, Any]) -> None:
+    assert observed(results, "register")["read-after-write"] == ("holds", "kept")
+    assert observed(results, "close-to-open")["close-to-open"] == ("holds", "kept")
+
+
+def test_of_those_who_race_for_a_name_one_wins(results: dict[str, Any]) -> None:
+    assert observed(results, "names")["exclusive-create"] == ("holds", "kept")

@@ -1,0 +1,50 @@
+"""Clocks that are set off after the Swarm has formed, for real: topologies/clock-skew.yaml on two machines."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.model.places import data_dir
+from tests.cluster_cli import start
+
+#: Emulated, on a busy machine, most of it is the guests' boot.
+RUN_TIMEOUT_S = 3000.0
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.vm,
+    pytest.mark.nightly,
+    pytest.mark.skipif(shutil.which("vagrant") is None, reason="needs vagrant (make vm-system)"),
+]
+
+
+@pytest.fixture(scope="module")
+def results(own_engine: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    runs = tmp_path_factory.mktemp("runs")
+    ended = start("run", data_dir("topologies") / "clock-skew.yaml", "--runs-dir", runs).end(RUN_TIMEOUT_S)
+    assert ended.code == 0, ended.told
+    found: dict[str, Any] = json.loads((Path(runs) / "latest" / "results.json").read_text())
+    return found
+
+
+def test_clocks_were_off_and_were_set_back(results: dict[str, Any]) -> None:
+    found = [(fault["name"], fault["check"], fault["felt"], fault["healed"]) for fault in results["faults"]]
+    assert found == [("clock-skew", "ahead", True, True), ("clock-skew", "behind", True, True)]
+
+
+@pytest.mark.parametrize("name", ["ahead", "behind"])
+def test_a_clock_that_is_off_changes_no_verdict(name: str, results: dict[str, Any]) -> None:
+    told = {
+        check["id"]: (check["verdict"], [(promise["name"], promise["observed"]) for promise in check["promises"]])
+        for check in results["checks"]
+    }
+    assert told[name] == told["in-step"]
+    assert ("close-to-open", "kept") in told[name][1]
+
+
+def test_all_of_it_passes_and_nothing_is_skipped(results: dict[str, Any]) -> None:
+    assert (results["verdict"], results["skipped"]) == ("pass", [])
