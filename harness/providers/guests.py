@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from harness.model.errors import EnvironmentBroken
 from harness.model.plan import cluster_name
-from harness.ports import Cluster, NodeState
+from harness.ports import Cluster, NodeState, Result
 from harness.providers.box import Box
 from harness.providers.libvirt import Libvirt, within
-from harness.providers.vagrant_plan import Guest, parse_guests, parse_leases
+from harness.providers.vagrant_plan import Guest, console_lines, death, parse_guests, parse_leases
 from harness.transport.local import LocalHost
 from harness.transport.netns import connect_in
 from harness.transport.ssh import Login, Patience, SshHost
@@ -20,11 +22,43 @@ from harness.transport.ssh import Login, Patience, SshHost
 #: six an otherwise busy machine was seen to miss those of feature probes.
 SLOWNESS = 12.0
 PATIENCE = Patience(connect_s=30.0, greet_s=90.0, lost_after_s=60.0)
+#: Of a console, in a message.
+LAST_LINES = 8
 _DUMP = 'for domain in $("$@" list --all --name); do "$@" dumpxml "$domain" || true; done'
 
 
 class GuestHost(SshHost):
-    """A guest by SSH."""
+    """A guest by SSH. Where it has stopped for good, errors about it end with the last lines of its console."""
+
+    serial: Path | None = None
+
+    def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes = b"") -> Result:
+        with self._last_words():
+            return super().run(argv, timeout_s=timeout_s, stdin=stdin)
+
+    def feed(self, argv: Sequence[str], file: Path, *, timeout_s: float) -> Result:
+        with self._last_words():
+            return super().feed(argv, file, timeout_s=timeout_s)
+
+    @contextlib.contextmanager
+    def _last_words(self) -> Iterator[None]:
+        try:
+            yield
+        except EnvironmentBroken as error:
+            lines = console(self.serial) if self.serial else []
+            if death(lines):
+                error.message += "\n" + "\n".join(f"{self.name} | {line[:160]}" for line in lines[-LAST_LINES:])
+            raise
+
+
+def console(path: Path) -> list[str]:
+    """The last lines of a serial console; none where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - 8192))
+            return console_lines(stream.read().decode(errors="replace"))
+    except OSError:
+        return []
 
 
 def guests(libvirt: Libvirt, run: str | None = None) -> list[Guest]:
@@ -65,7 +99,7 @@ def cluster_of(libvirt: Libvirt, run: str, found: Sequence[Guest], box: Box) -> 
 def _host(libvirt: Libvirt, guest: Guest, address: str, box: Box) -> GuestHost:
     login = Login(address, key=box.key, host_key=box.host_key)
     dial = partial(connect_in, libvirt.netns, address, login.port)
-    return GuestHost(
+    host = GuestHost(
         guest.node,
         login,
         address=guest.address,
@@ -74,6 +108,8 @@ def _host(libvirt: Libvirt, guest: Guest, address: str, box: Box) -> GuestHost:
         through=within(libvirt, ()),
         slowness=SLOWNESS if guest.emulated else 1.0,
     )
+    host.serial = Path(guest.serial) if guest.serial else None
+    return host
 
 
 @dataclass(frozen=True)

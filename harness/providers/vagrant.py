@@ -26,7 +26,7 @@ from harness.ports import Cluster, ClusterInfo, Progress
 from harness.providers import box as boxes
 from harness.providers import images, kvm, libvirt
 from harness.providers.box import Box
-from harness.providers.guests import GuestHost, cluster_of, guests
+from harness.providers.guests import LAST_LINES, GuestHost, cluster_of, console, guests
 from harness.providers.labels import remove_tables_on
 from harness.providers.libvirt import Libvirt, OwnLibvirt, within
 from harness.providers.machine import call, tell, wait_until
@@ -306,27 +306,20 @@ class _Up:
         return None
 
     def _consoles(self) -> dict[str, list[str]]:
-        return {path.stem: _console(path) for path in sorted(self.folder.glob("n*.log"))}
+        return {path.stem: console(path) for path in sorted(self.folder.glob("n*.log"))}
 
     def _at(self) -> Iterator[str]:
         for node, lines in self._consoles().items():
             yield f"{node}: {lines[-1][:70]}" if lines else f"{node}: not a word yet"
 
     def _last_words(self) -> list[str]:
-        return [f"{node} | {line[:160]}" for node, lines in self._consoles().items() for line in lines[-8:]]
+        return [
+            f"{node} | {line[:160]}" for node, lines in self._consoles().items() for line in lines[-LAST_LINES:]
+        ]
 
     def _broken(self, message: str) -> EnvironmentBroken:
         words = "\n".join(self._last_words()) or "no machine has said anything on its console"
         return EnvironmentBroken(f"{message}; the end of the consoles:\n{words}")
-
-
-def _console(path: Path) -> list[str]:
-    try:
-        with path.open("rb") as stream:
-            stream.seek(max(0, path.stat().st_size - 8192))
-            return console_lines(stream.read().decode(errors="replace"))
-    except OSError:
-        return []
 
 
 def _prepare(host: GuestHost, cluster: Cluster) -> None:

@@ -31,8 +31,8 @@ class SshHost:
     sent again. Connecting raises Unreachable, within `patience` and not within the command's own deadline.
 
     `address` is the one on the wire; empty: that of SSH. `dial` opens the TCP connection, where it takes more than
-    that (a network namespace); `through` then stands before ssh(1) for terminals. `slowness` stretches deadlines of
-    commands: an emulated machine takes about ten times as long for everything. Thread-safe.
+    that (a network namespace); `through` then stands before ssh(1) for terminals. `slowness` stretches deadlines
+    of commands: an emulated machine takes about ten times as long for everything. Thread-safe.
     """
 
     def __init__(

@@ -15,13 +15,14 @@ import pytest
 
 from harness.model.errors import ChannelLost, CommandFailed, EnvironmentBroken, UsageError
 from harness.model.plan import Demand, NodePlan, Plan, cluster_key
-from harness.ports import Cluster, Progress
+from harness.ports import Cluster, Progress, Result
 from harness.providers import images, kvm, libvirt, vagrant, vagrant_plan
 from harness.providers.box import RECIPE, Box, packages_for, recipe_hash
-from harness.providers.guests import GuestLifecycle, parse_state
+from harness.providers.guests import GuestHost, GuestLifecycle, parse_state
 from harness.providers.libvirt import Libvirt
 from harness.providers.vagrant import VagrantProvider
 from harness.transport.process import ProcessChannel
+from harness.transport.ssh import Login, SshHost
 from tests.planner_topologies import topology
 
 #: Of this session alone: removing a run ends whatever has it in its environment, on the whole machine.
@@ -266,6 +267,33 @@ def test_a_guest_that_ends_early_or_stays_silent_is_refused(monkeypatch: pytest.
     assert "'hello'" in first_guest(monkeypatch, "echo hello")
     monkeypatch.setattr(kvm, "TRY_TIMEOUT_S", 0.2)
     assert "was not up within 0.2 s" in first_guest(monkeypatch, "sleep 60")
+
+
+# --- a guest that stops
+
+
+def lost(console: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What an error says of a guest that does not answer."""
+
+    def silent(*_: object, **__: object) -> Result:
+        raise ChannelLost("n1 has not been heard of for 60 s")
+
+    monkeypatch.setattr(SshHost, "run", silent)
+    host = GuestHost("n1", Login("192.0.2.1"))
+    host.serial = folder / "n1.log"
+    host.serial.write_text(console)
+    with pytest.raises(ChannelLost) as caught:
+        host.run(["true"], timeout_s=5)
+    return caught.value.message
+
+
+def test_what_is_asked_of_a_guest_that_panicked_ends_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = lost("login:\r\nKernel panic - not syncing: sysrq triggered crash\r\nCPU: 0\r\n", tmp_path, monkeypatch)
+    assert told.startswith("n1 has not been heard of for 60 s\n")
+    assert "n1 | Kernel panic - not syncing: sysrq triggered crash" in told
+    assert lost("login:\r\n", tmp_path, monkeypatch) == "n1 has not been heard of for 60 s"
 
 
 # --- what is missing
