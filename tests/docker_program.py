@@ -293,6 +293,8 @@ class Inside:
         match argv:
             case ["docker", "info", *_]:
                 return str(self.state["driver"])
+            case ["docker", "version", *_]:
+                return str(self.state.get("inner", "26.1.5+dfsg1"))
             case ["docker", "load", "--quiet"]:
                 self.container["loaded"].append(stdin.strip())
                 return ""

@@ -15,6 +15,7 @@ from harness.providers import docker, engine, images, labels, rights, wire
 from harness.providers.docker import DockerProvider
 from harness.providers.engine import Engine, docker_errors
 from harness.providers.own_engine import OwnEngine
+from harness.providers.releases import release_of
 from tests.planner_topologies import topology
 from tests.providers_engine import FakeDocker, script
 
@@ -94,6 +95,36 @@ def test_the_helper_on_the_wire_sees_the_engines_network_and_processes(
     assert cluster.wire
     number = fake.state["containers"][N2]["iflink"]
     assert cluster.wire.port("n2") == f"veth{number}"
+
+
+def with_engine(version: str) -> Plan:
+    return make_plan(text=f"name: small\ncluster: {{nodes: {{manager: 1, worker: 1}}, engine: '{version}'}}\n")
+
+
+def test_nodes_have_the_engine_that_is_asked_for_and_the_wire_is_worked_as_ever(
+    fake: FakeDocker, provider: DockerProvider
+) -> None:
+    old = release_of("20.10")
+    assert old is not None
+    name = images.tag("node", old)
+    fake.change(images={**fake.state["images"], name: "sha256:3"}, inner="20.10.24+dfsg1")
+    provider.up(with_engine("20.10"), quiet)
+    made = {name: each["image"] for name, each in fake.state["containers"].items()}
+    assert made == {"harness-r1-n1": name, N2: name, "harness-r1-wire": images.tag("node")}
+
+
+def test_a_suite_that_has_another_engine_by_now_is_told_and_nothing_stays(
+    fake: FakeDocker, provider: DockerProvider
+) -> None:
+    new = release_of("28.5")
+    assert new is not None
+    fake.change(images={**fake.state["images"], images.tag("node", new): "sha256:3"}, inner="29.1.0")
+    with pytest.raises(
+        EnvironmentBroken, match=r"nodes of Debian forky have engine 29\.1\.0, not 28\.5"
+    ) as caught:
+        provider.up(with_engine("28.5"), quiet)
+    assert "forky has gone on" in (caught.value.hint or "")
+    assert fake.state["containers"] == {}
 
 
 def test_everything_that_is_made_carries_the_run(fake: FakeDocker, provider: DockerProvider) -> None:

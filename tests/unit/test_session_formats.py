@@ -84,7 +84,22 @@ def test_every_topology_that_travels_along_tells_editors_where_the_schema_is(pat
 @pytest.mark.parametrize(
     ("key", "text", "message"),
     [
-        ("cluster.engine", 'cluster: {engine: "28.5"}', "not supported yet: cluster.engine"),
+        (
+            "cluster.engine",
+            'cluster: {engine: "29"}',
+            "no engine 29 can be had for container nodes; there is 20.10.24 (bookworm), 26.1.5 (trixie), "
+            "28.5.2 (forky), or the beginning of one",
+        ),
+        (
+            "cluster.engine",
+            "cluster: {engine: 28.5, provider: vagrant}",
+            "hosts of provider vagrant have engines of their own: leave it out",
+        ),
+        (
+            "cluster.engine",
+            "cluster: {engine: 20.10}\nstores: {pool: {kind: glusterfs, nodes: [n1, n2, n3]}}",
+            "the servers of stores are built for nodes with engine 26.1.5 only: leave it out",
+        ),
         (
             "cluster.inventory",
             "cluster: {inventory: hosts.yaml}",
@@ -97,3 +112,12 @@ def test_what_nothing_acts_on_is_refused_and_not_dropped(key: str, text: str, me
         loader.loads(f"name: x\nservices: {{a: {{}}}}\n{text}\n", "x.yaml", CATALOG)
     problem = next(p for p in caught.value.problems if p.key == key)
     assert (problem.line, problem.message) == (3, message)
+
+
+@pytest.mark.parametrize("written", ["20.10", '"20.10"', "20", "26.1.5"])
+def test_a_version_is_taken_as_it_is_written(written: str) -> None:
+    """20.10 is a number to YAML, and the same as 20.1."""
+    text = f"name: x\nservices: {{a: {{}}}}\ncluster: {{engine: {written}}}\n"
+    assert loader.loads(text, "x.yaml", CATALOG).cluster.engine == written.strip('"')
+    laid = loader.loads("name: x\nservices: {a: {}}\n", "x.yaml", CATALOG, [("cluster.engine", written)])
+    assert laid.cluster.engine == written.strip('"')
