@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import select
 import shlex
 import signal
@@ -17,6 +16,7 @@ from typing import IO
 
 from harness.model.errors import ChannelLost, DeadlineExceeded
 from harness.ports import Result
+from harness.transport.lines import Lines
 
 #: What a shell answers for a program that cannot be executed, or that is not there (POSIX, XCU 2.8.2).
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
@@ -27,7 +27,6 @@ CLOSE_GRACE_S = 2.0
 _KILL_GRACE_S = 2.0
 _LAST_WORDS_S = 0.2
 _DEAF = "it does not take input any more"
-_MAX_QUEUED_LINES = 256
 _STDERR_TAIL_LINES = 40
 
 
@@ -74,11 +73,10 @@ class ProcessChannel:
             self._process = _start(argv, env)
         except OSError as error:
             raise ChannelLost(f"on {where}: `{shlex.join(argv)}` cannot be started: {error.strerror}") from error
-        self._lines: queue.Queue[bytes | None] = queue.Queue(_MAX_QUEUED_LINES)
+        self._lines = Lines(self._lost)
         self._complaints: deque[bytes] = deque(maxlen=_STDERR_TAIL_LINES)
         self._sending = threading.Lock()
         self._closing = threading.Lock()
-        self._closed = threading.Event()
         self._broken = False
         self._threads = [self._thread(self._read_stdout), self._thread(self._read_stderr)]
         os.set_blocking(self._stdin, False)
@@ -91,8 +89,8 @@ class ProcessChannel:
     def send(self, line: bytes) -> None:
         """Write `line` whole. Raises ChannelLost, also when the peer has not read for SEND_TIMEOUT_S."""
         with self._sending:
-            if self._closed.is_set() or self._broken:
-                raise self._lost("the channel was closed" if self._closed.is_set() else _DEAF)
+            if self._lines.closed.is_set() or self._broken:
+                raise self._lost("the channel was closed" if self._lines.closed.is_set() else _DEAF)
             try:
                 self._write(memoryview(line), time.monotonic() + SEND_TIMEOUT_S)
             except (OSError, ValueError) as error:
@@ -101,43 +99,26 @@ class ProcessChannel:
 
     def receive(self, timeout_s: float) -> bytes | None:
         """The next line with its newline; None when none came in time. Raises ChannelLost at the end."""
-        if self._closed.is_set():
-            raise self._lost("the channel was closed")
-        try:
-            line = self._lines.get(timeout=max(0.0, timeout_s))
-        except queue.Empty:
-            return None
-        if line is None:
-            self._lines.put(None)
-            raise self._lost("it ended")
-        return line
+        return self._lines.receive(timeout_s)
 
     def close(self) -> None:
         """End the program: first by the end of its input, then by a signal to its group. Idempotent."""
         with self._closing:
-            if self._closed.is_set():
+            if self._lines.closed.is_set():
                 return
-            self._closed.set()
+            self._lines.closed.set()
             with self._sending, contextlib.suppress(OSError):
                 _pipe(self._process.stdin).close()
             self._end()
 
     def _end(self) -> None:
         for grace_s in (CLOSE_GRACE_S, _KILL_GRACE_S):
-            self._make_room()
+            self._lines.make_room()
             self._threads[0].join(grace_s)
             _kill_group(self._process)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_KILL_GRACE_S)
         self._threads[1].join(_KILL_GRACE_S)
-
-    def _make_room(self) -> None:
-        """Let the reader go on to the end; nobody wants these lines any more. Wakes a waiting `receive`."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._lines.get_nowait()
-        with contextlib.suppress(queue.Full):
-            self._lines.put_nowait(None)
 
     @property
     def _stdin(self) -> int:
@@ -166,11 +147,10 @@ class ProcessChannel:
         """Whole lines into the queue; a line that the end cut short is no line."""
         with contextlib.suppress(OSError, ValueError), _pipe(self._process.stdout) as stream:
             for line in stream:
-                if self._closed.is_set() or not line.endswith(b"\n"):
+                if self._lines.closed.is_set() or not line.endswith(b"\n"):
                     break
                 self._lines.put(line)
-        with contextlib.suppress(queue.Full):
-            self._lines.put(None, block=not self._closed.is_set())
+        self._lines.end()
 
     def _read_stderr(self) -> None:
         with contextlib.suppress(OSError, ValueError), _pipe(self._process.stderr) as stream:

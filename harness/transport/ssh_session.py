@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 import select
 import shlex
 import threading
@@ -16,6 +15,7 @@ from typing import IO
 import paramiko
 
 from harness.model.errors import ChannelLost, DeadlineExceeded
+from harness.transport.lines import Lines
 from harness.transport.process import CLOSE_GRACE_S, SEND_TIMEOUT_S
 from harness.transport.ssh_connection import Connection
 
@@ -25,7 +25,6 @@ TIMED_OUT = (124, 137)
 OUTER_GRACE_S = 5.0
 _PIECE_BYTES = 1 << 16
 _TAIL_BYTES = 4000
-_MAX_QUEUED_LINES = 256
 _LOOK_S = 1.0
 #: Says the process group first, so that what does not end by itself can be ended.
 _KEPT = 'read -r _ _ _ _ group _ </proc/$$/stat; echo "$group"; exec "$@"'
@@ -172,21 +171,20 @@ class SshChannel:
         self._kill = kill
         self._channel = begin(connection, command(argv, timeout_s=None, sudo=sudo), timeout_s)
         self._channel.settimeout(SEND_TIMEOUT_S)
-        self._lines: queue.Queue[bytes | None] = queue.Queue(_MAX_QUEUED_LINES)
+        self._lines = Lines(self._gone)
         self._complaints: deque[bytes] = deque(maxlen=8)
         self._group = 0
         self._sending = threading.Lock()
         self._closing = threading.Lock()
-        self._closed = threading.Event()
         self._broken = False
         self._readers = [self._thread(self._read_stdout), self._thread(self._read_stderr)]
 
     def send(self, line: bytes) -> None:
         """Write `line` whole. Raises ChannelLost, also when the peer has not read for SEND_TIMEOUT_S."""
         with self._sending:
-            if self._closed.is_set() or self._broken:
+            if self._lines.closed.is_set() or self._broken:
                 raise self._gone(
-                    "the channel was closed" if self._closed.is_set() else "it takes no input any more"
+                    "the channel was closed" if self._lines.closed.is_set() else "it takes no input any more"
                 )
             try:
                 self._channel.sendall(line)
@@ -196,38 +194,21 @@ class SshChannel:
 
     def receive(self, timeout_s: float) -> bytes | None:
         """The next line with its newline; None when none came in time. Raises ChannelLost at the end."""
-        if self._closed.is_set():
-            raise self._gone("the channel was closed")
-        try:
-            line = self._lines.get(timeout=max(0.0, timeout_s))
-        except queue.Empty:
-            return None
-        if line is None:
-            self._lines.put(None)
-            raise self._gone("it ended")
-        return line
+        return self._lines.receive(timeout_s)
 
     def close(self) -> None:
         """End the program: first by the end of its input, then by a signal to its group. Idempotent."""
         with self._closing:
-            if self._closed.is_set():
+            if self._lines.closed.is_set():
                 return
-            self._closed.set()
+            self._lines.closed.set()
             with contextlib.suppress(OSError, paramiko.SSHException, EOFError):
                 self._channel.shutdown_write()
-            self._make_room()
+            self._lines.make_room()
             self._readers[0].join(CLOSE_GRACE_S)
             if self._readers[0].is_alive() and self._group and self._connection.alive:
                 self._kill(self._group)
             end(self._connection, self._channel)
-
-    def _make_room(self) -> None:
-        """Let the reader go on to the end; nobody wants these lines any more. Wakes a waiting `receive`."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._lines.get_nowait()
-        with contextlib.suppress(queue.Full):
-            self._lines.put_nowait(None)
 
     def _thread(self, target: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=target, name=f"ssh-{self._connection.name}", daemon=True)
@@ -237,14 +218,13 @@ class SshChannel:
     def _read_stdout(self) -> None:
         """Whole lines into the queue, after the one that says the process group."""
         for line in self._split(self._channel.recv):
-            if self._closed.is_set():
+            if self._lines.closed.is_set():
                 continue  # to the end, so that `close` knows of it
             if not self._group:
                 self._group = int(line) if line.strip().isdigit() else -1
             else:
                 self._lines.put(line)
-        with contextlib.suppress(queue.Full):
-            self._lines.put(None, block=not self._closed.is_set())
+        self._lines.end()
 
     def _read_stderr(self) -> None:
         for line in self._split(self._channel.recv_stderr):

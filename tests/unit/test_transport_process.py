@@ -112,7 +112,7 @@ def test_closing_wakes_who_waits() -> None:
 
 def test_closing_works_with_a_full_queue_that_nobody_reads() -> None:
     channel = ProcessChannel(["yes"], where="here")
-    wait_until(channel._lines.full)
+    wait_until(lambda: channel._lines.full)
 
     channel.close()
 
