@@ -21,8 +21,8 @@ pytestmark = [
     pytest.mark.nightly,
     pytest.mark.skipif(shutil.which("vagrant") is None, reason="needs vagrant (make vm-system)"),
 ]
-#: n2 serves the NFS volume, and writes itself.
-PLUG = Fault(fault="kill", target="n2", at_s=2, hold_s=2)
+#: n2 serves the NFS volume, and writes itself: late enough for its emulated writers to have begun.
+PLUG = Fault(fault="kill", target="n2", at_s=10, hold_s=2)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def guests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 def unplugged(guests: Bench, volume: str, **more: Any) -> Verdict:
-    load = {"rate_per_s": 20, "duration_s": 3, "killed": "server", **more}
+    load = {"rate_per_s": 20, "duration_s": 12, "killed": "server", **more}
     verdict = guests.check("durability", inject=[PLUG], volume=volume, **load)
     records = fault_records(read_history(guests.folder).only(check=verdict.id))
     assert [(record.name, record.felt, record.healed) for record in records] == [("kill", True, True)]
