@@ -5,7 +5,8 @@ Each says whether it holds of a run, None where the run cannot tell, and by what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +17,8 @@ from harness.model.verdict import Verdict
 
 #: Answers to a lookup that hold no address.
 MISSING = ("nxdomain", "servfail", "timeout")
+#: Later than any time in nanoseconds.
+_NEVER = 1 << 63
 
 
 class Params(BaseModel):
@@ -99,24 +102,49 @@ def _lacks(answer: str, truth: set[str]) -> bool:
 
 
 def names_missing(params: NamesMissing, seen: Seen) -> Told:
-    """How long after the last healing a name, or a task behind it, was missing; by IP things went on."""
+    """How long after the last healing a name, or a task behind it, was missing; by IP things went on.
+
+    At least until the last answer that lacked something, at most until whoever got it was answered right: nobody
+    knows what would have been answered in between, or before anybody asked.
+    """
     healed = [row.end_ns for row in seen.rows.only(f="fault").ops() if row.value == "heal"]
     if not healed:
         return Told(None, "no fault was healed")
-    after = [row for row in seen.rows.only(f="dns").ops() if row.start_ns >= max(healed)]
-    echoes = [row for row in seen.rows.only(f="beat", outcome="ok").ops() if row.end_ns >= max(healed)]
+    since = max(healed)
+    after = [row for row in seen.rows.only(f="dns").ops() if row.start_ns >= since]
+    echoes = [row for row in seen.rows.only(f="beat", outcome="ok").ops() if row.end_ns >= since]
     if not after or not echoes:
         return Told(None, "nothing was asked by name and by IP after healing")
     truth = {row.key: set(str(row.value).split(",")) for row in seen.rows.only(f="truth").ops() if row.value}
-    missing = [row for row in after if _lacks(str(row.value), truth.get(row.key.replace("|tasks.", "|"), set()))]
-    took_s = (max((row.end_ns for row in missing), default=max(healed)) - max(healed)) / 1e9
-    which = sorted({row.key.rpartition("|")[2] for row in missing})[:4]
-    told = f" ({', '.join(which)})" if which else ""
-    words = f"names were missing for {took_s:.1f} s after healing{told}"
-    holds = (params.at_least_s is None or took_s >= params.at_least_s) and (
-        params.at_most_s is None or took_s <= params.at_most_s
-    )
-    return Told(holds, f"{words}, {len(echoes)} echoes by IP came back")
+    last: dict[tuple[str, str], int] = {}
+    right: dict[tuple[str, str], int] = {}
+    for row in sorted(after, key=lambda row: row.start_ns):
+        who = (row.at, row.key.partition("|")[2])  # without the phase
+        if _lacks(str(row.value), truth.get(row.key.replace("|tasks.", "|"), set())):
+            last[who] = row.end_ns
+            right[who] = _NEVER
+        else:
+            right[who] = min(row.end_ns, right.get(who, _NEVER))
+    least_s = (max(last.values(), default=since) - since) / 1e9
+    most_s = math.inf if _NEVER in right.values() else (max(right.values()) - since) / 1e9
+    which = sorted({name.rpartition("|")[2] for _, name in last})[:4]
+    words = _missing_words(least_s, most_s, which)
+    return Told(_between(params, least_s, most_s), f"{words}; {len(echoes)} echoes by IP came back")
+
+
+def _missing_words(least_s: float, most_s: float, which: Sequence[str]) -> str:
+    if not which:
+        return f"names were right when first asked, {most_s:.1f} s after healing"
+    end = "to the end" if most_s == math.inf else f"right after {most_s:.1f} s"
+    return f"names were missing for {least_s:.1f} s after healing, {end} ({', '.join(which)})"
+
+
+def _between(params: NamesMissing, least_s: float, most_s: float) -> bool | None:
+    """Whether what lies between the two is within what is asked; None where part of it is."""
+    low, high = params.at_least_s or 0.0, math.inf if params.at_most_s is None else params.at_most_s
+    if low <= least_s and most_s <= high:
+        return True
+    return False if most_s < low or least_s > high else None
 
 
 @dataclass(frozen=True)

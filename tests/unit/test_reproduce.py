@@ -85,6 +85,12 @@ def names(*answers: tuple[float, str]) -> list[Op]:
         ([(10.5, "nxdomain"), (11, "10.0.0.1")], False, True),
         ([(10.5, "10.0.0.1")], False, True),
         ([(10.5, "nxdomain"), (16, "timeout"), (17, "10.0.0.1")], False, False),
+        ([(10.5, "nxdomain"), (16, "timeout"), (19, "10.0.0.1")], None, False),
+        ([(10.5, "nxdomain"), (19, "nxdomain")], True, False),
+        ([(10.5, "nxdomain"), (13, "nxdomain")], None, None),
+        ([(13, "10.0.0.1")], False, True),
+        ([(16, "10.0.0.1")], False, None),
+        ([(30, "10.0.0.1")], None, None),
         ([], None, None),
     ],
 )
@@ -94,6 +100,11 @@ def test_how_long_names_were_missing(
     history = History.of(names(*answers))
     assert ask("names-missing", {"check": "commands", "at_least_s": 8}, history, verdict()).holds is sick
     assert ask("names-missing", {"check": "commands", "at_most_s": 4}, history, verdict()).holds is well
+
+
+def test_names_that_were_right_when_first_asked_say_when_that_was() -> None:
+    told = ask("names-missing", {"check": "commands"}, History.of(names((33, "10.0.0.1"))), verdict())
+    assert told.words.startswith("names were right when first asked, 23.0 s after healing; ")
 
 
 def test_names_say_nothing_where_no_connection_by_ip_went_on() -> None:
