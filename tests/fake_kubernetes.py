@@ -53,6 +53,10 @@ class FakeKubernetes:
         #: Service to what its pods' containers say instead of running: the state of a containerStatus.
         self.broken: dict[str, Object] = {}
         self.unplaced: set[str] = set()
+        #: Whose resource for further networks the API server has: nobody's, "Multus", or "ours" once it is made.
+        self.attacher = ""
+        #: Whether pods get the further networks that they ask for.
+        self.attaches = True
         #: The last one that was made.
         self.namespace = ""
         self.objects: dict[tuple[str, str], Object] = {}
@@ -84,6 +88,9 @@ class FakeKubernetes:
         kinds = {"nodes": "Node", "deployments": "Deployment", "daemonsets": "DaemonSet", "services": "Service"}
         if words[0] == "daemonset":
             return OK
+        if words[0] == "customresourcedefinitions":
+            labels = {"ours": {"harness.run": "r0"}}.get(self.attacher, {})
+            return Result(0, json.dumps({"metadata": {"labels": labels}}), "") if self.attacher else OK
         items: list[Object] = []
         for kind in words[0].split(","):
             if kind == "nodes":
@@ -96,6 +103,8 @@ class FakeKubernetes:
 
     def _apply(self, _words: list[str], stdin: bytes) -> Result:
         for each in yaml.safe_load_all(stdin):
+            if each["kind"] == "CustomResourceDefinition":
+                self.attacher = "ours"
             if each["kind"] == "Namespace":
                 self.namespace = each["metadata"]["name"]
             self.objects[each["kind"], each["metadata"]["name"]] = each
@@ -114,6 +123,9 @@ class FakeKubernetes:
         for name in [name for name, pod in self.pods.items() if pod["owner"] == found["metadata"]["name"]]:
             del self.pods[name]
         self._reconcile(found)
+        return OK
+
+    def _wait(self, _words: list[str], _stdin: bytes) -> Result:
         return OK
 
     def _rollout(self, _words: list[str], _stdin: bytes) -> Result:
@@ -147,7 +159,7 @@ class FakeKubernetes:
     def _reconcile(self, each: Object) -> None:
         name = each["metadata"]["name"]
         if each["kind"] == "Pod" and name not in self.pods:
-            self._start(name, name, each["metadata"]["labels"], each["spec"], each["spec"]["nodeName"])
+            self._start(name, name, each["metadata"], each["spec"], each["spec"]["nodeName"])
         if each["kind"] not in ("Deployment", "DaemonSet"):
             return
         own = [pod for pod, entry in self.pods.items() if entry["owner"] == name]
@@ -157,7 +169,7 @@ class FakeKubernetes:
         template = each["spec"]["template"]
         for node in wanted[len(own) :]:
             pod = f"{name}-{next(self._numbers)}"
-            self._start(pod, name, template["metadata"]["labels"], template["spec"], node)
+            self._start(pod, name, template["metadata"], template["spec"], node)
         each["status"] = {"readyReplicas": len(wanted), "numberReady": len(wanted)}
 
     def _places(self, each: Object) -> Iterator[str]:
@@ -165,8 +177,17 @@ class FakeKubernetes:
         count = each["spec"].get("replicas", len(nodes))
         return (nodes[index % len(nodes)] for index in range(count))
 
-    def _start(self, pod: str, owner: str, labels: Object, spec: Object, node: str) -> None:
+    def _attached(self, asked: str, number: int) -> Object:
+        """What a plugin in Multus's form tells: the cluster's network, then the others."""
+        told = [{"name": "pods", "interface": "eth0", "ips": [f"10.244.0.{number}"], "default": True}]
+        for index, name in enumerate(asked.split(", "), 1):
+            link = {"interface": f"net{index}", "mac": f"02:00:00:00:{index:02}:{number:02}"}
+            told.append({"name": name, **link, "ips": [f"10.7{index}.0.{number}"]})
+        return {"k8s.v1.cni.cncf.io/network-status": json.dumps(told)} if self.attaches else {}
+
+    def _start(self, pod: str, owner: str, template: Object, spec: Object, node: str) -> None:
         number = next(self._numbers)
+        asked = template.get("annotations", {}).get("k8s.v1.cni.cncf.io/networks")
         state = self.broken.get(owner, {"running": {}})
         status: Object = {"name": CONTAINER, "state": state, "restartCount": 0}
         status["containerID"] = f"containerd://{number:064}"
@@ -178,7 +199,8 @@ class FakeKubernetes:
             "metadata": {
                 "name": pod,
                 "namespace": self.namespace,
-                "labels": labels,
+                "labels": template["labels"],
+                "annotations": self._attached(asked, number) if asked else {},
                 "creationTimestamp": f"2026-01-01T00:00:{number:02}Z",
             },
             "spec": {**spec, "nodeName": node if placed else ""},

@@ -22,6 +22,7 @@ OWN_NODE = "kernel, drivers/net/macvlan.c: a child and its parent exchange no fr
 SHIM = "kernel, drivers/net/macvlan.c: children of one parent reach each other in mode bridge"
 NO_NAMES = "Docker's own resolver knows the containers of its engine; a node-local network has no other"
 OWN_NAMES = "Docker, embedded DNS of user-defined networks: containers of one engine resolve each other"
+NO_POD_NAMES = "Multus's standard: DNS knows pods by their addresses on the cluster's network alone"
 SWARM_NAMES = "Docker: names of a network with scope swarm are known on every node"
 
 
@@ -42,7 +43,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     promises = (
         measured("reached from its own node", "may", own, _answered, OWN_NODE, _told),
         measured("reached through a shim", by_shim, _shim_answers(probes), _answered, SHIM, _told),
-        *_names_promises(history, scene, network),
+        *_names_promises(history, scene, network, plan.orchestrator),
     )
     good = f"{len(present)} containers with MACs of their own: {tally.correct} assertions hold"
     return replace(with_promises(tally.verdict(check, good), promises), skipped=skipped)
@@ -153,10 +154,10 @@ def _told(row: Op) -> str:
     return f"{row.at} -> {ProbeKey.parse(row.key).to}: {row.value}"
 
 
-def _names_promises(history: History, scene: Scene, network: NetworkPlan) -> Iterator[Promise]:
+def _names_promises(history: History, scene: Scene, network: NetworkPlan, orchestrator: str) -> Iterator[Promise]:
     """A name must lead to the containers of its service on this network, and to no others.
 
-    Neighbours are promised only where there are some.
+    Neighbours are promised only where there are some, and where the orchestrator gives this network names at all.
     """
     meant = {service: set[str]() for service in {c.service for c in scene.on(network.name)}}
     for container in scene.on(network.name):
@@ -170,9 +171,12 @@ def _names_promises(history: History, scene: Scene, network: NetworkPlan) -> Ite
 
     expected: Expected = "holds" if network.resolves_names else "may"
     source = SWARM_NAMES if network.resolves_names else NO_NAMES
+    nearby: tuple[Expected, str] = ("holds", OWN_NAMES)
+    if orchestrator == "kubernetes":
+        source, nearby = NO_POD_NAMES, ("may", NO_POD_NAMES)
     yield measured("names resolve across nodes", expected, across, is_right, source, _asked)
     if len(scene.spread(network.name)) < len(scene.on(network.name)):
-        yield measured("names resolve on a node", "holds", near, is_right, OWN_NAMES, _asked)
+        yield measured("names resolve on a node", nearby[0], near, is_right, nearby[1], _asked)
 
 
 def _asked(row: Op) -> str:

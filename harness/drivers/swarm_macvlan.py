@@ -89,7 +89,7 @@ class Link:
             flags = ("--driver", self.driver, *_flags(network, plan, node))
             steps.append(_networks.create(plan, f"create network {name}", node, made, flags))
         return Declared(
-            steps=(*_parent_checks(name, network, nodes), *steps),
+            steps=(*parent_checks(name, _physical(network), nodes), *steps),
             undo=tuple(_networks.remove(f"remove network {name}", node, made) for node in nodes),
             stack={"name": made, "external": True},
         )
@@ -108,7 +108,7 @@ class Link:
         create = _networks.create_from(f"create network {name}", manager, made, swarm, config)
         removals = [_networks.remove(f"remove what configures {name}", node, config, last) for node in nodes]
         return Declared(
-            steps=(*_parent_checks(name, network, nodes), *configs, create),
+            steps=(*parent_checks(name, _physical(network), nodes), *configs, create),
             undo=(_networks.remove(f"remove network {name}", manager, made), *removals),
             stack={"name": made, "external": True},
         )
@@ -128,11 +128,11 @@ def _flags(network: Network, plan: Plan, node: str) -> Iterator[str]:
     """Addresses and options as `node` has them."""
     yield from ("--internal",) if network.internal else ()
     yield from _networks.ipv6_flags(network)
-    yield from _networks.ipam_flags(_own_ranges(network, plan, node))
+    yield from _networks.ipam_flags(own_ranges(network, plan, node))
     yield from _networks.option_flags({PARENT: network.parent, **network.driver_opts})
 
 
-def _own_ranges(network: Network, plan: Plan, node: str) -> Iterator[IpamConfig]:
+def own_ranges(network: Network, plan: Plan, node: str) -> Iterator[IpamConfig]:
     """The first subnet of each family with the node's own part as its range; others as they are."""
     index, nodes = [entry.name for entry in plan.nodes].index(node), len(plan.nodes)
     first4, first6 = (next(iter(network.subnets_of(family)), None) for family in (4, 6))
@@ -145,8 +145,13 @@ def _own_ranges(network: Network, plan: Plan, node: str) -> Iterator[IpamConfig]
             yield config
 
 
-def _parent_checks(name: str, network: Network, nodes: list[str]) -> Iterator[Step]:
-    parent = network.parent.partition(".")[0]
+def _physical(network: Network) -> str:
+    """Engines make the VLAN of a parent themselves."""
+    return network.parent.partition(".")[0]
+
+
+def parent_checks(name: str, parent: str, nodes: list[str]) -> Iterator[Step]:
+    """Fail with the interfaces that a node has, where `parent` is none of them."""
     script = (
         '[ -e "/sys/class/net/$1" ] && exit; '
         'echo "has no interface $1; it has $(ls /sys/class/net | grep -vE "$2" | tr "\\n" " ")" >&2; exit 1'

@@ -212,3 +212,15 @@ def package(name: str) -> Feature:
     )
     blocks = (f"stores and checks that need {debian}",)
     return Feature(name, "volumes", script, blocks, f"apt-get install {debian}", ("dpkg-query",))
+
+
+#: A demand `cni:NAME` asks for a plugin where container runtimes look for them: nodes have them, not machines.
+CNI = "cni:"
+
+
+def cni(name: str) -> Feature:
+    """The feature behind a demand `cni:NAME`."""
+    path = f"/opt/cni/bin/{name.removeprefix(CNI)}"
+    script = f"[ -x {path} ] || {{ echo there is no {path}; exit 1; }}"
+    mend = f"the CNI project's reference plugins on every node ({path}; Debian: containernetworking-plugins)"
+    return Feature(name, "networks", script, ("network driver macvlan on Kubernetes",), mend)

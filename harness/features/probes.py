@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from harness.features.catalog import FEATURES, PACKAGE, Feature, package
+from harness.features.catalog import CNI, FEATURES, PACKAGE, Feature, cni, package
 from harness.model.errors import EnvironmentBroken
 from harness.model.plan import Demand
 from harness.model.verdict import Skip
@@ -31,8 +31,9 @@ class Answer:
 
 
 def feature(name: str) -> Feature:
-    """What a demand names: an entry of the catalogue, or `package:NAME`. Raises KeyError."""
-    return package(name) if name.startswith(PACKAGE) else FEATURES[name]
+    """What a demand names: an entry of the catalogue, `package:NAME` or `cni:NAME`. Raises KeyError."""
+    asked = {PACKAGE: package, CNI: cni}
+    return next((made(name) for prefix, made in asked.items() if name.startswith(prefix)), None) or FEATURES[name]
 
 
 def attempt(host: Host, names: Iterable[str]) -> dict[str, Answer]:

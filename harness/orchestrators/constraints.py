@@ -1,4 +1,5 @@
-"""Placement constraints, read so that it is known before a deployment where a service may run.
+"""Placement constraints, read so that it is known before a deployment where a service may run; and nodes' shares
+of a network's addresses.
 
 `node.hostname` means the topology's node names.
 """
@@ -9,7 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from harness.model.plan import NodePlan
-from harness.model.topology import Service
+from harness.model.subnets import node_slices, node_slices6
+from harness.model.topology import Network, Service
 
 #: On nodes of a Swarm: the name that the topology uses, and the role. Hostnames may be anything.
 NODE_LABEL = "harness.name"
@@ -47,6 +49,16 @@ def problems(service: Service, nodes: Sequence[NodePlan]) -> Iterator[tuple[str,
     fixed = any(port.mode == "host" and port.published for port in service.ports)
     if deploy.mode == "replicated" and fixed and deploy.replicas > len(fitting):
         yield "deploy.replicas", f"a host port is free once a node, and {len(fitting)} nodes are eligible"
+
+
+def slices(name: str, network: Network, nodes: int) -> Iterator[tuple[str, str]]:
+    """Nodes do not know of each other's addresses: each hands out a part of its own."""
+    try:
+        node_slices(network, nodes)
+        for config in network.subnets_of(6):
+            node_slices6(config, nodes)
+    except ValueError as error:
+        yield f"networks.{name}.ipam", str(error)
 
 
 def _holds(constraint: str, node: NodePlan) -> bool:

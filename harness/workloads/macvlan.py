@@ -16,7 +16,7 @@ from harness.model.topology import Check
 from harness.ports import Command, Commands, Container, Load, Look, Scene
 from harness.workloads._experiment import Experiment, Params, Stages
 from harness.workloads._names import lookup_load
-from harness.workloads._places import Item, key, listen, members, node_place, on_hosts, place
+from harness.workloads._places import Item, key, listen, members, node_peer, node_place, on_hosts, place
 from harness.workloads._probes import Prober
 
 COMMAND_TIMEOUT_S = 10.0
@@ -60,7 +60,7 @@ def run(params: MacvlanParams, check: Check, plan: Plan, rng: random.Random) -> 
     yield listen(scene, plan)
     prober = Prober(scene, plan, ("icmp", "tcp"), params.timeout_s)
     pairs = [item for item in prober.open_pairs() if item[1]["key"].split("|")[1] == link.plan.name]
-    yield prober.load(pairs)
+    yield prober.load([*pairs, *_between_nodes(scene, params.timeout_s)])
     names = list(_names(scene, link, params.timeout_s))
     if names:
         yield lookup_load(names, params.timeout_s)
@@ -83,6 +83,16 @@ def _link(params: MacvlanParams, check: Check, plan: Plan) -> _Link:
         raise UsageError(f"check {check.id}: {spare} leaves no addresses to reach the containers from")
     subnet = IPv4Network(network.subnets_of(4)[0].subnet or "")
     return _Link(fitting[0], network.parent, subnet.prefixlen, spare)
+
+
+def _between_nodes(scene: Scene, timeout_s: float) -> Iterator[Item]:
+    """Each node says something itself: a wire that has not heard of a node lately cannot tell where it is."""
+    nodes = list(scene.nodes)
+    for node, other in zip(nodes, [*nodes[1:], *nodes[:1]], strict=True):
+        if node != other:
+            peer = node_peer(node_place(node), scene, other)
+            asked = {"key": peer.key, "protocol": "icmp", "address": peer.address, "timeout_s": timeout_s}
+            yield node, {**peer.source.fields, **asked, "attempts": 3}
 
 
 def _macs(scene: Scene, link: _Link) -> Iterator[Command]:

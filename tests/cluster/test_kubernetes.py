@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from tests.cluster_cli import Ended, only_run, start
 
 #: Making the node image is not part of it, making the cluster and seven checks are.
 RUN_TIMEOUT_S = 1500.0
+EVENT_WITHIN_S = 120.0
 #: Of the harness's own CNI (ci/kind).
 VXLAN = "udp dport 8472"
 CHECKS = ["connectivity", "dns", "mtu", "latency", "throughput", "recovery", "concurrent-append"]
@@ -37,9 +39,10 @@ class Kept:
         return session.find(f"harness-{self.results['run']}")
 
 
-OVERLAY, POLICIES, SERVICES = (
-    data_dir("topologies") / f"{name}.yaml" for name in ("overlay", "policies", "services")
+OVERLAY, POLICIES, SERVICES, MACVLAN = (
+    data_dir("topologies") / f"{name}.yaml" for name in ("overlay", "policies", "services", "macvlan")
 )
+LANS = Path(__file__).parent / "topologies" / "kubernetes-lans.yaml"
 
 
 def run(runs: Path, *arguments: str, topology: Path = OVERLAY) -> Kept:
@@ -214,3 +217,78 @@ def test_a_hairpin_that_one_node_drops_is_named(kept: Kept, tmp_path: Path) -> N
     assert "never to itself" in check["reason"]
     assert {failure["via"] for failure in check["failures"]} == {"service"}
     assert len({failure["from"] for failure in check["failures"]}) == 1  # the one pod of web on that node
+
+
+# --- networks beside the cluster's. They come last: nodes keep the plugin that gives them
+
+
+def test_pods_stand_on_the_nodes_wire_with_macs_of_their_own(kept: Kept, tmp_path: Path) -> None:
+    assert kept.cluster
+    ended = run(tmp_path, "--reuse", topology=MACVLAN)
+    assert ended.ended.code == 0, ended.ended.told
+    promises = {
+        promise["name"]: promise["observed"] for check in ended.results["checks"] for promise in check["promises"]
+    }
+    assert promises["reached through a shim"] == "kept"
+    assert promises["reached from its own node"] == "broken"  # the kernel's limit: it was asked
+    figures = {check["id"]: check["figures"] for check in ended.results["checks"]}
+    assert figures["mtu"] == {"lan_packet_bytes": 1500}
+    assert ended.results["skipped"] == []
+
+
+def kubectl(cluster: Cluster, *words: str, text: str = "") -> str:
+    return done(cluster.hosts["n1"], [*KUBECTL, *words], text)
+
+
+def test_a_definition_that_does_not_exist_is_named_by_the_pods_event(kept: Kept) -> None:
+    """It needs the plugin of the test before."""
+    metadata = {"name": "lost", "annotations": {"k8s.v1.cni.cncf.io/networks": "gone"}}
+    container = {"name": "main", "image": "none", "imagePullPolicy": "Never"}
+    spec = {"nodeName": "n2", "containers": [container]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    kubectl(kept.cluster, "apply", "-f", "-", text=json.dumps(pod))
+    words = "there is no NetworkAttachmentDefinition default/gone, which pod default/lost asks for"
+    try:
+        end = time.monotonic() + EVENT_WITHIN_S
+        while words not in (told := kubectl(kept.cluster, "get", "events", "-o", "json")):
+            assert time.monotonic() < end, told
+            time.sleep(1.0)
+    finally:
+        kubectl(kept.cluster, "delete", "pod", "lost", "--wait=true")
+
+
+@pytest.mark.nightly
+def test_scheduled_pods_have_both_networks_and_families_also_after_an_update(kept: Kept, tmp_path: Path) -> None:
+    assert kept.cluster
+    ended = run(tmp_path, "--reuse", topology=LANS)
+    assert ended.ended.code == 0, ended.ended.told
+    figures = {check["id"]: check["figures"] for check in ended.results["checks"]}
+    assert figures["mtu"] == {"lan_packet_bytes": 1500, "lan_ipv6_packet_bytes": 1500}
+    assert figures["recovery"]["connections_died"] > 0
+
+
+#: As the plugin that it stands for, but in a mode in which neighbours do not meet.
+PRIVATE = """#!/bin/sh
+sed 's/"mode": "bridge"/"mode": "private"/' | "$0.real"
+"""
+
+
+@contextmanager
+def neighbours_kept_apart(cluster: Cluster, node: str) -> Iterator[None]:
+    host, plugin = cluster.hosts[node], "/opt/cni/bin/macvlan"
+    done(host, ["mv", plugin, f"{plugin}.real"])
+    done(host, ["sh", "-c", f"cat >{plugin} && chmod 755 {plugin}"], PRIVATE)
+    try:
+        yield
+    finally:
+        done(host, ["mv", f"{plugin}.real", plugin])
+
+
+@pytest.mark.nightly
+def test_pods_of_a_node_that_do_not_meet_on_their_macvlan_are_named(kept: Kept, tmp_path: Path) -> None:
+    with neighbours_kept_apart(kept.cluster, "n1"):
+        broken = run(tmp_path, "--reuse", "--only", "macvlan", topology=MACVLAN)
+    assert broken.ended.code == 1, broken.ended.told
+    [check] = broken.results["checks"]
+    assert {(failure["from"], failure["to"]) for failure in check["failures"]} >= {("a1", "a2"), ("a2", "a1")}
+    assert not any({"b1", "c1"} & {failure["from"], failure["to"]} for failure in check["failures"])

@@ -81,7 +81,7 @@ def _containers(plan: Plan, pods: list[Row], pids: Pids) -> list[Container]:
         own = sorted((pod for pod in pods if _service_of(pod) == target.service), key=_age)
         for number, pod in enumerate(own, 1):
             pid = pids.get(_node(pod), {}).get(_id(pod))
-            if pid is not None and pod["status"].get("podIP"):
+            if pid is not None and pod["status"].get("podIP") and not unattached(plan, target, pod):
                 found.append(_container(plan, target, number, pod, pid))
     return sorted(found, key=lambda container: (container.service, len(container.name), container.name))
 
@@ -108,18 +108,48 @@ def _id(pod: Row) -> str:
 
 def _container(plan: Plan, target: Target, number: int, pod: Row, pid: int) -> Container:
     suffix = {"plain": "", "global": f".{_node(pod)}"}.get(target.kind, f".{number}")
-    address = Address(pod["status"]["podIP"], PREFIX)
     return Container(
         name=f"{target.service}{suffix}",
         service=target.service,
         node=_node(pod),
         id=_id(pod),
         pid=pid,
-        networks={} if target.host else dict.fromkeys(target.networks, address),
+        networks={} if target.host else _addresses(plan, target, pod),
         host=target.host,
         hostname=_node(pod) if target.host else pod["metadata"]["name"],
         pod=None if target.host else _as_policies_see(plan, pod),
     )
+
+
+def unattached(plan: Plan, target: Target, pod: Row) -> list[str]:
+    """The further networks of a pod of which nobody has told an address."""
+    return [name for name in target.networks if _is_attached(plan, name) and not _attachment(plan, pod, name)]
+
+
+def _addresses(plan: Plan, target: Target, pod: Row) -> dict[str, Address]:
+    """Its own on the cluster's network, which is all networks but the further ones."""
+    own = Address(pod["status"]["podIP"], PREFIX)
+    return {name: _attached(plan, pod, name) if _is_attached(plan, name) else own for name in target.networks}
+
+
+def _is_attached(plan: Plan, network: str) -> bool:
+    return names.is_attached(plan.topology, plan.network(network).base)
+
+
+def _attachment(plan: Plan, pod: Row, network: str) -> Row:
+    """What the status annotation tells of a network; empty where it tells nothing."""
+    annotations = pod["metadata"].get("annotations") or {}
+    called = f"{names.namespace(plan)}/{plan.engine_name(network)}"
+    told = json.loads(annotations.get(names.STATUS_ANNOTATION) or "[]")
+    return next((each for each in told if each.get("name") == called and each.get("ips")), {})
+
+
+def _attached(plan: Plan, pod: Row, network: str) -> Address:
+    told = _attachment(plan, pod, network)
+    by_family = {family: next((ip for ip in told["ips"] if (":" in ip) == (family == 6)), "") for family in (4, 6)}
+    [subnet] = [each for each in plan.network(network).subnets if ":" not in each]
+    prefix = int(subnet.partition("/")[2])
+    return Address(by_family[4], prefix, mac=told.get("mac", ""), ip6=by_family[6])
 
 
 def _as_policies_see(plan: Plan, pod: Row) -> Pod:

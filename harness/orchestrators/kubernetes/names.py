@@ -28,6 +28,11 @@ CONTAINER = "main"
 OBJECTS_FILE = "objects.yaml"
 POLICIES_FILE = POLICIES_DOCUMENT
 NAMESPACE_FILE = "namespace.yaml"
+#: Drivers of networks that are a further interface of pods (Multus's form).
+ATTACHED = ("macvlan",)
+#: On pods: further networks that they ask for, and what they were given (Multus's form).
+NETWORKS_ANNOTATION = "k8s.v1.cni.cncf.io/networks"
+STATUS_ANNOTATION = "k8s.v1.cni.cncf.io/network-status"
 #: How often a state is asked for: kubectl costs a node half a second of its processor each time.
 POLL_S = 1.0
 #: kubeadm's, on every control plane; kind's nodes have it there as well.
@@ -87,10 +92,22 @@ def resource(target: Target) -> str:
     return f"{kind}/{target.service}"
 
 
+def resolving(topology: Topology, service: Service) -> list[str]:
+    """The networks of a service on which names lead to it: DNS knows addresses on the cluster's network only."""
+    return [name for name in service.networks if name in topology.networks and not is_attached(topology, name)]
+
+
+def is_attached(topology: Topology, network: str) -> bool:
+    """Whether a network is one beside the cluster's, and no part of it."""
+    return topology.networks[network].driver in ATTACHED
+
+
 def names_of(topology: Topology, service: str) -> list[str]:
-    """All names under which a service answers, its own first."""
-    attachments = topology.services[service].networks.values()
-    return list(dict.fromkeys([service, *(alias for each in attachments for alias in each.aliases)]))
+    """All names under which a service answers, its own first; none where it is on no network that has names."""
+    spec = topology.services[service]
+    attachments = [spec.networks[name] for name in resolving(topology, spec)]
+    aliases = (alias for each in attachments for alias in each.aliases)
+    return list(dict.fromkeys([service, *aliases])) if attachments else []
 
 
 def carriers(topology: Topology, network: str, name: str) -> frozenset[str]:
@@ -115,7 +132,7 @@ def labels(plan: Plan, service: str) -> Mapping[str, str]:
     return {
         LABEL: plan.run,
         SERVICE_LABEL: service,
-        **{f"{NAME_PREFIX}{name}": YES for name in (names_of(plan.topology, service) if spec.networks else ())},
+        **{f"{NAME_PREFIX}{name}": YES for name in names_of(plan.topology, service)},
         **{f"{NETWORK_PREFIX}{network}": YES for network in spec.networks},
         **internal,
     }

@@ -32,26 +32,29 @@ def policies(plan: Plan) -> str:
     return names.documents(isolation.policies(plan))
 
 
-def objects(plan: Plan, volumes: Mapping[str, Declared], image: str) -> str:
+def objects(plan: Plan, networks: Mapping[str, Declared], volumes: Mapping[str, Declared], image: str) -> str:
     """All objects but policies: names first, then pods."""
     all_objects = [
         *_names(plan),
         *_node_ports(plan),
-        *(workload(plan, target, volumes, image) for target in plan.targets),
+        *(workload(plan, target, networks, volumes, image) for target in plan.targets),
     ]
     return names.documents(all_objects)
 
 
-def workload(plan: Plan, target: Target, volumes: Mapping[str, Declared], image: str) -> Object:
+def workload(
+    plan: Plan, target: Target, networks: Mapping[str, Declared], volumes: Mapping[str, Declared], image: str
+) -> Object:
     """A Pod, a DaemonSet or a Deployment."""
     spec = pod_spec(plan, target.service, volumes, image)
     labels = dict(names.labels(plan, target.service))
     metadata = {**names.metadata(plan, target.service, target.service), "labels": labels}
+    ours = {"labels": labels, **_annotations(plan, target, networks)}
     if target.kind == "plain":
-        return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, **ours}, "spec": spec}
     body: Object = {
         "selector": {"matchLabels": {names.SERVICE_LABEL: target.service}},
-        "template": {"metadata": {"labels": labels}, "spec": spec},
+        "template": {"metadata": ours, "spec": spec},
     }
     if target.kind == "global":
         return {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata, "spec": body}
@@ -59,14 +62,17 @@ def workload(plan: Plan, target: Target, volumes: Mapping[str, Declared], image:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {**replicas, **body}}
 
 
+def _annotations(plan: Plan, target: Target, networks: Mapping[str, Declared]) -> Object:
+    """Which further networks a pod is to have, with their interfaces: net1, net2 and on."""
+    further = [networks[name].stack["name"] for name in target.networks if names.is_attached(plan.topology, name)]
+    asked = [f"{names.namespace(plan)}/{name}" for name in further]
+    return {"annotations": {names.NETWORKS_ANNOTATION: ", ".join(asked)}} if asked else {}
+
+
 def _names(plan: Plan) -> Iterator[Object]:
     """One Service for each name. Pods carry their names as labels, so several services may share an alias."""
-    everywhere = dict.fromkeys(
-        name
-        for service, spec in plan.topology.services.items()
-        if spec.networks
-        for name in names.names_of(plan.topology, service)
-    )
+    services = plan.topology.services
+    everywhere = dict.fromkeys(name for service in services for name in names.names_of(plan.topology, service))
     for name in everywhere:
         carriers = _carriers(plan, name)
         spec: Object = {"selector": {f"{names.NAME_PREFIX}{name}": names.YES}}

@@ -9,7 +9,16 @@ from harness.model.plan import Demand, Plan, Step
 from harness.model.topology import Topology
 from harness.orchestrators import phases
 from harness.orchestrators.hosts import must
-from harness.orchestrators.kubernetes import acting, classes, enforcement, joining, looking, rules, waiting
+from harness.orchestrators.kubernetes import (
+    acting,
+    attaching,
+    classes,
+    enforcement,
+    joining,
+    looking,
+    rules,
+    waiting,
+)
 from harness.ports import Act, Cluster, Container, Host, Progress, Sight, State
 
 
@@ -27,6 +36,7 @@ class Kubernetes:
     def apply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
         classes.require(cluster, plan)
         enforcement.enforce(cluster, plan, progress)
+        attaching.attach(cluster, plan, progress)
         phases.execute(cluster, plan, plan.steps, _run, progress)
         waiting.await_running(cluster, plan, progress)
         enforcement.await_known(cluster, plan)

@@ -39,7 +39,7 @@ class KubernetesRendering:
     def declare(
         self,
         plan: Plan,
-        networks: Mapping[str, Declared],  # noqa: ARG002 - a network is no object here
+        networks: Mapping[str, Declared],
         volumes: Mapping[str, Declared],
         image: str,
     ) -> Declared:
@@ -48,7 +48,7 @@ class KubernetesRendering:
         if policies := objects.policies(plan):  # before any pod, so that none is ever open
             documents.append(Document(names.POLICIES_FILE, policies))
             steps.append(_apply(plan, "policies", "apply policies", names.POLICIES_FILE))
-        documents.append(Document(names.OBJECTS_FILE, objects.objects(plan, volumes, image)))
+        documents.append(Document(names.OBJECTS_FILE, objects.objects(plan, networks, volumes, image)))
         steps.append(_apply(plan, "services", "apply names and services", names.OBJECTS_FILE))
         return Declared(steps=tuple(steps), undo=tuple(_removals(plan)), documents=tuple(documents))
 

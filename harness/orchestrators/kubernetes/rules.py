@@ -18,7 +18,6 @@ STATIC = ("ipv4_address", "ipv6_address")
 #: Checks of what Docker alone has, and what of it that is.
 DOCKERS = {
     "bridge": "Docker's bridge networks",
-    "macvlan": "Docker's macvlan networks",
     "consistency": "the tables of Docker's networks and the renaming of containers",
     "bind-mount": "`docker run` and what it tells of binds",
     "host": "`docker exec` in containers of the node's network",
@@ -37,7 +36,8 @@ def problems(topology: Topology, nodes: Sequence[NodePlan]) -> list[Problem]:
         for name, service in topology.services.items()
         for key, message in _service(name, service, nodes)
     ]
-    return [*found, *_ambiguous(topology), *_modes(topology), *_checks(topology), *_policies(topology)]
+    attached = _attached(topology, len(nodes))
+    return [*found, *attached, *_ambiguous(topology), *_modes(topology), *_checks(topology), *_policies(topology)]
 
 
 def notes(topology: Topology) -> list[str]:
@@ -52,7 +52,8 @@ def _cluster_notes(topology: Topology) -> Iterator[str]:
         unused += sorted(key for key in network.driver_opts if key.startswith("com.docker."))
         if unused:
             yield f"network {name}: without a meaning here, since Docker's: {', '.join(unused)}"
-    with_subnets = [name for name, network in topology.networks.items() if network.subnets]
+    clusters = [name for name in topology.networks if not names.is_attached(topology, name)]
+    with_subnets = [name for name in clusters if topology.networks[name].subnets]
     for name in with_subnets[1:] if topology.cluster.provider == "kind" else with_subnets:
         yield f"network {name}: its subnet is not used, since all pods of a cluster are in one"
 
@@ -104,13 +105,27 @@ def _mounts(service: Service) -> Iterator[Problem]:
             yield f"volumes.{index}", "a tmpfs has no source and is never read-only"
 
 
+def _attached(topology: Topology, nodes: int) -> Iterator[Problem]:
+    """Networks beside the cluster's: their nodes share the addresses, and no name leads to one."""
+    for name, network in topology.networks.items():
+        if names.is_attached(topology, name):
+            yield from constraints.slices(name, network, nodes)
+    for service, spec in topology.services.items():
+        for name, attachment in spec.networks.items():
+            if attachment.aliases and name in topology.networks and names.is_attached(topology, name):
+                key = f"services.{service}.networks.{name}.aliases"
+                yield key, "names lead to pods' addresses on the cluster's network; on this one there are none"
+
+
 def _ambiguous(topology: Topology) -> Iterator[Problem]:
     """A name means the same everywhere in a namespace, so it must mean the same on each of its networks."""
+    named = [network for network in topology.networks if not names.is_attached(topology, network)]
     for service, spec in topology.services.items():
-        for network, attachment in spec.networks.items():
+        for network in names.resolving(topology, spec):
+            attachment = spec.networks[network]
             for index, name in enumerate((service, *attachment.aliases)):
                 here = names.carriers(topology, network, name)
-                for other in topology.networks:
+                for other in named:
                     there = names.carriers(topology, other, name)
                     if there and there != here:
                         key = f"services.{service}.networks.{network}" + (f".aliases.{index - 1}" if index else "")

@@ -65,6 +65,17 @@ def _troubles(cluster: Cluster, plan: Plan) -> Iterator[tuple[bool, str]]:
     """(whether waiting is in vain, words) of every pod that says something."""
     for pod in looking.pods_of(cluster, plan):
         yield from _of_pod(pod)
+        yield from _of_networks(plan, pod)
+
+
+def _of_networks(plan: Plan, pod: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
+    """A pod runs with all its networks or not at all: one that runs without was made by somebody else's plugin."""
+    service = pod["metadata"]["labels"].get(names.SERVICE_LABEL, "")
+    if pod["status"].get("phase") != "Running" or service not in plan.topology.services:
+        return
+    for network in looking.unattached(plan, plan.target(service), pod):
+        name, wanted = pod["metadata"]["name"], names.NETWORKS_ANNOTATION
+        yield False, f"{name} runs, and nothing tells its address on {network}: does the CNI read {wanted}?"
 
 
 def _of_pod(pod: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:

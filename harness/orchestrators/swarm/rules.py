@@ -6,7 +6,6 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 
 from harness.model.plan import Demand, NodePlan
-from harness.model.subnets import node_slices, node_slices6
 from harness.model.topology import Network, Service, Topology
 from harness.orchestrators import constraints
 
@@ -163,7 +162,7 @@ def _subnets(topology: Topology, nodes: Sequence[NodePlan]) -> Iterator[Problem]
     """Swarm gives an address to every container, to every node (its load balancer) and to every VIP."""
     for name, network in topology.networks.items():
         if network.driver in ("macvlan", "ipvlan"):
-            yield from _slices(name, network, len(nodes))
+            yield from constraints.slices(name, network, len(nodes))
             continue
         if not network.subnets_of(4):
             continue
@@ -183,16 +182,6 @@ def _parents(topology: Topology) -> Iterator[Problem]:
             if other != name:
                 message = f"network {other} has the parent {parent} already; Docker gives it to one network only"
                 yield f"networks.{name}.driver_opts.parent", message
-
-
-def _slices(name: str, network: Network, nodes: int) -> Iterator[Problem]:
-    """Engines do not know of each other's addresses: each hands out a part of its own."""
-    try:
-        node_slices(network, nodes)
-        for config in network.subnets_of(6):
-            node_slices6(config, nodes)
-    except ValueError as error:
-        yield f"networks.{name}.ipam", str(error)
 
 
 def _needed(topology: Topology, network: str, nodes: int) -> int:
