@@ -22,7 +22,7 @@ from harness.model.history import History
 from harness.model.plan import Plan, cluster_key
 from harness.model.run import Run, overall
 from harness.model.topology import Check, Topology
-from harness.model.verdict import Skip
+from harness.model.verdict import Skip, Verdict
 from harness.ports import Host, Progress
 from harness.report import RunView
 from harness.runner import CheckRun, measured_clocks, run_checks
@@ -32,6 +32,7 @@ from harness.session.folder import RunFolder
 from harness.session.judging import fault_records, judge, stopped_by, write_report
 from harness.session.options import Options
 from harness.session.planning import make_plan, new_run, topology_of
+from harness.session.recapture import candidate, recapture
 from harness.session.registries import orchestrator, provider
 from harness.transport.parallel import at_once
 from harness.transport.recorder import LINES, PARQUET, Recorder, read_history, to_parquet
@@ -154,7 +155,7 @@ class _Execution:
         }
         self.error: HarnessError | None = None
         self.live: Live | None = None
-        self._failed = False
+        self._failing: tuple[Verdict, ...] = ()
         self._judged = threading.Event()
 
     def execute(self) -> RunResult:
@@ -266,11 +267,25 @@ class _Execution:
         folder = self.folder.path / "evidence"
         try:
             self._say_all(evidence.capturing.save(self.live.cluster, self._captures, folder))
-            if not (self._failed or broken or self.options.evidence):
+            if self._failing and not self.options.pcap:
+                self._recapture(self.live, folder)
+            if not (self._failing or broken or self.options.evidence):
                 return
             evidence.collect(self.live.cluster, folder, self.progress, budget_s=EVIDENCE_BUDGET_S)
         except Exception as error:  # noqa: BLE001 - evidence is a service: its defects are told, and that is all
             self.progress(f"evidence could not be collected: {type(error).__name__}: {error}")
+
+    def _recapture(self, live: Live, folder: Path) -> None:
+        """Before anything else is collected: what failed may not fail for long."""
+        check, why = candidate(self.plan, self._failing, self.runs)
+        if why:
+            self.progress(f"note: {why}")
+        if check is None:
+            return
+        try:
+            self._say_all(recapture(live, self.plan, check, folder, self.progress))
+        except HarnessError as error:
+            self.progress(f"{check.id} could not be asked once more: {error.message}")
 
     def _take_down(self) -> None:
         """A cluster that is not as it was is not handed on; nor is one that cannot be emptied."""
@@ -396,7 +411,7 @@ class _Execution:
         ran = {run.id for run in self.runs} | history.coded("check").used()
         plan = dataclasses.replace(self.plan, checks=tuple(c for c in self.plan.checks if c.id in ran))
         verdicts = judge(history, plan, stopped, self.skipped)
-        self._failed = any(verdict.verdict == "fail" for verdict in verdicts)
+        self._failing = tuple(verdict for verdict in verdicts if verdict.verdict == "fail")
         self._judged.set()
         error = self.error.message if self.error else None
         run = Run(

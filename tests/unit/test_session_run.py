@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import session
+from harness import evidence, session
 from harness.model.errors import ChannelLost, EnvironmentBroken, Interrupted, TopologyError, UsageError
 from harness.model.run import run_from_json
+from harness.ports import Cluster
 from harness.session import RunResult
 from harness.session.running import MAX_REMAKES
+from harness.transport.recorder import read_history
 from tests.loader_jsonschema import accepts
 from tests.session_fakes import Lab, make_lab, write_topology
 
@@ -484,3 +487,52 @@ def test_what_was_captured_is_kept_also_of_a_run_that_passes(lab: Lab) -> None:
     assert {
         f"evidence/{node}/app.{end}" for node in ("n1", "n2", "n3") for end in ("packets.txt", "pcap.tar.gz")
     } == kept
+
+
+def test_what_failed_is_asked_once_more_while_packets_are_captured_and_the_verdict_stays(lab: Lab) -> None:
+    lab.network.largest = 1400
+    result = run(lab)
+    assert [check.verdict for check in result.run.checks] == ["fail", "pass"]
+    kept = result.folder / "evidence"
+    assert (kept / "again.txt").read_text().startswith("mtu, once more while packets were captured: fail: ")
+    assert all((kept / node / "app.pcap.tar.gz").exists() for node in ("n1", "n2", "n3"))
+    rows = [len(read_history(folder).only(check="mtu")) for folder in (result.folder, kept / "again")]
+    assert rows[0] == rows[1] > 0
+    assert not lab.provider.made
+
+
+def test_what_passes_the_second_time_stays_failed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.network.largest = 1400
+    start = evidence.capturing.start
+
+    def mended(cluster: Cluster, captures: Mapping[str, str]) -> list[str]:
+        lab.network.largest = 1450 if captures else 1400
+        return start(cluster, captures)
+
+    monkeypatch.setattr(evidence.capturing, "start", mended)
+    result = run(lab)
+    assert result.run.verdict == "fail"
+    assert ": pass: " in (result.folder / "evidence" / "again.txt").read_text()
+
+
+def test_a_run_that_was_captured_from_its_beginning_asks_nothing_again(lab: Lab) -> None:
+    lab.network.largest = 1400
+    result = run(lab, pcap=("app",))
+    assert result.run.verdict == "fail"
+    assert not (result.folder / "evidence" / "again.txt").exists()
+
+
+def test_a_second_time_that_breaks_is_told_and_no_more(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.network.largest = 1400
+
+    def broken(_cluster: Cluster, captures: Mapping[str, str]) -> list[str]:
+        if captures:
+            raise EnvironmentBroken("n2 is gone")
+        return []
+
+    monkeypatch.setattr(evidence.capturing, "start", broken)
+    result = run(lab)
+    assert result.run.verdict == "fail"
+    assert "mtu could not be asked once more: n2 is gone" in lab.lines
+    assert any(line.startswith("evidence of 3 nodes") for line in lab.lines)
+    assert not lab.provider.made
