@@ -13,6 +13,7 @@ from harness.model.verdict import Failure
 
 #: What a resolver says of a name that means nothing. SERVFAIL: it asked further up and nobody answered there.
 NOTHING = ("nxdomain", "servfail")
+SILENCE = "timeout"
 #: Kinds of lookups, and the family of the addresses that they ask for.
 KINDS = {"dns": 4, "aaaa": 6}
 
@@ -32,15 +33,18 @@ class NameKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Expected:
-    """`exactly`: a set of tasks; else a name that may also mean others."""
+    """`exactly`: a set of tasks; else a name that may also mean others. `silent`: where nothing is meant, silence
+    says so too (NetworkPlan.silent_on_unknown).
+    """
 
     addresses: frozenset[str]
     exactly: bool
+    silent: bool = False
 
     def says(self, value: str) -> bool:
         """Whether an answer is right: nothing where nothing runs."""
         if not self.addresses:
-            return value in NOTHING
+            return value in NOTHING or (self.silent and value == SILENCE)
         found = set(value.split(","))
         return found == self.addresses if self.exactly else found >= self.addresses
 
@@ -77,7 +81,7 @@ class Truth:
             return None
         addresses = [address for row in rows if row for address in str(row.value).split(",") if address]
         exactly = any(key.name in (target.service, target.tasks) for target in targets)
-        return Expected(frozenset(addresses), exactly)
+        return Expected(frozenset(addresses), exactly, self._plan.network(key.network).silent_on_unknown)
 
     def _of_container(self, key: NameKey) -> Expected | None:
         if key.phase not in self._scenes:
@@ -158,7 +162,7 @@ def _judge(tally: Tally, key: NameKey, asked: Settled, expected: str, family: in
         tally.right()
         return
     value = str(asked.last.value)
-    got = "timeout" if value == "timeout" else "dns" if value in NOTHING else "ok"
+    got = "timeout" if value == SILENCE else "dns" if value in NOTHING else "ok"
     detail = f": {value} instead of {expected} on {key.network} in phase {key.phase}, asked on {asked.last.host}"
     tally.fail(Failure(asked.last.at, key.name, "name", "dns", family, expected, got), detail)
 

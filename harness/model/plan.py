@@ -137,6 +137,15 @@ class NetworkPlan:
         """Its name in the topology."""
         return self.name.partition("@")[0]
 
+    @property
+    def silent_on_unknown(self) -> bool:
+        """Whether silence may be all that follows a name that means nothing.
+
+        An engine's resolver asks further up from the container's own place, and what stands on the node's link
+        itself reaches no resolver on its node, nor anything else where nobody has the gateway's address.
+        """
+        return self.driver in ("macvlan", "ipvlan")
+
     def joins(self, node: str, other: str) -> bool:
         """Whether a container on `node` reaches one on `other` through this network, both being on it."""
         return self.same_node or node != other

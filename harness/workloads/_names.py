@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from harness.workloads._places import Item, carriers, has, live_networks, member
 
 #: What a resolver says of a name that means nothing: nxdomain by itself, servfail where it asked upstream in vain.
 NOTHING = ("nxdomain", "servfail")
+SILENCE = "timeout"
 
 
 class Asked(NamedTuple):
@@ -67,7 +68,12 @@ class Names:
         truth = self.truth
         answers = rows.only(f=("dns", "aaaa"))
         columns = (answers[name].tolist() for name in ("f", "key", "value"))
-        return all(_says(value, truth[_asked_for(f, key)]) for f, key, value in zip(*columns, strict=True))
+        return all(self._says(value, _asked_for(f, key), truth) for f, key, value in zip(*columns, strict=True))
+
+    def _says(self, value: str, asked: Asked, truth: Mapping[Asked, frozenset[str]]) -> bool:
+        if truth[asked]:
+            return set(value.split(",")) == truth[asked]
+        return value in NOTHING or (value == SILENCE and self.plan.network(asked.network).silent_on_unknown)
 
     def _asked(self, network: str) -> Iterator[tuple[str, str]]:
         """(name, service): the tasks' name where the orchestrator has one, and the names under which they answer.
@@ -98,7 +104,3 @@ def _lookup(source: Container, phase: str, asked: Asked, timeout_s: float) -> It
 def _asked_for(f: str, key: str) -> Asked:
     _, network, name = key.split("|", 2)
     return Asked(6 if f == "aaaa" else 4, network, name)
-
-
-def _says(value: str, truth: frozenset[str]) -> bool:
-    return set(value.split(",")) == truth if truth else value in NOTHING

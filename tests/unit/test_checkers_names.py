@@ -9,7 +9,7 @@ import pytest
 
 from harness.checkers import judge
 from harness.model.history import History, Op
-from harness.model.plan import Target
+from harness.model.plan import NetworkPlan, Target
 from harness.model.verdict import Verdict
 from tests.checkers_scene import CONTAINERS, TARGETS, look, make_check, make_plan, probe
 
@@ -20,9 +20,12 @@ def lookup(name: str, value: str, phase: str = "start", at: str = "db", **fields
     return probe("dns", "dns", at, f"{phase}|app|{name}", value, **fields)
 
 
-def verdict_on(rows: list[Op], targets: tuple[Target, ...] = TARGETS, phases: bool = True) -> Verdict:
+def verdict_on(
+    rows: list[Op], targets: tuple[Target, ...] = TARGETS, phases: bool = True, driver: str = "overlay"
+) -> Verdict:
     scene = look("dns") if phases else []
-    return judge(History.of([*scene, *rows]), make_plan(targets=targets), make_check("dns"))
+    networks = tuple(NetworkPlan(name, driver, 1450, True) for name in ("app", "other"))
+    return judge(History.of([*scene, *rows]), make_plan(targets=targets, networks=networks), make_check("dns"))
 
 
 @pytest.mark.parametrize(
@@ -83,6 +86,14 @@ def test_a_stopped_container_that_is_still_named_fails(value: str) -> None:
     verdict = verdict_on(stopped(value))
     assert verdict.verdict == "fail"
     assert f"{value} instead of nxdomain on app in phase stop" in verdict.reason
+
+
+@pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
+def test_where_nobody_is_reached_further_up_silence_says_nothing_too(driver: str) -> None:
+    assert verdict_on(stopped("timeout"), driver=driver).verdict == "pass"
+    assert verdict_on(stopped("10.1.0.3"), driver=driver).verdict == "fail"
+    alive = verdict_on([lookup("web", "timeout")], driver=driver)
+    assert alive.verdict == "fail", "of a name that means something silence is no answer"
 
 
 def again(*values: str) -> list[Op]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -76,10 +77,21 @@ def test_a_lookup_is_right_when_it_gives_all_addresses_and_no_other() -> None:
     assert settled("10.0.0.21", "start|app|probe")
 
 
-@pytest.mark.parametrize(("value", "right"), [("nxdomain", True), ("timeout", False), ("10.0.0.21", False)])
-def test_a_stopped_name_must_be_gone(value: str, right: bool) -> None:
+@pytest.mark.parametrize(
+    ("value", "driver", "right"),
+    [
+        ("nxdomain", "overlay", True),
+        ("timeout", "overlay", False),
+        ("10.0.0.21", "overlay", False),
+        ("timeout", "macvlan", True),
+        ("10.0.0.21", "macvlan", False),
+    ],
+)
+def test_a_stopped_name_must_be_gone(value: str, driver: str, right: bool) -> None:
     check = make_check("dns", service="probe")
-    stages = REGISTRY["dns"].stages(check, make_plan(check), random.Random(1))
+    plan = make_plan(check)
+    plan = replace(plan, networks=tuple(replace(network, driver=driver) for network in plan.networks))
+    stages = REGISTRY["dns"].stages(check, plan, random.Random(1))
     next(stages)
     stopped = make_scene([c for c in make_scene().containers if c.name != "probe"])
     repeats = [stages.send(make_scene()) if i < 2 else stages.send(stopped) for i in range(4)]
