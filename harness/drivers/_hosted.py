@@ -45,9 +45,11 @@ def mode_problems(volume: Volume) -> Iterator[tuple[str, str]]:
 def declare(name: str, volume: Volume, path: str, plan: Plan) -> Declared:
     """`path` is there on every node when pods come."""
     source = {"hostPath": {"path": path, "type": "Directory"}}
-    if not volume.access_mode:
-        return Declared(stack=source)
-    mode = volume.access_mode
+    return bound(name, volume.access_mode, source, plan) if volume.access_mode else Declared(stack=source)
+
+
+def bound(name: str, mode: str, source: dict[str, Any], plan: Plan) -> Declared:
+    """A PersistentVolume of `source`, and the claim that it is bound to."""
     spec = {**claim_spec(mode, ""), "volumeName": plan.engine_name(name)}
     made = claimed(name, spec, plan, before=(_volume(name, mode, source, plan),))
     argv = (*KUBECTL, "delete", "persistentvolume", plan.engine_name(name), "--ignore-not-found", "--wait=true")

@@ -26,6 +26,8 @@ class Stored:
 
     #: The volume plugin that its stores come with; empty: none.
     plugin: ClassVar[str] = ""
+    #: What `via` may say; empty: what follows from `plugin`.
+    ways: ClassVar[tuple[str, ...]] = ()
 
     def demands(self, name: str, volume: Volume) -> list[Demand]:  # noqa: ARG002 - the store demands all of it
         return []
@@ -34,7 +36,7 @@ class Stored:
         return [*self._option_problems(volume), *key_problems(volume)]
 
     def _option_problems(self, volume: Volume) -> Iterator[tuple[str, str]]:
-        ways = ("bind", "plugin") if self.plugin else ("bind",)
+        ways = self.ways or (("bind", "plugin") if self.plugin else ("bind",))
         for key, value in volume.driver_opts.items():
             if key != VIA:
                 told = "a volume of a store has no options of its own: `options` of the store are the place"

@@ -6,12 +6,18 @@ What they promise is what the same store promises on Swarm: servers, clients and
 from __future__ import annotations
 
 from harness.drivers import _hosted, swarm_nfs
-from harness.drivers._stored import Stored
+from harness.drivers._stored import VIA, Stored
 from harness.drivers.swarm_cephfs import CephFS as SwarmCephFS
 from harness.drivers.swarm_glusterfs import GlusterFS as SwarmGlusterFS
-from harness.model.plan import Plan
+from harness.model.plan import Plan, StorePlan
 from harness.model.topology import Volume
 from harness.ports import Declared, VolumeDriver
+
+#: Of `via`: Kubernetes' own volume of the kind (core/v1, NFSVolumeSource).
+IN_TREE = "in-tree"
+#: The version that a client and a server of today agree on where nobody says one (nfs(5), `nfsvers`).
+NEGOTIATED = "4.2"
+MANY = "ReadWriteMany"
 
 
 class _Hosted(Stored):
@@ -41,7 +47,28 @@ class CephFS(_Hosted, SwarmCephFS):
 
 
 class NFS(_Hosted, swarm_nfs.NFS):
-    """`driver: nfs` on Kubernetes."""
+    """`driver: nfs` on Kubernetes. With `driver_opts: {via: in-tree}` kubelets mount the volume's directory
+    themselves, for each pod: a pod names server and path, or, where there are mount options or an access mode, a
+    PersistentVolume does, since a pod cannot say how.
+    """
+
+    ways = ("bind", IN_TREE)
+
+    def declare(self, name: str, volume: Volume, plan: Plan) -> Declared:
+        if volume.driver_opts.get(VIA) != IN_TREE:
+            return super().declare(name, volume, plan)
+        store = plan.store(volume.store or "")
+        server, _, path = f"{store.mounted_from(plan.run)}/{name}".rpartition(":")
+        source = {"nfs": {"server": server.strip("[]"), "path": path}}
+        options = _mount_options(store)
+        if not volume.access_mode and options == [f"vers={NEGOTIATED}"]:
+            return Declared(stack=source)
+        return _hosted.bound(name, volume.access_mode or MANY, {**source, "mountOptions": options}, plan)
+
+
+def _mount_options(store: StorePlan) -> list[str]:
+    given = str(store.options.get("mount_options", ""))
+    return [f"vers={store.options['version']}", *filter(None, given.split(","))]
 
 
 VOLUMES: dict[tuple[str, str], VolumeDriver] = {

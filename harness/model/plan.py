@@ -193,6 +193,12 @@ class StorePlan:
     source: str = ""
     fresh: str = ""
 
+    def mounted_from(self, run: str) -> str:
+        """What nodes mount of a server with exports, as mountinfo shows it: of one that exists a directory of the
+        run's own, since another run's files are not its own.
+        """
+        return f"{self.source}/{cluster_name(run)}-{self.name}" if self.address else self.source
+
     @property
     def served_by(self) -> str:
         """For people."""

@@ -109,11 +109,6 @@ def exported_by(store: StorePlan) -> str:
     return f"{host}:{export(store)}"
 
 
-def source(store: StorePlan, run: str) -> str:
-    """What every node mounts, as mountinfo shows it."""
-    return f"{store.source}/{own_folder(store, run)}" if store.address else store.source
-
-
 def exported(store: StorePlan) -> str:
     return f"{EXPORTS}/{store.name}"
 
@@ -222,13 +217,13 @@ def options_text(store: StorePlan) -> str:
 def fresh_words(plan: Plan, store: StorePlan) -> str:
     """Mounts of one node share one cache unless they say otherwise (nfs(5), `nosharecache`)."""
     options = f"{options_text(store)},nosharecache"
-    return f'timeout -k 2 $((30 * {SLOW})) mount -t nfs -o {options} {source(store, plan.run)} "$point"'
+    return f'timeout -k 2 $((30 * {SLOW})) mount -t nfs -o {options} {store.mounted_from(plan.run)} "$point"'
 
 
 def mount_script(plan: Plan, store: StorePlan) -> str:
     """Whether it is mounted is asked of the kernel, not of the mount: on a server that is gone `hard` waits."""
     rpcbind = _RPCBIND if store.options["version"] == "3" else ":"
-    attach = " ".join(mount_argv(store, source(store, plan.run), store.mount))
+    attach = " ".join(mount_argv(store, store.mounted_from(plan.run), store.mount))
     return f"""
 set -eu
 {WAITS}
@@ -242,7 +237,7 @@ waits 30 works
 
 def aside_script(plan: Plan, store: StorePlan, act: str) -> str:
     """Does `act` in the whole export of a server that exists, mounted aside for so long."""
-    whole = source(store, plan.run).removesuffix(own_folder(store, plan.run))
+    whole = store.mounted_from(plan.run).removesuffix(own_folder(store, plan.run))
     whole = whole if whole.endswith(":/") else whole.removesuffix("/")
     attach = " ".join(mount_argv(store, whole, '"$aside"'))
     return f"""
@@ -279,6 +274,6 @@ def leave_script(plan: Plan, store: StorePlan, node: str) -> str:
 if [ "$(uname -n)" = {node} ]; then
 (
 {removing}
-) || echo "{source(store, plan.run)} could not be removed" >&2
+) || echo "{store.mounted_from(plan.run)} could not be removed" >&2
 fi
 {_helpers_down(store)}"""

@@ -11,7 +11,7 @@ from harness import drivers
 from harness.model.plan import Plan
 from harness.model.topology import Volume
 from harness.planner import problems
-from tests.planner_topologies import KUBERNETES, ON_KIND, planned_on_kubernetes, topology
+from tests.planner_topologies import CHOICE, KUBERNETES, ON_KIND, planned_on_kubernetes, topology
 
 TEXT = """
 name: x
@@ -117,6 +117,7 @@ def test_a_claim_of_many_nodes_is_shared_and_one_of_one_node_promises_nothing() 
         (f"{ON_STORE}, driver_opts: {{via: plugin}}", "volumes.data.driver_opts.via"),
         (f"{ON_STORE}, driver_opts: {{type: none}}", "volumes.data.driver_opts.type"),
         ("driver: claim, driver_opts: {type: none}", "volumes.data.driver_opts.type"),
+        (f"{ON_STORE}, driver_opts: {{via: in-tree}}", "volumes.data.driver_opts.via"),
         ("driver: claim, store: pool", "volumes.data.store"),
     ],
 )
@@ -126,3 +127,65 @@ def test_what_a_volume_cannot_have_is_refused_by_its_key(volume: str, key: str) 
 
 def test_a_store_brings_no_volume_plugin_of_dockers() -> None:
     assert not [step for step in planned(ON_STORE).prepare if "plugin" in step.title]
+
+
+# --- NFS, mounted by kubelets
+
+NFS = """
+name: x
+stores: {{pool: {{kind: nfs, nodes: [n2]{store}}}}}
+volumes: {{data: {{driver: nfs, store: pool, driver_opts: {{via: in-tree}}{volume}}}}}
+services: {{writer: {{deploy: {{mode: global}}, volumes: ["data:/data"]}}}}
+"""
+
+
+def in_tree(store: str = "", volume: str = "") -> Plan:
+    return planned_on_kubernetes(NFS.format(store=store, volume=volume))
+
+
+def test_a_pod_names_server_and_path_and_kubelets_mount_them() -> None:
+    plan = in_tree()
+    assert source(plan) == {"nfs": {"server": "n2", "path": "/pool/data"}}
+    assert plan.volume("data").source == "n2:/pool"  # as a pod's mount will begin
+    assert not [document for document in plan.documents if document.name == "volume-data.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("store", "options"),
+    [
+        (", options: {version: 4.1}", ["vers=4.1"]),
+        (', options: {mount_options: "hard,noac"}', ["vers=4.2", "hard", "noac"]),
+    ],
+)
+def test_how_it_is_mounted_a_persistent_volume_says(store: str, options: list[str]) -> None:
+    plan = in_tree(store)
+    spec = claimed(plan)["PersistentVolume"]["spec"]
+    assert (spec["nfs"], spec["mountOptions"]) == ({"server": "n2", "path": "/pool/data"}, options)
+    assert spec["accessModes"] == ["ReadWriteMany"]
+    assert "hostPath" not in spec
+    assert source(plan) == {"persistentVolumeClaim": {"claimName": "data"}}
+
+
+def test_an_access_mode_makes_a_claim_of_it_too() -> None:
+    made = claimed(in_tree(volume=", access_mode: ReadWriteOnce"))
+    assert made["PersistentVolume"]["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert made["PersistentVolumeClaim"]["spec"]["accessModes"] == ["ReadWriteOnce"]
+
+
+def test_of_a_server_that_exists_the_runs_own_directory_is_mounted() -> None:
+    there = "stores: {pool: {kind: nfs, managed: false, address: ADDRESS, options: {path: /srv}}}"
+    text = NFS.format(store="", volume="").replace("stores: {pool: {kind: nfs, nodes: [n2]}}", there)
+    for address, server in (("192.0.2.7", "192.0.2.7"), ('"2001:db8::7"', "2001:db8::7")):
+        plan = planned_on_kubernetes(text.replace("ADDRESS", address))
+        assert source(plan) == {"nfs": {"server": server, "path": f"/srv/{plan.cluster}-pool/data"}}
+
+
+def test_a_kernel_without_a_client_is_named_before_anything_is_made_either_way() -> None:
+    for plan in (in_tree(), in_tree(", options: {version: 3}")):
+        client = "fs-nfs" if plan.store("pool").options["version"] == "3" else "fs-nfs4"
+        assert client in [demand.feature for demand in plan.demands if demand.wanted_by == "store pool"]
+
+
+def test_on_swarm_no_kubelet_mounts_it() -> None:
+    text = NFS.format(store="", volume="")
+    assert "volumes.data.driver_opts.via" in [key for key, _ in problems(topology(text), CHOICE, wire_mtu=1500)]

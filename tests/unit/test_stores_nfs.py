@@ -115,7 +115,7 @@ def test_the_kernels_client_is_demanded_first_and_of_all_nodes(version: object, 
 
 def test_a_mount_names_version_options_server_and_export() -> None:
     made = plan_of(version=4.1, mount_options="soft,actimeo=3")
-    assert _nfs.mount_argv(made.store("pool"), _nfs.source(made.store("pool"), RUN), "/mnt") == [
+    assert _nfs.mount_argv(made.store("pool"), made.store("pool").mounted_from(RUN), "/mnt") == [
         *("mount", "-t", "nfs", "-o", "vers=4.1,soft,actimeo=3", "n1:/pool", "/mnt")
     ]
 
@@ -138,7 +138,7 @@ def test_what_must_be_mounted_is_known(version: str, fstype: str) -> None:
     made = plan_of(version=version)
     volume = made.volume("data")
     assert volume.fstype == fstype
-    assert _nfs.source(made.store("pool"), RUN).startswith(volume.source)
+    assert made.store("pool").mounted_from(RUN).startswith(volume.source)
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def test_a_server_that_exists_is_mounted_and_none_is_made() -> None:
     assert not [step for step in made.prepare if "ganesha" in " ".join(step.argv)]
     assert not [demand for demand in made.demands if "ganesha" in demand.feature or demand.feature == "loop"]
     assert "ganesha" not in _nfs.mount_script(made, store)
-    assert _nfs.source(store, RUN) == f"192.0.2.7:/srv/share/harness-{RUN}-pool"
-    assert _nfs.source(store, RUN).startswith(made.volume("data").source)
+    assert store.mounted_from(RUN) == f"192.0.2.7:/srv/share/harness-{RUN}-pool"
+    assert store.mounted_from(RUN).startswith(made.volume("data").source)
 
 
 def test_each_run_has_a_directory_of_its_own_there_and_removes_no_other() -> None:
@@ -213,7 +213,7 @@ def test_each_run_has_a_directory_of_its_own_there_and_removes_no_other() -> Non
 )
 def test_sources_of_servers_that_exist(address: str, path: str, wanted: str, whole: str) -> None:
     made = plan_of({"managed": False, "address": address}, path=path)
-    assert _nfs.source(made.store("pool"), RUN) == wanted
+    assert made.store("pool").mounted_from(RUN) == wanted
     assert f' {whole} "$aside"' in _nfs.aside_script(made, made.store("pool"), "mkdir")
     assert wanted.startswith(made.volume("data").source)
 
