@@ -317,7 +317,11 @@ class Inside:
                 return f"journal of {self.container['Names']}"
             case ["ctr", "--namespace=k8s.io", "images", "import", "-"]:
                 self.container["loaded"].append(stdin.strip())
+                name = stdin.rsplit(maxsplit=1)[-1]
+                self.container.setdefault("has", {})[name] = self.state["images"][name]
                 return ""
+            case ["sh", "-c", script, "sh", image, number] if "images check" in script:
+                return "" if self.container.get("has", {}).get(image) == number else end(1, "it is not there")
             case ["env", _, "kubectl", "get", *_]:
                 return json.dumps({"items": self.state.get("kubernetes", self._all_ready())})
         end(64, f"the fake container does not know: {argv}")

@@ -103,6 +103,12 @@ def is_there(engine: Engine, image: str) -> bool:
         return engine.client(20).image.exists(image)
 
 
+def image_id(engine: Engine, image: str) -> str:
+    """`sha256:` and the digest of its configuration; it is the same wherever `docker save` was loaded."""
+    with docker_errors(f"asking for the ID of {image}"):
+        return engine.client(20).image.inspect(image).id
+
+
 def piped(source: Sequence[str], sink: Sequence[str], where: str) -> None:
     """`source | sink`, without holding the bytes of an image here."""
     argv = ["sh", "-c", f"{shlex.join(source)} | {shlex.join(sink)}"]
@@ -112,9 +118,8 @@ def piped(source: Sequence[str], sink: Sequence[str], where: str) -> None:
 def image_archive(engine: Engine, role: Role, progress: Progress) -> Path:
     """`docker save` of the image: loading it gives one image ID on every node, importing on each would not."""
     name = ensure_image(engine, role, progress)
-    with docker_errors(f"asking for the ID of {name}"):
-        image_id = engine.client(20).image.inspect(name).id.removeprefix("sha256:")[:12]
-    path = cache_dir() / "images" / f"{role}-{recipe_hash(role)}-{image_id}.docker.tar"
+    number = image_id(engine, name).removeprefix("sha256:")[:12]
+    path = cache_dir() / "images" / f"{role}-{recipe_hash(role)}-{number}.docker.tar"
     if not is_whole(path):
         with replacing(path) as new, docker_errors(f"saving {name}"):
             engine.client(IMPORT_TIMEOUT_S).image.save(name, output=new)

@@ -58,6 +58,15 @@ echo "$1" >/var/lib/harness/hostname
 cat /var/lib/harness/hosts >>/etc/hosts
 hostname "$1"
 """
+#: Whether containerd has an image under that name, unpacked, and with that configuration. Docker calls images of
+#: no registry by their short names.
+HAS = """
+case "$1" in *.*/*|*:*/*|localhost/*) name=$1 ;; */*) name=docker.io/$1 ;; *) name=docker.io/library/$1 ;; esac
+found=$(ctr --namespace=k8s.io images check "name==$name" | tail -n +2)
+case "$found" in *" true "|*" true") ;; *) exit 1 ;; esac
+manifest=$(echo "$found" | grep -om1 'sha256:[0-9a-f]*')
+ctr --namespace=k8s.io content get "$manifest" | grep -qF "$2"
+"""
 #: What is asked on every node, and on the control plane.
 NODE_LOGS = {
     "journal.log": ("journalctl", "--no-pager", "--lines", LOG_LINES),
@@ -132,16 +141,24 @@ class KindProvider:
             raise
 
     def supply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
-        """Our own workload image is built, one of the outer engine handed on, any other left to a registry."""
+        """Our own workload image is built, one of the outer engine handed on, any other left to a registry. Nodes
+        that have the very same image are left alone.
+        """
         hosts = [host for host in cluster.hosts.values() if isinstance(host, ContainerHost)]
+        engine = hosts[0].engine
         for image in plan.images:
-            engine = hosts[0].engine
-            if image == images.tag("workload"):
-                archive = images.image_archive(engine, "workload", progress)
-                at_once([partial(_load, host, ["cat", str(archive)]) for host in hosts])
-            elif images.is_there(engine, image):
-                progress(f"handing {image} to the nodes")
-                at_once([partial(_load, host, engine.argv("save", image)) for host in hosts])
+            ours = image == images.tag("workload")
+            if ours:
+                images.ensure_image(engine, "workload", progress)
+            elif not images.is_there(engine, image):
+                continue
+            lacking = _lacking(hosts, image, images.image_id(engine, image))
+            if not lacking:
+                continue
+            progress(f"handing {image} to {', '.join(host.name for host in lacking)}")
+            archive = images.image_archive(engine, "workload", progress) if ours else None
+            source = ["cat", str(archive)] if archive else engine.argv("save", image)
+            at_once([partial(_load, host, source) for host in lacking])
 
     # --- finding
 
@@ -293,6 +310,16 @@ def _start_helper(engine: Engine, plan: Plan, image: str) -> None:
             f"capability ({', '.join(explicit_rights()['cap_drop'])}), and kind asks for nothing else",
             hint=hint,
         ) from error
+
+
+def _lacking(hosts: list[ContainerHost], image: str, image_id: str) -> list[ContainerHost]:
+    """Those whose containerd has not unpacked the image with this ID, which is its configuration's digest."""
+    had = at_once([partial(_has, host, image, image_id) for host in hosts])
+    return [host for host, has in zip(hosts, had, strict=True) if not has]
+
+
+def _has(host: ContainerHost, image: str, image_id: str) -> bool:
+    return host.run(["sh", "-c", HAS, "sh", image, image_id], timeout_s=CALL_TIMEOUT_S).ok
 
 
 def _load(host: ContainerHost, source: list[str]) -> None:

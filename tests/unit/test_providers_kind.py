@@ -168,6 +168,63 @@ def test_kind_is_told_the_clusters_name_its_network_and_our_image(
     assert "/var/lib/docker/volumes/harness-20260101-000000-abcdef-shared/_data" in program.config
 
 
+def loaded(docker: FakeDocker, plan: Plan) -> dict[str, list[str]]:
+    found = docker.state["containers"]
+    return {name.rpartition("-")[2]: found[name]["loaded"] for name in found if name.startswith(plan.cluster)}
+
+
+def test_nodes_get_an_image_once_and_again_only_when_it_is_another_one(
+    provider: KindProvider, docker: FakeDocker
+) -> None:
+    workload, other = images.tag("workload"), "nginx:1"
+    docker.change(images={**docker.state["images"], workload: "sha256:" + "2" * 64, other: "sha256:3"})
+    plan = plan_of(images=(workload, other, "elsewhere:2"))
+    cluster = provider.up(plan, quiet)
+    both = [f"image {workload}", f"image {other}"]
+    for _ in range(2):
+        lines: list[str] = []
+        provider.supply(cluster, plan, lines.append)
+        nodes = {name: own for name, own in loaded(docker, plan).items() if name != "wire"}
+        assert nodes == {"plane": both, "worker": both, "worker2": both}
+    assert lines == []
+    docker.change(images={**docker.state["images"], other: "sha256:4"})
+    provider.supply(cluster, plan, lines.append)
+    assert lines == [f"handing {other} to n1, n2, n3"]
+    assert loaded(docker, plan)["worker2"] == [*both, f"image {other}"]
+
+
+#: As containerd's client shows an image that was unpacked, and the manifest behind it.
+CHECKED = "docker.io/a/b:1 application/vnd.oci.image.manifest.v1+json sha256:0aa1 complete (2/2) 5 MiB/5 MiB true "
+CTR = """
+case "$*" in
+*"images check name==docker.io/a/b:1"|*"images check name==docker.io/library/c:1") echo REF; cat table ;;
+*"content get sha256:0aa1") echo '{"config":{"digest":"sha256:77"}}' ;;
+*) echo REF ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("image", "number", "table", "has"),
+    [
+        ("a/b:1", "sha256:77", CHECKED, True),
+        ("c:1", "sha256:77", CHECKED, True),
+        ("a/b:1", "sha256:78", CHECKED, False),
+        ("a/b:1", "sha256:77", CHECKED.replace("true", "false"), False),
+        ("a/b:1", "sha256:77", "", False),
+        ("registry.example/a/b:1", "sha256:77", CHECKED, False),
+    ],
+)
+def test_containerd_has_an_image_where_it_has_unpacked_that_very_one(
+    tmp_path: Path, image: str, number: str, table: str, *, has: bool
+) -> None:
+    script(tmp_path / "ctr", CTR)
+    (tmp_path / "table").write_text(table)
+    told = f'cd {tmp_path}; PATH="{tmp_path}:$PATH"; {kind.HAS}'
+    found = run_process(["sh", "-c", told, "sh", image, number], timeout_s=10, stdin=b"", where="here")
+    assert found.ok == has, found.output
+
+
 def test_progress_is_kinds_own_without_its_pictures(provider: KindProvider) -> None:
     lines: list[str] = []
     provider.up(plan_of(), lines.append)
