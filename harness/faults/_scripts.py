@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 
 from harness.faults import _wire
 from harness.faults._rights import shell_of
-from harness.model.errors import UsageError
+from harness.model.errors import EnvironmentBroken, UsageError
 from harness.model.places import STORES_DIR
 from harness.model.plan import Demand
 from harness.ports import Cluster, Felt, Host, Right
@@ -67,25 +68,34 @@ class StoreFault:
         return Felt(holds, told or f"{self.words.absent} there")
 
     def heal(self, cluster: Cluster, *, timeout_s: float) -> list[str]:
-        """Whatever was taken is given back, also where it was not all of it."""
-        scripts = [script for script, _ in self._states(cluster, list(cluster.hosts), timeout_s)]
-        given = at_once([partial(_tell, host, script, self.words.give, timeout_s) for host, script in scripts])
-        return [
-            f"{self.words.undone} {_title(script)} on {host.name}"
-            for (host, script), told in zip(scripts, given, strict=True)
-            if told
-        ]
+        """Whatever was taken is given back, also where it was not all of it. A node that does not answer keeps no
+        other from it: it gives back what it took when it starts (harness/stores/_scripted.py, `up`).
+        """
+        shell_of(cluster, self.name)
+        given = at_once([partial(self._gives, host, timeout_s) for host in cluster.hosts.values()])
+        return [f"{self.words.undone} {_title(script)} on {node}" for node, script in chain.from_iterable(given)]
+
+    def _gives(self, host: Host, timeout_s: float) -> list[tuple[str, str]]:
+        """(node, script) of each script that had something to give back."""
+        try:
+            scripts = self._scripts(host, timeout_s)
+        except EnvironmentBroken:  # looking cannot fail on a node that is there
+            return []
+        return [(host.name, script) for script in scripts if _tell(host, script, self.words.give, timeout_s)]
 
     def _states(
         self, cluster: Cluster, nodes: Sequence[str], timeout_s: float
     ) -> list[tuple[tuple[Host, str], str]]:
         shell_of(cluster, self.name)
         hosts = [cluster.hosts[node] for node in nodes]
-        find = ["sh", "-c", _FIND, "sh", STORES_DIR, self.words.script]
-        found = at_once([partial(_wire.run, host, find, timeout_s) for host in hosts])
-        scripts = [(host, script) for host, text in zip(hosts, found, strict=True) for script in text.split()]
+        found = at_once([partial(self._scripts, host, timeout_s) for host in hosts])
+        scripts = [(host, script) for host, own in zip(hosts, found, strict=True) for script in own]
         states = at_once([partial(_tell, host, script, "state", timeout_s) for host, script in scripts])
         return list(zip(scripts, states, strict=True))
+
+    def _scripts(self, host: Host, timeout_s: float) -> list[str]:
+        find = ["sh", "-c", _FIND, "sh", STORES_DIR, self.words.script]
+        return _wire.run(host, find, timeout_s).split()
 
 
 def _tell(host: Host, script: str, verb: str, timeout_s: float) -> str:

@@ -221,6 +221,8 @@ def each_node(
 def _files(store: str, scripts: Scripts) -> dict[str, str]:
     """What a node keeps of a store, by its name in the store's folder."""
     up = f"sh {hook(store, 'servers')} && sh {hook(store, 'mount')}\n"
+    if scripts.disk:  # nobody can heal the fault disk-full on a node that is off
+        up += f"sh {hook(store, 'disk')} free\n"
     files = {"servers": scripts.servers, "mount": scripts.mount, "up": up, "down": scripts.down}
     files["fresh"] = _FRESH.format(point=f"{STORE_FRESH}/{store}", attach=scripts.fresh)
     files |= {name: text for name, text in (("disk", scripts.disk), ("client", scripts.client)) if text}

@@ -471,7 +471,18 @@ GONE_PROGRAMS = ("ping", "bash", "docker", "sh", "tc", "ethtool", "python3", "te
 #: Faults whose targets are links of the wire, or what runs on a node: not those of a node's or a store's own life.
 ON_LINKS = sorted({"link-down", "loss", "partition", "block-port", "mtu", "rate", "latency"})
 INSIDE = sorted(
-    {"checksum-offload", "kill-engine", "kill-container", "cpu-pressure", "drop-caches", "memory-pressure"}
+    {
+        *(
+            "checksum-offload",
+            "cpu-pressure",
+            "disk-full",
+            "drop-caches",
+            "evict",
+            "kill-container",
+            "kill-engine",
+        ),
+        "memory-pressure",
+    }
 )
 
 
@@ -486,6 +497,27 @@ def test_a_node_that_is_gone_does_not_keep_others_from_being_healed(bereft: Clus
     fault = faults.REGISTRY[name]
     fault.inject(bereft, ["n2"], "both", timeout_s=5)
     assert fault.heal(bereft, timeout_s=5)
+
+
+@pytest.mark.parametrize("name", ["disk-full", "drop-caches", "evict"])
+def test_a_node_whose_container_does_not_run_keeps_no_other_from_being_healed(cluster: Cluster, name: str) -> None:
+    """An engine says so by a code, as a command that failed does."""
+    off = Result(1, "", "Error response from daemon: container n3 is not running")
+    n3 = FakeHost("n3", address=NODES["n3"], answers=dict.fromkeys([("sh",), ("true",)], off))
+    bereft = replace(cluster, hosts={**cluster.hosts, "n3": n3})
+    fault = faults.REGISTRY[name]
+    fault.inject(bereft, ["n2"], "both", timeout_s=5)
+    assert fault.heal(bereft, timeout_s=5)
+
+
+def test_what_a_node_cannot_give_back_is_told_and_not_called_healed(cluster: Cluster) -> None:
+    def answer(argv: Sequence[str], _stdin: bytes) -> Result:
+        finds = argv[1] == "-c"
+        return Result(0, f"{STORES_DIR}/disk/disk", "") if finds else Result(1, "", "rm: Input/output error")
+
+    n3 = FakeHost("n3", address=NODES["n3"], answers={("sh",): answer})
+    with pytest.raises(EnvironmentBroken, match="Input/output error"):
+        faults.REGISTRY["disk-full"].heal(replace(cluster, hosts={**cluster.hosts, "n3": n3}), timeout_s=5)
 
 
 def test_a_link_has_one_fault_by_tc_at_a_time(cluster: Cluster) -> None:
