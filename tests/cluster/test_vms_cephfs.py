@@ -45,18 +45,23 @@ def test_nothing_is_skipped_for_want_of_a_kernels_client(results: dict[str, Any]
     assert (results["verdict"], results["skipped"]) == ("pass", [])
 
 
-def test_no_append_of_writers_on_every_host_is_lost(results: dict[str, Any]) -> None:
-    """What ceph-fuse does not promise (ceph PR 70279), and breaks."""
+def test_writers_on_every_host_share_the_file_that_they_append_to(results: dict[str, Any]) -> None:
+    """Whether some are lost is a race of the client's, and is shown: it may."""
     found = check(results, "concurrent-append")
     assert set(found["operations"]) == {"n1", "n2"}
     assert all(counts["append"] > 0 for counts in found["operations"].values())
     promises = observed(results, "concurrent-append")
-    assert promises["shared"] == promises["append-loses-nothing"] == ("holds", "kept")
+    assert promises["shared"] == ("holds", "kept")
+    assert promises["append-loses-nothing"] in {("may", "kept"), ("may", "broken")}
 
 
-def test_reads_see_what_was_written_before_them(results: dict[str, Any]) -> None:
-    assert observed(results, "register")["read-after-write"] == ("holds", "kept")
-    assert observed(results, "close-to-open")["close-to-open"] == ("holds", "kept")
+@pytest.mark.parametrize(
+    ("name", "promise"), [("register", "read-after-write"), ("close-to-open", "close-to-open")]
+)
+def test_reads_of_other_hosts_writes_were_measured(name: str, promise: str, results: dict[str, Any]) -> None:
+    promises = observed(results, name)
+    assert promises["shared"] == ("holds", "kept")
+    assert promises[promise] in {("may", "kept"), ("may", "broken")}
 
 
 def test_of_those_who_race_for_a_name_one_wins(results: dict[str, Any]) -> None:

@@ -68,10 +68,12 @@ def test_options_reach_the_configuration_and_what_is_promised() -> None:
     assert plan_of().volume("data").promises["read-after-write"][0] == "may"
 
 
-def test_appends_are_promised_by_the_kernels_client_only() -> None:
+def test_no_client_decides_where_an_append_goes_when_it_may_write_there() -> None:
     assert plan_of().volume("data").promises["append-loses-nothing"][0] == "may"
     made = plan_of(client="kernel")
-    assert made.volume("data").promises["append-loses-nothing"][0] == "holds"
+    promises = made.volume("data").promises
+    assert {promises[name][0] for name in ("append-loses-nothing", "read-after-write", "close-to-open")} == {"may"}
+    assert {promises[name][0] for name in ("shared", "exclusive-create", "rename-old-or-new")} == {"holds"}
     assert made.volume("data").fstype == "ceph"
     assert {"fs-ceph"} <= {demand.feature for demand in made.demands}
     assert not {"fuse", "package:ceph-fuse"} & {demand.feature for demand in made.demands}
