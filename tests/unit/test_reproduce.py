@@ -194,6 +194,16 @@ def test_an_engine_that_the_thread_does_not_name_is_not_affected_unless_tried_an
     assert "outside what the thread names" in tried.why
 
 
+def test_not_affected_is_known_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(running, "run_on", None)
+    assert main(["reproduce", "fdb-aged", "--json", "--runs-dir", str(tmp_path)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["outcome"], told["runs"], told["control"]) == ("not-reproduced", 0, "not-run")
+    assert "not affected: engine 26.1.5" in next(tmp_path.glob("*.md")).read_text()
+
+
 def test_engines_that_the_harness_does_not_make_are_asked_by_the_control(monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = read_scenario(catalog()["fdb-aged"])
     monkeypatch.setattr(running, "engine_of", lambda _topology: "")
