@@ -23,6 +23,8 @@ _SYMBOL = {
 #: How the style of reports calls each state.
 _BADGE = {"missing": "unknown", "broke": "allowed", "skip": "quiet", "unmeasured": "quiet"}
 _MOST_CHARTS = 48
+#: More differences than these are folded away.
+_MOST_CALLED = 12
 
 
 def render(matrix: Matrix) -> str:
@@ -32,7 +34,8 @@ def render(matrix: Matrix) -> str:
         "names": [cell.name for cell in matrix.cells],
         "settings": [cell.settings for cell in matrix.cells],
         "sections": words.sections(matrix),
-        "called": words.called(matrix),
+        "called": words.called(matrix)[:_MOST_CALLED],
+        "more_called": words.called(matrix)[_MOST_CALLED:],
         "closing": words.closing(matrix),
         "symbol": _SYMBOL,
         "badge": _BADGE,

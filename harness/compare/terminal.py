@@ -28,9 +28,13 @@ def print_comparison(matrix: Matrix, console: Console) -> None:
 
 def _table(matrix: Matrix, section: words.Section) -> Table:
     heads = (Column(Text(clean(cell.name, 40)), overflow="fold") for cell in matrix.cells)
-    table = Table(Column("", overflow="fold"), *heads, box=None, pad_edge=False, header_style="bold")
-    for line in section.lines:
-        table.add_row(_label(line), *(_shown(cell) for cell in line.cells))
+    labels = [_label(line) for line in section.lines]
+    # a name is there to be searched for: it is not cut in two, however narrow the terminal
+    longest = max((len(word) for label in labels for word in label.plain.split()), default=0)
+    first = Column("", overflow="fold", min_width=min(longest, 30))
+    table = Table(first, *heads, box=None, pad_edge=False, header_style="bold")
+    for line, label in zip(section.lines, labels, strict=True):
+        table.add_row(label, *(_shown(cell) for cell in line.cells))
     return table
 
 

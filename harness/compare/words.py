@@ -155,7 +155,7 @@ def times(ratio: float) -> str:
 def difference(matrix: Matrix, each: Difference) -> str:
     """`glusterfs has 12.3x the write p50 of local, times its baseline (11 to 13.8x)`."""
     first, second = matrix.cells[each.first].name, matrix.cells[each.second].name
-    name = labelled(each.figure.name, 0.0)[0]
+    name = labelled(each.figure.name, 0.0)[0] + (" rate" if each.figure.name.endswith("_per_s") else "")
     base = ", as a ratio to the baseline" if each.figure.relative else ""
     found = each.comparison
     low, high = times(found.low or 0.0), times(found.high or 0.0)

@@ -57,7 +57,7 @@ def asked(rows: History, plan: Plan) -> list[Asked]:
             continue
         name = f"{name} (IPv6)" if op.f == "aaaa" else name
         entry = found.setdefault((phase, network, name), Asked(name, network, phase, truth[0], truth[1]))
-        _note(entry, op.at, str(op.value), op.end_ns)
+        _note(entry, op.at, str(op.value), op.end_ns, silent=plan.network(network).silent_on_unknown)
     return list(found.values())
 
 
@@ -75,8 +75,9 @@ def _parts(key: str) -> tuple[str, str, str]:
     return phase, network, name
 
 
-def _note(entry: Asked, at: str, answer: str, when_ns: int) -> None:
-    right = answer == entry.truth or (not entry.truth and answer == "nxdomain")
+def _note(entry: Asked, at: str, answer: str, when_ns: int, *, silent: bool) -> None:
+    nothing = ("nxdomain", "servfail", "timeout") if silent else ("nxdomain", "servfail")
+    right = answer == entry.truth if entry.truth else answer in nothing
     since = entry.right_s.get(at)
     entry.last[at] = answer
     entry.right_s[at] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import io
 import json
 import re
@@ -18,7 +19,7 @@ from harness.cli import main as cli
 from harness.compare.cells import Cell, cells_of, parse_vary
 from harness.compare.matrix import Matrix, matrix_of
 from harness.compare.samples import Measure, Reached, Sample, baselines, sample
-from harness.compare.words import called, closing, sections
+from harness.compare.words import called, closing, difference, sections
 from harness.model.errors import EnvironmentBroken, TopologyError, UsageError
 from harness.model.history import History, Op
 from harness.model.plan import Plan
@@ -231,7 +232,7 @@ def measured(cell: int, turn: int, value: float, **more: Any) -> Sample:
 
 
 def matrix(values: Sequence[Sequence[float]], **more: Any) -> Matrix:
-    names = ["local", "nfs", "glusterfs"][: len(values)]
+    names = ["local", "nfs", "glusterfs", *(f"driver{n}" for n in range(3, len(values)))][: len(values)]
     samples = [measured(n, turn, v, **more) for n, row in enumerate(values) for turn, v in enumerate(row)]
     rounds = max(map(len, values))
     return matrix_of(
@@ -246,6 +247,31 @@ def test_a_large_difference_is_called_and_a_small_one_is_not() -> None:
     words = [text for _, text in called(found)]
     assert any(text.startswith("nfs has 10") and "write p50 of local" in text for text in words)
     assert closing(found) == ["2 differences called; in 1 of 3 comparisons the spread allows none"]
+
+
+def test_a_rate_is_called_a_rate() -> None:
+    found = matrix([[100, 105, 98], [1000, 1100, 950]])
+    [first] = [each for each in found.differences if each.called]
+    rate = dataclasses.replace(first, figure=dataclasses.replace(first.figure, name="increment_per_s"))
+    assert " the increment rate of local" in difference(found, rate)
+
+
+def test_many_differences_are_folded_and_none_is_left_out() -> None:
+    rows = [[10.0**n * slow for slow in (1, 1.05, 0.98)] for n in range(7)]
+    found = matrix(rows)
+    words = called(found)
+    assert len(words) == 21
+    page = compare.render(found)
+    assert "9 smaller ones" in page
+    assert all(html.escape(said, quote=False) in page for _, said in words)
+
+
+def test_a_name_is_not_cut_in_two_on_a_narrow_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    promise = Promise("append-loses-nothing-at-all", "may", "kept", 0, 100, "POSIX", "")
+    samples = [measured(n, 0, 1.0, promises={("shared", promise.name): promise}) for n in range(3)]
+    names = [a_cell(n) for n in ("local", "nfs", "glusterfs")]
+    compare.print_comparison(matrix_of("lab", names, [[0, 1, 2]], 1, samples, frozenset()), Console(width=60))
+    assert "append-loses-nothing-at-all" in capsys.readouterr().out
 
 
 def test_with_two_runs_nothing_is_called() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -137,6 +138,23 @@ def test_names_are_right_from_the_last_wrong_answer_on() -> None:
     assert entry.right_s == {"a": 3.0, "b": None}
     assert entry.words == "1 of 2 containers wrong"
     assert entry.detail == "expected 10.0.0.1; b: nxdomain"
+
+
+@pytest.mark.parametrize(
+    ("answer", "driver", "right"),
+    [
+        ("nxdomain", "overlay", True),
+        ("servfail", "overlay", True),
+        ("timeout", "overlay", False),
+        ("timeout", "macvlan", True),
+        ("10.0.0.1", "macvlan", False),
+    ],
+)
+def test_a_name_that_means_nothing_is_right_as_the_judge_says(answer: str, driver: str, right: bool) -> None:
+    truth = Op("orchestrator", "", "orchestrator", "c", "truth", "scale|app|web", "", start_ns=10 * S)
+    networks = tuple(replace(network, driver=driver) for network in plan().networks)
+    (entry,) = asked(History.of([truth, _looked("a", answer, 11)]), replace(plan(), networks=networks))
+    assert (entry.wrong == []) is right
 
 
 def test_numbers_for_people() -> None:
