@@ -8,7 +8,10 @@ version=$(cat "$binaries/version")
 
 # --- Kubernetes
 install -m 755 "$binaries/hyper" /usr/bin/kubelet
-for name in kubeadm kubectl; do ln -f /usr/bin/kubelet "/usr/bin/$name"; done
+mkdir -p /usr/lib/kubernetes
+ln -f /usr/bin/kubelet /usr/bin/kubectl
+ln -f /usr/bin/kubelet /usr/lib/kubernetes/kubeadm
+install -m 755 "$here/node/kubeadm.sh" /usr/bin/kubeadm
 mkdir -p /kind/manifests /etc/kubernetes/manifests /etc/systemd/system/kubelet.service.d /opt/cni/bin /etc/cni/net.d /etc/containerd
 echo "$version" >/kind/version
 install -m 755 "$here/node/entrypoint.sh" /usr/local/bin/entrypoint

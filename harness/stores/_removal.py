@@ -13,10 +13,13 @@ LIST_TIMEOUT_S = 15.0
 DOWN_TIMEOUT_S = 60.0
 
 _LIST = 'for folder in "$1"/*/; do [ ! -d "$folder" ] || basename "$folder"; done'
-#: All clients before any server: one that looks for its servers would hold its mount.
-_UNMOUNT = """
+#: All clients before any server: one that looks for its servers would hold its mount. Where servers are silent, a
+#: mount hangs whoever touches it: the kernel is asked for it, and after a while it is detached without a word to
+#: it (umount(8): --no-canonicalize does not even look).
+UNMOUNT = """
 for point; do
-  if mountpoint -q "$point"; then umount "$point" 2>/dev/null || umount -l "$point"; fi
+  grep -qF " $point " /proc/self/mounts || continue
+  timeout -k 2 15 umount --no-canonicalize "$point" 2>/dev/null || umount --no-canonicalize -l "$point"
 done
 """
 _DOWN = """
@@ -33,7 +36,7 @@ def clear(cluster: Cluster, store: str | None = None) -> list[str]:
     wanted = [name for name in there if store in (None, name)]
     for name in wanted:
         points = (f"{STORE_FRESH}/{name}", f"{STORE_MOUNTS}/{name}")
-        at_once([partial(_run, host, _UNMOUNT, *points) for host in hosts])
+        at_once([partial(_run, host, UNMOUNT, *points) for host in hosts])
         at_once([partial(_run, host, _DOWN, f"{STORES_DIR}/{name}", f"{STORE_MOUNTS}/{name}") for host in hosts])
     return wanted
 

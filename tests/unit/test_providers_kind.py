@@ -225,6 +225,22 @@ def test_containerd_has_an_image_where_it_has_unpacked_that_very_one(
     assert found.ok == has, found.output
 
 
+@pytest.mark.parametrize(("verb", "looks"), [("init", 3), ("join", 3), ("config", 0)])
+def test_kubeadm_waits_for_its_nodes_systemd_however_long_that_takes(
+    tmp_path: Path, verb: str, looks: int
+) -> None:
+    """kind itself gives up after 30 s (decision 016)."""
+    script(tmp_path / "systemctl", f"echo >>{tmp_path}/looks; [ $(wc -l <{tmp_path}/looks) -ge 3 ]")
+    real = script(tmp_path / "kubeadm", 'echo "done: $*"')
+    text = (data_dir("kind") / "node" / "kubeadm.sh").read_text()
+    waits = script(tmp_path / "waits", text.replace("/usr/lib/kubernetes/kubeadm", str(real)))
+    argv = ["env", f"PATH={tmp_path}:/usr/bin:/bin", str(waits), verb, "--config", "x"]
+    ended = run_process(argv, timeout_s=30, stdin=b"", where="here")
+    assert (ended.code, ended.stdout) == (0, f"done: {verb} --config x\n")
+    told = tmp_path / "looks"
+    assert (len(told.read_text().splitlines()) if told.exists() else 0) == looks
+
+
 def test_progress_is_kinds_own_without_its_pictures(provider: KindProvider) -> None:
     lines: list[str] = []
     provider.up(plan_of(), lines.append)

@@ -25,7 +25,8 @@ mount --make-rshared /
 if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
   say "cgroup v2"
 else
-  say "cgroup v1"
+  # kind waits for systemd's last line, or for this one (its own images say it too): then kubeadm.sh waits instead.
+  say "detected cgroup v1"
 fi
 
 [ -e /dev/kmsg ] || ln -s /dev/console /dev/kmsg
