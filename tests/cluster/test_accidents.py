@@ -99,6 +99,43 @@ def test_a_node_that_dies_during_a_check_never_passes(traces: Traces, tmp_path: 
     assert "n2" in results(tmp_path)["checks"][0]["reason"]
 
 
+def _passes(cluster: str, packet_bytes: int) -> bool:
+    payload = str(packet_bytes - 28)  # headers of IP and ICMP
+    return (
+        harness("exec", cluster, "n1", "--", "ping", "-c", "3", "-W", "2", "-M", "do", "-s", payload, "n2").code
+        == 0
+    )
+
+
+def test_two_faults_on_one_link_hold_together_and_a_node_that_is_gone_is_named(
+    traces: Traces, tmp_path: Path
+) -> None:
+    ended = harness("up", SMALL)
+    assert ended.code == 0, ended.told
+    cluster = ended.stdout.strip()
+    for fault in (["mtu", "n2", "--with", "packet_bytes=1300"], ["partition", "n2"]):
+        struck = harness("fault", "inject", cluster, *fault)
+        assert struck.code == 0, struck.told
+    assert not _passes(cluster, 600)
+
+    assert harness("fault", "heal", cluster, "partition").code == 0
+    assert _passes(cluster, 1300)
+    assert not _passes(cluster, 1400), "the other fault still holds"
+    assert harness("fault", "heal", cluster).code == 0
+    assert _passes(cluster, 1400)
+
+    lifecycle = session.find(cluster).lifecycle
+    assert lifecycle is not None
+    lifecycle.kill("n2", timeout_s=20)
+    struck = harness("fault", "inject", cluster, "partition", "n2")
+    assert struck.code == 70, struck.told
+    assert "n2" in struck.stderr
+    assert "Traceback" not in struck.stderr
+    healed = harness("heal", cluster)
+    assert healed.code == 0, healed.told
+    assert harness("down", cluster).code == 0
+
+
 def test_a_missing_image_is_told_in_swarms_own_words(traces: Traces, tmp_path: Path) -> None:
     ended = harness("run", TOPOLOGIES / "missing-image.yaml", "--runs-dir", tmp_path)
 
