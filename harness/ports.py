@@ -96,6 +96,14 @@ class HasTerminal(Protocol):
         """What to execute on this machine to run `argv` on the host with the caller's terminal."""
 
 
+@runtime_checkable
+class HasSeats(Protocol):
+    """A host without a shell, whose agents are in pods."""
+
+    def seat(self, container: str, namespace: str, pod: str) -> int:
+        """A number of the container that runs in a pod of this host, in the place of a process's; not 0."""
+
+
 class Wire(Protocol):
     """The link between hosts, seen from outside them."""
 
@@ -128,7 +136,9 @@ class Lifecycle(Protocol):
 class Cluster:
     """A live cluster. `wire` and `lifecycle` are None where we have no right to them.
 
-    `shared_clock`: its hosts have one kernel with this machine, and so one CLOCK_MONOTONIC.
+    `shared_clock`: its hosts have one kernel with this machine, and so one CLOCK_MONOTONIC. `api` is where the
+    orchestrator's client runs, None: on the managers. `called` maps a host's name to what the orchestrator calls
+    that node, where it is another name. `in_nodes`: agents can stand in the nodes' own networks.
     """
 
     name: str
@@ -138,6 +148,9 @@ class Cluster:
     wire: Wire | None = None
     lifecycle: Lifecycle | None = None
     shared_clock: bool = True
+    api: Host | None = None
+    called: Mapping[str, str] = field(default_factory=dict)
+    in_nodes: bool = True
 
     @property
     def rights(self) -> frozenset[Right]:
@@ -522,8 +535,9 @@ Stage = Load | Acts | Commands | Look | Repeat | Under
 
 @dataclass(frozen=True)
 class Scene:
-    """The cluster as it is now. `nodes` maps a node to its address on the wire; `port` is the agents' own
-    listening port and `token` what they answer with, so that a foreign listener is noticed.
+    """The cluster as it is now. `nodes` maps a node to its address on the wire, and is empty where agents cannot
+    stand in the nodes' own networks; `port` is the agents' own listening port and `token` what they answer with,
+    so that a foreign listener is noticed.
     """
 
     containers: tuple[Container, ...]

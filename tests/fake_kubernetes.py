@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from harness.model.errors import DeadlineExceeded
-from harness.orchestrators.kubernetes.names import CONTAINER, KUBECTL
+from harness.orchestrators.kubernetes.names import CONTAINER, KUBECTL, SERVICE_LABEL
 from harness.ports import Channel, Cluster, Host, Result, Right
 
 OK = Result(0, "", "")
@@ -34,8 +34,9 @@ class FakeHost:
         if self.silent:
             raise DeadlineExceeded(f"{self.name} did not answer")
         self.calls.append(tuple(argv))
-        if tuple(argv[: len(KUBECTL)]) == KUBECTL:
-            return self.kubernetes.kubectl(list(argv[len(KUBECTL) :]), stdin)
+        client = self.kubernetes.client
+        if tuple(argv[: len(client)]) == client:
+            return self.kubernetes.kubectl(list(argv[len(client) :]), stdin)
         if argv[0] == "ctr":
             return self.kubernetes.tasks(self.name)
         return Result(1, "", "no such file") if argv[0] == "cat" else OK
@@ -44,8 +45,32 @@ class FakeHost:
         raise NotImplementedError("the orchestrator keeps no streams")
 
 
+@dataclass
+class FakeSeats:
+    """A node of a cluster that gives no shell."""
+
+    name: str
+    address: str
+    rights: frozenset[Right] = frozenset()
+    taken: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes = b"") -> Result:
+        raise AssertionError(f"the orchestrator ran {argv} on a node that is not ours")
+
+    def channel(self, argv: Sequence[str]) -> Channel:
+        raise AssertionError(f"the orchestrator kept {argv} on a node that is not ours")
+
+    def seat(self, container: str, namespace: str, pod: str) -> int:
+        wanted = (container, namespace, pod)
+        if wanted not in self.taken:
+            self.taken.append(wanted)
+        return 1 + self.taken.index(wanted)
+
+
 class FakeKubernetes:
     """Nodes n1..nN, all Ready. Knobs say what goes wrong; pods come and go at once."""
+
+    client: tuple[str, ...] = KUBECTL
 
     def __init__(self, nodes: int = 3) -> None:
         self.hosts = {f"n{i}": FakeHost(self, f"n{i}", f"192.0.2.{i}") for i in range(1, nodes + 1)}
@@ -57,8 +82,11 @@ class FakeKubernetes:
         self.attacher = ""
         #: Whether pods get the further networks that they ask for.
         self.attaches = True
-        #: The last one that was made.
+        #: Pods that stay after they were told to go, with nothing that runs.
+        self.linger: set[str] = set()
+        #: The last one that was made, or that something was made in.
         self.namespace = ""
+        self.asked: list[tuple[str, ...]] = []
         self.objects: dict[tuple[str, str], Object] = {}
         self.pods: dict[str, Object] = {}
         self._numbers = itertools.count(2)
@@ -68,6 +96,7 @@ class FakeKubernetes:
         return Cluster(f"harness-{run}", run, "kind", hosts)
 
     def kubectl(self, words: list[str], stdin: bytes) -> Result:
+        self.asked.append(tuple(words))
         if words[0] == "--namespace":
             words = words[2:]
         verb, *rest = words
@@ -96,17 +125,22 @@ class FakeKubernetes:
             if kind == "nodes":
                 items += [self._node(name) for name in self.hosts]
             elif kind == "pods":
-                items += self.pods.values()
+                items += self._selected(words)
             else:
                 items += [each for each in self.objects.values() if each["kind"] == kinds.get(kind)]
         return Result(0, json.dumps({"items": items}), "")
+
+    def _selected(self, words: list[str]) -> Iterator[Object]:
+        selector = words[words.index("-l") + 1] if "-l" in words else ""
+        wanted = dict(part.partition("=")[::2] for part in selector.split(","))
+        service = wanted.get(SERVICE_LABEL, "")
+        return (pod for pod in self.pods.values() if service in ("", pod["metadata"]["labels"][SERVICE_LABEL]))
 
     def _apply(self, _words: list[str], stdin: bytes) -> Result:
         for each in yaml.safe_load_all(stdin):
             if each["kind"] == "CustomResourceDefinition":
                 self.attacher = "ours"
-            if each["kind"] == "Namespace":
-                self.namespace = each["metadata"]["name"]
+            self.namespace = each["metadata"].get("namespace") or each["metadata"]["name"]
             self.objects[each["kind"], each["metadata"]["name"]] = each
             self._reconcile(each)
         return OK
@@ -132,10 +166,13 @@ class FakeKubernetes:
         return OK
 
     def _delete(self, words: list[str], _stdin: bytes) -> Result:
-        if words[0] in ("namespaces", "pods"):
-            self.pods = {}
-        elif words[0] == "deployments,daemonsets":
+        if "--force" in words:
+            self.pods = {name: pod for name, pod in self.pods.items() if name not in words}
+        elif words[0] in ("namespaces", "pods"):
+            self.pods = {name: _ended(pod) for name, pod in self.pods.items() if name in self.linger}
+        elif words[0].startswith("deployments,daemonsets"):
             self.objects = {}
+            self.pods = {name: pod for name, pod in self.pods.items() if pod["owner"] == name}
         elif words[0] == "persistentvolumes":
             self.objects = {key: each for key, each in self.objects.items() if key[0] != "PersistentVolume"}
         else:
@@ -211,3 +248,25 @@ class FakeKubernetes:
                 "conditions": [condition],
             },
         }
+
+
+def _ended(pod: Object) -> Object:
+    status = {**pod["status"], "containerStatuses": [{"name": CONTAINER, "state": {"terminated": {}}}]}
+    metadata = {**pod["metadata"], "deletionTimestamp": "2026-01-01T00:01:00Z"}
+    return {**pod, "metadata": metadata, "status": status}
+
+
+class ForeignKubernetes(FakeKubernetes):
+    """One that was there before us: its nodes are called otherwise, and only its API answers."""
+
+    def __init__(self, client: tuple[str, ...]) -> None:
+        super().__init__()
+        self.client = client
+        self.called = {name: f"worker-{name}" for name in self.hosts}
+        self.seats = {name: FakeSeats(name, host.address) for name, host in self.hosts.items()}
+        self.api = FakeHost(self, "kubectl", "", rights=frozenset())
+        self.hosts = {self.called[name]: host for name, host in self.hosts.items()}
+
+    def cluster(self, run: str) -> Cluster:
+        hosts: dict[str, Host] = dict(self.seats)
+        return Cluster(f"harness-{run}", run, "existing", hosts, api=self.api, called=self.called)

@@ -17,6 +17,13 @@ from harness.planner import Choice, plan, problems
 CHOICE = Choice(SwarmRendering(), drivers.REGISTRY, drivers.VOLUMES, stores.REGISTRY)
 KUBERNETES = Choice(KubernetesRendering(), drivers.REGISTRY, drivers.VOLUMES, stores.REGISTRY)
 ON_KIND = {"provider": "kind", "orchestrator": "kubernetes", "nodes": {"manager": 1, "worker": 2}}
+FOREIGN = {
+    "provider": "existing",
+    "orchestrator": "kubernetes",
+    "nodes": {"manager": 1, "worker": 2},
+    "kubeconfig": "/etc/theirs",
+    "context": "prod",
+}
 IMAGE = "harness/workload:test"
 RUN = "r1"
 

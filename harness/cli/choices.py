@@ -17,6 +17,17 @@ Inventory = Annotated[
     Path | None,
     typer.Option("--inventory", metavar="FILE", help="Hosts that exist; default: HARNESS_INVENTORY."),
 ]
+Kubeconfig = Annotated[
+    Path | None,
+    typer.Option("--kubeconfig", metavar="FILE", help="A Kubernetes that exists; default: HARNESS_KUBECONFIG."),
+]
+Context = Annotated[
+    str | None, typer.Option("--context", help="Of the kubeconfig; default: HARNESS_CONTEXT, or its current one.")
+]
+Namespace = Annotated[
+    str | None,
+    typer.Option("--namespace", help="One that exists, where none can be made; default: HARNESS_NAMESPACE."),
+]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Lay a value over the file; repeatable.")
 ]
@@ -55,6 +66,9 @@ def options(
     runs_dir: Path = Path("runs"),
     inventory: Path | None = None,
     pcap: Sequence[str] | None = None,
+    kubeconfig: Path | None = None,
+    context: str | None = None,
+    namespace: str | None = None,
 ) -> Options:
     return Options(
         provider=provider,
@@ -70,4 +84,7 @@ def options(
         settings=tuple(parse_setting(text) for text in set_ or ()),
         inventory=inventory,
         pcap=tuple(pcap or ()),
+        kubeconfig=kubeconfig,
+        context=context,
+        namespace=namespace,
     )

@@ -15,7 +15,18 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from harness import session
-from harness.cli.choices import Inventory, Json, Orchestrator, ProviderName, Set, WorkloadImage, options
+from harness.cli.choices import (
+    Context,
+    Inventory,
+    Json,
+    Kubeconfig,
+    Namespace,
+    Orchestrator,
+    ProviderName,
+    Set,
+    WorkloadImage,
+    options,
+)
 from harness.cli.output import Progress, errors
 from harness.model.errors import EXIT_PASS, Incomplete, UsageError
 from harness.ports import ClusterInfo, Survey
@@ -41,6 +52,9 @@ def up(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A topology in YAML.")],
     provider: ProviderName = None,
     inventory: Inventory = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
     orchestrator: Orchestrator = None,
     set_: Set = None,
     workload_image: WorkloadImage = None,
@@ -49,6 +63,9 @@ def up(
     chosen = options(
         provider=provider,
         inventory=inventory,
+        kubeconfig=kubeconfig,
+        context=context,
+        namespace=namespace,
         orchestrator=orchestrator,
         set_=set_,
         workload_image=workload_image,
@@ -63,9 +80,15 @@ def up(
     return EXIT_PASS
 
 
-def list_(as_json: Json = False, inventory: Inventory = None) -> int:
+def list_(
+    as_json: Json = False,
+    inventory: Inventory = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
+) -> int:
     """Show the clusters that are there; where something cannot be asked, also what, by the exit code as well."""
-    session.use_inventory(inventory)
+    _look_at(inventory, kubeconfig, context, namespace)
     seen = session.survey()
     if as_json:
         keys = ("name", "run", "provider", "nodes", "since")
@@ -77,6 +100,12 @@ def list_(as_json: Json = False, inventory: Inventory = None) -> int:
     if seen.unseen:
         raise Incomplete(seen.unseen)
     return EXIT_PASS
+
+
+def _look_at(inventory: Path | None, kubeconfig: Path | None, context: str | None, namespace: str | None) -> None:
+    """What exists is looked at where it was named."""
+    session.use_inventory(inventory)
+    session.use_kubeconfig(kubeconfig, context, namespace)
 
 
 def _show(infos: Sequence[ClusterInfo]) -> None:
@@ -100,9 +129,12 @@ def exec_(
     node: Node,
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="What to run, after --.")],
     inventory: Inventory = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
 ) -> int:
     """Run a command on a node; its output and exit code are passed on."""
-    session.use_inventory(inventory)
+    _look_at(inventory, kubeconfig, context, namespace)
     argv = command[1:] if command[0] == "--" else command
     if not argv:
         raise UsageError("there is no command after --", hint=f"harness exec {cluster} {node} -- docker ps")
@@ -122,9 +154,12 @@ def shell(
         str | None, typer.Option("--container", help="A container on that node, by `docker ps`.")
     ] = None,
     inventory: Inventory = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
 ) -> int:
     """Open a shell on a node, or in a container on it."""
-    session.use_inventory(inventory)
+    _look_at(inventory, kubeconfig, context, namespace)
     argv = session.shell_argv(cluster, node, container)
     if not sys.stdin.isatty():
         raise UsageError(
@@ -136,9 +171,12 @@ def shell(
 def heal(
     names: Annotated[list[str] | None, typer.Argument(metavar="[CLUSTER]...", help="Default: all.")] = None,
     inventory: Inventory = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
 ) -> int:
     """Undo every fault that is still in force, whoever injected it."""
-    session.use_inventory(inventory)
+    _look_at(inventory, kubeconfig, context, namespace)
     seen = Survey(()) if names else session.survey()
     for name in names or [info.name for info in seen.clusters]:
         healed = session.heal(name)
@@ -152,9 +190,12 @@ def down(
     names: Annotated[list[str] | None, typer.Argument(metavar="[CLUSTER]...")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every cluster, and the harness's own engine.")] = False,
     inventory: Inventory = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
 ) -> int:
     """Remove clusters: containers, volumes, networks, faults on the wire."""
-    session.use_inventory(inventory)
+    _look_at(inventory, kubeconfig, context, namespace)
     if bool(names) == all_:
         raise UsageError("name the clusters, or say --all", hint="harness list shows those that are there")
     try:

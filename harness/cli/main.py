@@ -20,9 +20,12 @@ from rich.console import Console
 from harness import __version__, loader, planner, session
 from harness.cli import again, clusters, collect, compare, doctor, faults, histories, init, record, reproduce
 from harness.cli.choices import (
+    Context,
     Inventory,
     Json,
     Keep,
+    Kubeconfig,
+    Namespace,
     NoSkip,
     Only,
     Orchestrator,
@@ -115,6 +118,9 @@ def plan(
     file: File,
     provider: ProviderName = None,
     inventory: Inventory = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
     orchestrator: Orchestrator = None,
     set_: Set = None,
     only: Only = None,
@@ -126,6 +132,9 @@ def plan(
     chosen = options(
         provider=provider,
         inventory=inventory,
+        kubeconfig=kubeconfig,
+        context=context,
+        namespace=namespace,
         orchestrator=orchestrator,
         set_=set_,
         only=only,
@@ -142,6 +151,9 @@ def run(
     files: Files,
     provider: ProviderName = None,
     inventory: Inventory = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
     orchestrator: Orchestrator = None,
     set_: Set = None,
     only: Only = None,
@@ -169,6 +181,9 @@ def run(
     chosen = options(
         provider=provider,
         inventory=inventory,
+        kubeconfig=kubeconfig,
+        context=context,
+        namespace=namespace,
         orchestrator=orchestrator,
         set_=set_,
         only=only,

@@ -25,7 +25,6 @@ REMOVE_TIMEOUT_S = 60.0
 ACCESS_MODES = ("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany")
 #: What a claim asks for where the topology says nothing; a hostPath has no size of its own.
 CAPACITY = "1Gi"
-KUBECTL = ("kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf")
 
 
 def problems(volume: Volume) -> Iterator[tuple[str, str]]:
@@ -44,6 +43,8 @@ def mode_problems(volume: Volume) -> Iterator[tuple[str, str]]:
 
 def declare(name: str, volume: Volume, path: str, plan: Plan) -> Declared:
     """`path` is there on every node when pods come."""
+    if plan.topology.cluster.is_foreign_kubernetes:  # nobody makes directories on its nodes
+        return Declared(stack={"emptyDir": {}})
     source = {"hostPath": {"path": path, "type": "Directory"}}
     return bound(name, volume.access_mode, source, plan) if volume.access_mode else Declared(stack=source)
 
@@ -52,28 +53,36 @@ def bound(name: str, mode: str, source: dict[str, Any], plan: Plan) -> Declared:
     """A PersistentVolume of `source`, and the claim that it is bound to."""
     spec = {**claim_spec(mode, ""), "volumeName": plan.engine_name(name)}
     made = claimed(name, spec, plan, before=(_volume(name, mode, source, plan),))
-    argv = (*KUBECTL, "delete", "persistentvolume", plan.engine_name(name), "--ignore-not-found", "--wait=true")
+    argv = (
+        *plan.topology.cluster.kubectl,
+        "delete",
+        "persistentvolume",
+        plan.engine_name(name),
+        "--ignore-not-found",
+        "--wait=true",
+    )
     undo = Step("remove volumes", f"remove volume {name}", plan.managers[0], argv, REMOVE_TIMEOUT_S)
     return replace(made, undo=(*made.undo, undo))
 
 
 def claimed(name: str, spec: dict[str, Any], plan: Plan, *, before: Sequence[dict[str, Any]] = ()) -> Declared:
-    """A claim called as the volume, after `before`. It stands in the namespace, which is called as the cluster and
-    is made with the first claim; with the namespace it goes, and what its provisioner made of it soon after.
+    """A claim called as the volume, after `before`. It stands in the plan's namespace, which is made with the
+    first claim where it is ours; with the namespace it goes, and what its provisioner made of it soon after.
     """
-    labels = {LABEL: plan.run}
-    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": plan.cluster, "labels": labels}}
-    metadata = {"name": name, "namespace": plan.cluster, "labels": labels}
+    kubectl, labels = plan.topology.cluster.kubectl, {LABEL: plan.run}
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": plan.namespace, "labels": labels}}
+    spaces = [] if plan.topology.cluster.is_foreign_kubernetes else [space]
+    metadata = {"name": name, "namespace": plan.namespace, "labels": labels}
     claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
     file = f"volume-{name}.yaml"
-    argv = (*KUBECTL, "apply", "-f", "-")
-    gone = (*KUBECTL, "--namespace", plan.cluster, "delete", "persistentvolumeclaim", name)
+    argv = (*kubectl, "apply", "-f", "-")
+    gone = (*kubectl, "--namespace", plan.namespace, "delete", "persistentvolumeclaim", name)
     rest = ("--ignore-not-found", "--wait=true")
     undo = Step("remove volumes", f"remove claim {name}", plan.managers[0], (*gone, *rest), REMOVE_TIMEOUT_S)
     return Declared(
         steps=(Step("volumes", f"claim volume {name}", plan.managers[0], argv, APPLY_TIMEOUT_S, file),),
         undo=(undo,),
-        documents=(Document(file, yaml.safe_dump_all([space, *before, claim])),),
+        documents=(Document(file, yaml.safe_dump_all([*spaces, *before, claim])),),
         stack={"persistentVolumeClaim": {"claimName": name}},
     )
 

@@ -26,6 +26,8 @@ class Local(SwarmLocal):
     def declare(self, name: str, volume: Volume, plan: Plan) -> Declared:
         """The directory is made first: where it is missing a pod fails aloud (hostPath, type Directory)."""
         path = _path(name, volume, plan)
+        if plan.topology.cluster.is_foreign_kubernetes:
+            return _hosted.declare(name, volume, path, plan)
         steps = [] if volume.store else list(_make(name, path, plan))
         undo = [] if volume.store or is_bind(volume) else list(_remove(name, path, plan))
         hosted = _hosted.declare(name, volume, path, plan)

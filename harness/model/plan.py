@@ -226,6 +226,8 @@ class Plan:
     notes: tuple[str, ...] = ()
     #: What the services run in; the nodes need all of them.
     images: tuple[str, ...] = ()
+    #: What services without an image of their own run in.
+    workload_image: str = ""
     #: Demands that the live hosts do not meet: what they name is skipped, by workloads and checkers alike.
     unmet: tuple[Demand, ...] = ()
 
@@ -236,6 +238,12 @@ class Plan:
     @property
     def cluster(self) -> str:
         return cluster_name(self.run)
+
+    @property
+    def namespace(self) -> str:
+        """Of Kubernetes: one of ours, called as the cluster, or the one that we were told to use."""
+        cluster = self.topology.cluster
+        return (cluster.namespace if cluster.is_foreign_kubernetes else None) or self.cluster
 
     def is_ambiguous(self, name: str, network: str, networks: Iterable[str]) -> bool:
         """Whether a container on `networks` that asks for `name` may be told what another one than `network` says:
@@ -315,6 +323,7 @@ def plan_from_json(data: Mapping[str, Any]) -> Plan:
             checks=tuple(Check.model_validate(row) for row in data["checks"]),
             notes=tuple(data["notes"]),
             images=tuple(data["images"]),
+            workload_image=data.get("workload_image", ""),
             unmet=tuple(_demand(row) for row in data["unmet"]),
         )
     except (KeyError, TypeError) as error:

@@ -16,6 +16,8 @@ from harness.model.policies import NetworkPolicy
 
 NAME = r"^[a-z][a-z0-9-]{0,30}$"
 Name = Annotated[str, Field(pattern=NAME)]
+#: RFC 1123, as core/v1 wants a namespace's name.
+NAMESPACE = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 MAX_NODES = 64
 
 
@@ -46,6 +48,13 @@ class Cluster(Part):
         "kind's node image, for provider kind",
     )
     inventory: str | None = Field(None, description="Hosts that exist, for provider existing")
+    kubeconfig: str | None = Field(
+        None, description="A Kubernetes that exists, for provider existing: its kubeconfig"
+    )
+    context: str | None = Field(None, description="Which context of the kubeconfig; default: its current one")
+    namespace: Annotated[str, Field(pattern=NAMESPACE)] | None = Field(
+        None, description="A namespace of that Kubernetes that exists, where none can be made: it stays"
+    )
     memory_mb: int | None = Field(None, ge=512, le=1 << 20, description="Of each machine, for provider vagrant")
     cpus: int | None = Field(None, ge=1, le=64, description="Of each machine, for provider vagrant")
 
@@ -57,6 +66,19 @@ class Cluster(Part):
         if asked.get("orchestrator") == "kubernetes" and asked.get("provider", "docker") == "docker":
             return {**asked, "provider": "kind"}
         return data
+
+    @property
+    def is_foreign_kubernetes(self) -> bool:
+        """Whether it is one that was there before us, and that is reached by its API alone."""
+        return self.provider == "existing" and self.orchestrator == "kubernetes"
+
+    @property
+    def kubectl(self) -> tuple[str, ...]:
+        """What a command of kubectl begins with; on nodes that kubeadm made, its own configuration is there."""
+        if not self.is_foreign_kubernetes:
+            return ("kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf")
+        words = (("--kubeconfig", self.kubeconfig), ("--context", self.context))
+        return ("kubectl", *(word for key, value in words if value for word in (key, value)))
 
     @property
     def effective_heartbeat_s(self) -> int:

@@ -53,6 +53,7 @@ def plan(
         stores=stores,
         checks=tuple(topology.checks),
         notes=tuple(choice.rendering.notes(topology)),
+        workload_image=workload_image,
         images=tuple(sorted({service.image or workload_image for service in topology.services.values()})),
     )
     return _with_steps(bare, choice, workload_image)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tarfile
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.model.errors import CommandFailed, EnvironmentBroken
 from harness.transport.process import run_process
 
+UNPACK_TIMEOUT_S = 900.0
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 
@@ -30,6 +33,26 @@ def mmdebstrap(*arguments: str, sources: Sequence[str] = (), scratch: Path, time
         return
     apart = ["unshare", "--mount", "--propagation", "private"] if shutil.which("unshare") else []
     call(*apart, *words, timeout_s=timeout_s, env={**os.environ, "TMPDIR": str(scratch)})
+
+
+def unpack_program(package: str, suite: str, path: str, into: Path) -> None:
+    """One file of a package, without installing it. Raises EnvironmentBroken where there is no mmdebstrap."""
+    with tempfile.TemporaryDirectory(dir=into.parent) as folder:
+        root = Path(folder) / "root.tar"
+        mmdebstrap(
+            "--variant=extract",
+            f"--include={package}",
+            "--format=tar",
+            suite,
+            str(root),
+            scratch=Path(folder),
+            timeout_s=UNPACK_TIMEOUT_S,
+        )
+        with tarfile.open(root) as archive:
+            program = archive.extractfile(f"./{path}")
+            assert program is not None
+            with program, into.open("wb") as file:
+                shutil.copyfileobj(program, file)
 
 
 def mirror() -> list[str]:

@@ -10,8 +10,6 @@ import platform
 import re
 import shlex
 import shutil
-import tarfile
-import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +17,7 @@ from harness.model.errors import EnvironmentBroken, HarnessError
 from harness.model.places import cache_dir, data_dir
 from harness.ports import Progress
 from harness.providers.cache import is_whole, replacing
-from harness.providers.debian import LEFT_OUT, call, mirror, mmdebstrap, names_in
+from harness.providers.debian import LEFT_OUT, call, mirror, mmdebstrap, names_in, unpack_program
 from harness.providers.engine import Engine, docker_errors
 from harness.providers.images import BASE_IMAGE, IMPORT_TIMEOUT_S, PULL_TIMEOUT_S, is_there
 
@@ -87,26 +85,11 @@ def _version_of(program: str) -> tuple[int, ...]:
 
 
 def _unpack_kind(into: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=into.parent) as folder:
-        root = Path(folder) / "root.tar"
-        try:
-            mmdebstrap(
-                "--variant=extract",
-                "--include=kind",
-                "--format=tar",
-                NODE_SUITE,
-                str(root),
-                scratch=Path(folder),
-                timeout_s=ROOT_TIMEOUT_S,
-            )
-        except EnvironmentBroken as error:
-            hint = f"install kind (https://kind.sigs.k8s.io) into PATH, or: {error.hint or 'see above'}"
-            raise EnvironmentBroken(f"there is no kind in PATH, and {error.message}", hint=hint) from error
-        with tarfile.open(root) as archive:
-            program = archive.extractfile("./usr/bin/kind")
-            assert program is not None
-            with program, into.open("wb") as file:
-                shutil.copyfileobj(program, file)
+    try:
+        unpack_program("kind", NODE_SUITE, "usr/bin/kind", into)
+    except EnvironmentBroken as error:
+        hint = f"install kind (https://kind.sigs.k8s.io) into PATH, or: {error.hint or 'see above'}"
+        raise EnvironmentBroken(f"there is no kind in PATH, and {error.message}", hint=hint) from error
 
 
 # --- the image

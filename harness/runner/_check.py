@@ -150,7 +150,8 @@ class CheckRunner:
         """A check's first look may be the one before it; once it has looked or changed something, it asks."""
         sight = self._looks.take(anew=self._looked or self._before is not None)
         self._looked = True
-        nodes = {name: host.address for name, host in self._cluster.hosts.items()}
+        hosts = self._cluster.hosts if self._cluster.in_nodes else {}
+        nodes = {name: host.address for name, host in hosts.items()}
         self._scene = Scene(sight.containers, nodes, sight.published, token=self._token)
         self.journal.look(phase, self._scene, self._plan)
 

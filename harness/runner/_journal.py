@@ -125,7 +125,7 @@ def _endpoints(phase: str, scene: Scene) -> list[tuple[str, str, str, str, str]]
 def _endpoint(phase: str, scene: Scene, container: Container) -> list[tuple[str, str, str, str, str]]:
     addresses = {network: address.ip for network, address in container.networks.items()}
     if container.host:
-        addresses = {NODE: scene.nodes[container.node]}
+        addresses = {NODE: scene.nodes.get(container.node, "")}
     who = (container.node, container.service, container.name)
     return [(*who, f"{phase}|{network}", ip) for network, ip in addresses.items()]
 

@@ -17,6 +17,7 @@ from harness.session.histories import Judged, judge_history
 from harness.session.inventories import inspect_existing
 from harness.session.inventories import use as use_inventory
 from harness.session.judging import judge_run, view_of
+from harness.session.kubeconfigs import use as use_kubeconfig
 from harness.session.options import Options
 from harness.session.planning import make_plan, new_run, topology_of
 from harness.session.registries import CATALOG, provider
@@ -56,5 +57,6 @@ __all__ = [
     "topology_of",
     "up",
     "use_inventory",
+    "use_kubeconfig",
     "view_of",
 ]

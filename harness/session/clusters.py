@@ -24,15 +24,18 @@ from harness.ports import (
 )
 from harness.providers.existing import ExistingProvider
 from harness.session import storage
-from harness.session.registries import PROVIDERS, orchestrator, provider
-from harness.transport.agent import Agent
+from harness.session.registries import FOREIGN_KUBERNETES, PROVIDERS, orchestrator, provider, provider_of
+from harness.transport.kubectl import PodHost
 from harness.transport.parallel import at_once
+from harness.transport.seats import AnyAgent, start_agent
 
 #: An emulated machine that is busy takes its time to start Python.
 AGENT_TIMEOUT_S = 90.0
 HEAL_TIMEOUT_S = 30.0
 #: Of containerd's client, for a container of Kubernetes by its ID.
 _TERMINAL = ("--namespace=k8s.io", "tasks", "exec", "--tty", "--exec-id", "harness-shell")
+#: Providers of what was there before us.
+_NOT_MADE = (ExistingProvider.name, FOREIGN_KUBERNETES)
 #: Who may want a feature that is not there, so that a run skips its checks and does not break.
 _SKIPPED = ("network ", "volume ", "store ")
 
@@ -50,7 +53,7 @@ class Live:
 
 def up(plan: Plan, progress: Progress) -> Live:
     """Nodes, orchestrator, networks and services of `plan`. When it fails, what was made is gone again."""
-    chosen = provider(plan.provider)
+    chosen = provider_of(plan.topology)
     cluster = chosen.up(plan, progress)
     try:
         return deploy(plan, cluster, chosen, progress)
@@ -71,7 +74,8 @@ def deploy(plan: Plan, cluster: Cluster, chosen: Provider, progress: Progress) -
         # hosts that are not ours are asked before anything is made of them; ours show what they lack soon enough
         early = bool(plan.stores) or plan.provider == ExistingProvider.name
         unmet = _missing(cluster, plan.demands, progress) if early else ()
-        storage.up(plan, cluster, progress)
+        if "shell" in cluster.rights:
+            storage.up(plan, cluster, progress)
         engine.join(cluster, plan, progress)
     supplied.result()
     unmet = unmet if early else _missing(cluster, plan.demands, progress)
@@ -80,7 +84,14 @@ def deploy(plan: Plan, cluster: Cluster, chosen: Provider, progress: Progress) -
 
 
 def _missing(cluster: Cluster, demands: Sequence[Demand], progress: Progress) -> tuple[tuple[Demand, str], ...]:
-    """What the hosts lack, each with who lacks it. Raises EnvironmentBroken where nothing can work without it."""
+    """What the hosts lack, each with who lacks it. Raises EnvironmentBroken where nothing can work without it.
+
+    Hosts without a shell cannot be asked: their networks are there, and a check that wants more is skipped.
+    """
+    if "shell" not in cluster.rights:
+        return tuple(
+            (d, f"right shell (to ask for {d.feature})") for d in demands if d.wanted_by.startswith("check ")
+        )
     unmet = tuple(features.missing(cluster, demands))
     for demand, what in unmet:
         progress(f"missing: {what}, wanted by {demand.wanted_by}{f' ({demand.part})' if demand.part else ''}")
@@ -109,12 +120,12 @@ def _needs(unmet: tuple[tuple[Demand, str], ...]) -> list[str]:
 
 
 @contextmanager
-def agents_of(hosts: Mapping[str, Host]) -> Iterator[dict[str, Agent]]:
+def agents_of(hosts: Mapping[str, Host]) -> Iterator[dict[str, AnyAgent]]:
     """An agent on every host, closed at the end."""
-    started: dict[str, Agent] = {}
+    started: dict[str, AnyAgent] = {}
 
     def start(name: str) -> None:
-        started[name] = Agent.start(hosts[name], timeout_s=AGENT_TIMEOUT_S)
+        started[name] = start_agent(hosts[name], timeout_s=AGENT_TIMEOUT_S)
 
     try:
         at_once([partial(start, name) for name in hosts])
@@ -125,10 +136,10 @@ def agents_of(hosts: Mapping[str, Host]) -> Iterator[dict[str, Agent]]:
             agent.close()
 
 
-def revive(agents: dict[str, Agent], hosts: Mapping[str, Host], name: str) -> None:
+def revive(agents: dict[str, AnyAgent], hosts: Mapping[str, Host], name: str) -> None:
     """A new agent on a host, in the place of the one that went down with it. Raises EnvironmentBroken."""
     agents[name].close()
-    agents[name] = Agent.start(hosts[name], timeout_s=AGENT_TIMEOUT_S)
+    agents[name] = start_agent(hosts[name], timeout_s=AGENT_TIMEOUT_S)
 
 
 def survey() -> Survey:
@@ -174,6 +185,8 @@ def shell_argv(cluster: str, node: str, container: str | None) -> list[str]:
         raise UsageError(f"{cluster}: its hosts give no terminal")
     if container is None:
         return host.terminal(["bash"])
+    if isinstance(host, PodHost):
+        raise UsageError(f"{cluster}: `kubectl exec` looks into containers of a cluster that exists")
     if _provider_of(cluster) == "kind":
         return host.terminal(["ctr", *_TERMINAL, container, "sh"])
     return host.terminal(["docker", "exec", "-it", container, "sh"])
@@ -249,7 +262,7 @@ def down(name: str) -> list[str]:
 
 def _remove(info: ClusterInfo) -> list[str]:
     """Hosts that exist are asked for their own only: one that is gone is in nobody else's way."""
-    among = [each for each in PROVIDERS if each == info.provider or each != ExistingProvider.name]
+    among = [each for each in PROVIDERS if each == info.provider or each not in _NOT_MADE]
     return _each([partial(take_down, provider(each), info.name) for each in among])
 
 

@@ -14,7 +14,8 @@ class Options:
     """`settings` are `--set` pairs. `seed` None: one is drawn, and stands in the report. `only` are checks' ids or
     kinds. `keep` leaves the cluster, `reuse` takes one that was left and fits. `stop_on_fail` ends a check's
     load at the first proof that it fails. `series`, `attempt` and `tries` go into the results (`Run`). Evidence is
-    collected where something fails, with `evidence` always. `inventory` names hosts that exist.
+    collected where something fails, with `evidence` always. `inventory` names hosts that exist;
+    `kubeconfig`, `context` and `namespace` a Kubernetes that does.
     `pcap` are networks whose packets are captured meanwhile, `*` is all of them.
     """
 
@@ -35,6 +36,9 @@ class Options:
     tries: tuple[Tried, ...] = ()
     inventory: Path | None = None
     pcap: tuple[str, ...] = ()
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespace: str | None = None
 
     @property
     def overrides(self) -> tuple[tuple[str, str], ...]:

@@ -15,9 +15,9 @@ from harness.model.plan import Demand, Plan
 from harness.model.topology import Check, Topology
 from harness.providers import images
 from harness.providers.existing import ExistingProvider
-from harness.session import inventories
+from harness.session import inventories, kubeconfigs
 from harness.session.options import Options
-from harness.session.registries import CATALOG, CHOICES, WIRE_MTU, orchestrator, provider
+from harness.session.registries import CATALOG, CHOICES, WIRE_MTU, orchestrator, provider_of
 
 #: How often a file that is appended to is read on, where a run is to stop at the first proof that it fails.
 FOLLOW_S = 0.5
@@ -32,6 +32,9 @@ def topology_of(path: Path, options: Options) -> Topology:
     """The topology with the options laid over it. Raises TopologyError."""
     found = located(path)
     topology = loader.load(found, CATALOG, options.overrides)
+    if topology.cluster.is_foreign_kubernetes:
+        return _of_kubeconfig(topology, options, found.absolute().parent)
+    _refuse_kubeconfig(topology, options)
     if topology.cluster.provider != ExistingProvider.name:
         if options.inventory:
             raise UsageError(f"--inventory is for provider existing, not {topology.cluster.provider}")
@@ -39,6 +42,23 @@ def topology_of(path: Path, options: Options) -> Topology:
     inventory = inventories.of_run(topology.cluster.inventory, found.absolute().parent, options.inventory)
     cluster = topology.cluster.model_copy(update={"inventory": str(inventory)})
     return topology.model_copy(update={"cluster": cluster})
+
+
+def _of_kubeconfig(topology: Topology, options: Options, folder: Path) -> Topology:
+    if options.inventory:
+        raise UsageError("--inventory is for hosts of Swarm; a Kubernetes that exists has a --kubeconfig")
+    kubeconfigs.use(options.kubeconfig, options.context, options.namespace)
+    return topology.model_copy(update={"cluster": kubeconfigs.of_run(topology.cluster, folder)})
+
+
+def _refuse_kubeconfig(topology: Topology, options: Options) -> None:
+    for name in ("kubeconfig", "context", "namespace"):
+        if getattr(options, name):
+            chosen = topology.cluster
+            raise UsageError(
+                f"--{name} is for provider existing with orchestrator kubernetes, not for {chosen.provider} with "
+                f"{chosen.orchestrator}"
+            )
 
 
 def located(path: Path) -> Path:
@@ -69,7 +89,7 @@ def make_plan(topology: Topology, options: Options, *, run: str) -> Plan:
 
 def _wire_mtu(topology: Topology) -> int:
     """Pure enough: hosts that exist say it in their inventory."""
-    if topology.cluster.provider != ExistingProvider.name:
+    if topology.cluster.provider != ExistingProvider.name or topology.cluster.is_foreign_kubernetes:
         return WIRE_MTU
     return inventories.provider().mtu
 
@@ -104,7 +124,7 @@ def _followed(check: Check) -> Check:
 
 
 def _demands(topology: Topology) -> Iterator[Demand]:
-    yield from provider(topology.cluster.provider).demands(topology)
+    yield from provider_of(topology).demands(topology)
     yield from orchestrator(topology.cluster.orchestrator).demands(topology)
     for check in topology.checks:
         yield from workloads.REGISTRY[check.kind].demands(check, topology)

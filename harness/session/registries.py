@@ -15,17 +15,22 @@ from harness.ports import Orchestrator, Provider
 from harness.providers.docker import DockerProvider
 from harness.providers.existing import ExistingProvider
 from harness.providers.kind import KindProvider
+from harness.providers.kubeconfig import KubeconfigProvider
 from harness.providers.releases import DEFAULT, offered, release_of
 from harness.providers.vagrant import VagrantProvider
-from harness.session import inventories
+from harness.session import inventories, kubeconfigs
 
+#: By this name the Kubernetes that exists stands beside hosts that do: to users both are provider `existing`.
+FOREIGN_KUBERNETES = KubeconfigProvider.name
 #: Hosts that exist first: an engine of this machine may be one of them, and what marks it as such goes last.
 PROVIDERS: Mapping[str, Callable[[], Provider]] = {
     "existing": inventories.provider,
+    FOREIGN_KUBERNETES: kubeconfigs.provider,
     "docker": DockerProvider,
     "kind": KindProvider,
     "vagrant": VagrantProvider,
 }
+_NAMED = [name for name in PROVIDERS if name != FOREIGN_KUBERNETES]
 ORCHESTRATORS: Mapping[str, Callable[[], Orchestrator]] = {"swarm": Swarm, "kubernetes": Kubernetes}
 CHOICES: Mapping[str, Choice] = {
     "swarm": Choice(SwarmRendering(), drivers.REGISTRY, drivers.VOLUMES, stores.REGISTRY),
@@ -49,8 +54,14 @@ _LATER = {
 
 def provider(name: str = "docker") -> Provider:
     if name not in PROVIDERS:
-        raise UsageError(f"provider {name!r} is not supported yet; there is {', '.join(PROVIDERS)}")
+        raise UsageError(f"provider {name!r} is not supported yet; there is {', '.join(_NAMED)}")
     return PROVIDERS[name]()
+
+
+def provider_of(topology: Topology) -> Provider:
+    """Who makes the hosts of a topology."""
+    cluster = topology.cluster
+    return provider(FOREIGN_KUBERNETES if cluster.is_foreign_kubernetes else cluster.provider)
 
 
 def orchestrator(name: str) -> Orchestrator:
@@ -97,9 +108,9 @@ def _engine(wanted: str, topology: Topology) -> Iterator[str]:
 def _of_kind(topology: Topology) -> Iterator[tuple[str, str]]:
     """What provider `kind` cannot do, and what no other one can."""
     if topology.cluster.provider != "kind":
-        if topology.cluster.orchestrator == "kubernetes":
+        if topology.cluster.orchestrator == "kubernetes" and not topology.cluster.is_foreign_kubernetes:
             provider = topology.cluster.provider
-            yield "cluster.provider", f"{provider} has no Kubernetes: leave provider out, or say kind"
+            yield "cluster.provider", f"{provider} has no Kubernetes: leave provider out, or say kind, or existing"
         return
     if topology.cluster.orchestrator != "kubernetes":
         yield "cluster.provider", "kind makes clusters of Kubernetes: say orchestrator: kubernetes"
@@ -109,10 +120,15 @@ def _inventory(topology: Topology) -> Iterator[tuple[str, str]]:
     cluster = topology.cluster
     if cluster.inventory and cluster.provider != ExistingProvider.name:
         yield "cluster.inventory", f"provider {cluster.provider} makes its own hosts: leave it out"
+    if cluster.inventory and cluster.is_foreign_kubernetes:
+        yield "cluster.inventory", "a Kubernetes that exists is reached by its kubeconfig, not by its hosts"
+    for key in ("kubeconfig", "context", "namespace"):
+        if getattr(cluster, key) and not cluster.is_foreign_kubernetes:
+            yield f"cluster.{key}", "it is for provider existing with orchestrator kubernetes: leave it out"
 
 
 CATALOG = Catalog(
-    providers=_names(set(PROVIDERS), "providers"),
+    providers=_names(set(_NAMED), "providers"),
     orchestrators=_names(set(ORCHESTRATORS), "orchestrators"),
     network_drivers=_names({driver for _, driver in drivers.REGISTRY}, "networks"),
     volume_drivers=_names({driver for _, driver in drivers.VOLUMES}, "volumes"),

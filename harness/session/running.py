@@ -33,7 +33,8 @@ from harness.session.judging import fault_records, judge, stopped_by, write_repo
 from harness.session.options import Options
 from harness.session.planning import make_plan, new_run, topology_of
 from harness.session.recapture import candidate, recapture
-from harness.session.registries import orchestrator, provider
+from harness.session.registries import orchestrator, provider_of
+from harness.transport.kubectl import PodHost
 from harness.transport.parallel import at_once
 from harness.transport.recorder import LINES, PARQUET, Recorder, read_history, to_parquet
 
@@ -232,7 +233,7 @@ class _Execution:
         return None
 
     def _find_and_deploy(self) -> Live:
-        chosen = provider(self.plan.provider)
+        chosen = provider_of(self.plan.topology)
         cluster = chosen.find(self.plan.cluster)
         self.progress(f"using {cluster.name} again")
         if self.options.reuse:  # whoever kept it did not empty it
@@ -293,7 +294,7 @@ class _Execution:
             self.ending = "down"
         if self.live is None and self.reuse and self.ending == "down":
             # handed on to us, and it could not be set up
-            clusters.take_down(provider(self.plan.provider), self.plan.cluster)
+            clusters.take_down(provider_of(self.plan.topology), self.plan.cluster)
         if self.live is None or self.ending == "keep" or (self.ending != "down" and self._emptied(self.live)):
             return
         self.ending = "down"
@@ -457,7 +458,25 @@ def _skips(live: Live, check: Check) -> list[Skip]:
     for fault in check.faults:
         lacking = faults.REGISTRY[fault.fault].rights - live.cluster.rights
         skips += [Skip(check.id, "", f"right {right} (fault {fault.fault})") for right in sorted(lacking)]
-    return skips
+    return skips + list(_shell_skips(live, check))
+
+
+#: Checks that run commands on nodes, beside what agents do; and parts of others that nodes themselves would do.
+_ON_NODES = ("access-mode", "bind-mount", "bridge", "consistency", "encrypted", "host", "ipvlan", "macvlan")
+_BETWEEN_NODES = ("connectivity", "latency", "policies", "services", "throughput")
+
+
+def _shell_skips(live: Live, check: Check) -> Iterator[Skip]:
+    """What of `check` cannot run where hosts give no shell, or not even a pod may stand in their network."""
+    if "shell" in live.cluster.rights:
+        return
+    if check.kind in _ON_NODES or check.kind.startswith("vlan"):
+        yield Skip(check.id, "", f"right shell (check {check.kind})")
+    volume = live.plan.topology.volumes.get(check.params.get("volume", ""))
+    if volume is not None and volume.driver != "claim":
+        yield Skip(check.id, "", f"right shell (volume {check.params['volume']}, {volume.driver})")
+    if not live.cluster.in_nodes and check.kind in _BETWEEN_NODES:
+        yield Skip(check.id, "from and to nodes", "pods in the nodes' network (hostNetwork)")
 
 
 def _environment(live: Live) -> dict[str, Any]:
@@ -468,6 +487,9 @@ def _environment(live: Live) -> dict[str, Any]:
 
 
 def _node_facts(host: Host) -> dict[str, str]:
+    if isinstance(host, PodHost):
+        told = host.run(["uname", "-r"], timeout_s=ENGINE_TIMEOUT_S).stdout.strip()
+        return {"address": host.address, "kernel": told, "engine": f"Kubernetes {host.version}"}
     engine = "docker version --format '{{.Server.Version}}' 2>/dev/null || kubelet --version"
     ask = ["sh", "-c", f"uname -r; {engine}"]
     kernel, _, version = host.run(ask, timeout_s=ENGINE_TIMEOUT_S).stdout.strip().partition("\n")

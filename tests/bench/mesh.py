@@ -18,7 +18,7 @@ from harness.model.errors import EnvironmentBroken
 from harness.ports import Act, Container, Load, Progress, Scene
 from harness.session import Live
 from harness.session.clusters import agents_of
-from harness.transport.agent import Agent
+from harness.transport.seats import AnyAgent
 from harness.workloads._places import listen
 from harness.workloads._probes import Prober
 from tests.bench.rig import timed
@@ -58,7 +58,7 @@ class Mesh:
     """The service with so many containers, its listeners open."""
 
     live: Live
-    agents: Mapping[str, Agent]
+    agents: Mapping[str, AnyAgent]
     scene: Scene
 
     @property
@@ -88,7 +88,7 @@ def _asking(protocol: str, address: str, port: int, name: str) -> list[str]:
     return ["python3", "-I", "-S", "-c", _TCP if protocol == "tcp" else _UDP, address, str(port), json.dumps(name)]
 
 
-def call(agents: Mapping[str, Agent], load: Load) -> int:
+def call(agents: Mapping[str, AnyAgent], load: Load) -> int:
     """Run a load's programs side by side; how many rows are not ok."""
     batches: list[Mapping[str, object]] = []
     jobs = [(agents[a.host].open(a.program.method, a.program.params, batches.append), a) for a in load.assignments]
@@ -114,7 +114,7 @@ def measure(live: Live, rounds: int, progress: Progress) -> list[Row]:
     return rows
 
 
-def _scaled(live: Live, agents: Mapping[str, Agent], size: int, progress: Progress) -> Mesh:
+def _scaled(live: Live, agents: Mapping[str, AnyAgent], size: int, progress: Progress) -> Mesh:
     progress(f"scaling to {size} endpoints")
     act = Act("scale", SERVICE, replicas=size)
     live.orchestrator.perform(live.cluster, live.plan, act, None, timeout_s=SCALE_TIMEOUT_S)

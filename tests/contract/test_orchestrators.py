@@ -16,9 +16,9 @@ from harness.orchestrators.kubernetes import Kubernetes
 from harness.orchestrators.swarm import Swarm
 from harness.ports import Act, Cluster, Container, Orchestrator
 from tests import runner_fakes
-from tests.fake_kubernetes import FakeKubernetes
+from tests.fake_kubernetes import FakeKubernetes, ForeignKubernetes
 from tests.fake_swarm import FakeSwarm
-from tests.planner_topologies import RUN, planned, planned_on_kubernetes
+from tests.planner_topologies import FOREIGN, RUN, planned, planned_on_kubernetes
 
 
 @dataclass
@@ -42,9 +42,19 @@ def _kubernetes() -> Case:
     return Case(Kubernetes(), FakeKubernetes().cluster(RUN), planned_on_kubernetes())
 
 
-CASES: dict[str, Callable[[], Case]] = {"swarm": _swarm, "kubernetes": _kubernetes, "fake": _fake}
+def _foreign() -> Case:
+    plan = planned_on_kubernetes(cluster=FOREIGN)
+    return Case(Kubernetes(), ForeignKubernetes(plan.topology.cluster.kubectl).cluster(RUN), plan)
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "swarm": _swarm,
+    "kubernetes": _kubernetes,
+    "foreign": _foreign,
+    "fake": _fake,
+}
 #: Kinds of act that an orchestrator does not have, and says so.
-LACKING = {"kubernetes": {"rename"}}
+LACKING = {"kubernetes": {"rename"}, "foreign": {"rename"}}
 
 
 @pytest.fixture(params=CASES)

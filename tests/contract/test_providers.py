@@ -22,8 +22,10 @@ from harness.providers import docker, engine, images, inspection, kind_image
 from harness.providers.docker import DockerProvider
 from harness.providers.existing import ExistingProvider
 from harness.providers.kind import KindProvider
+from harness.providers.kubeconfig import KubeconfigProvider
 from harness.providers.own_engine import OwnEngine
 from harness.session.planning import new_run
+from tests.fake_api import World, access
 from tests.fakes import FakeProvider
 from tests.kind_program import FakeKind
 from tests.planner_topologies import EXAMPLE, topology
@@ -103,6 +105,15 @@ def _hosts_by_ssh(folder: Path, patch: pytest.MonkeyPatch) -> Case:
     )
 
 
+def _kubeconfig(_folder: Path, _patch: pytest.MonkeyPatch) -> Case:
+    world = World()
+
+    def spoil() -> None:
+        world.fails = ("apply", '"DaemonSet"')
+
+    return Case(lambda: KubeconfigProvider(access(world)), spoil, frozenset())
+
+
 def _real(_folder: Path, patch: pytest.MonkeyPatch) -> Case:
     patch.setenv("HARNESS_ENGINE", "own")
     patch.setenv("HARNESS_STATE", "contract")
@@ -121,6 +132,7 @@ CASES = {
     "docker-fake-client": _over_a_fake_client,
     "kind-fake-programs": _kind_over_fake_programs,
     "existing-by-ssh": _hosts_by_ssh,
+    "kubeconfig": _kubeconfig,
     "docker": _real,
 }
 

@@ -7,8 +7,8 @@ import pytest
 from harness.model.errors import EnvironmentBroken, UsageError
 from harness.orchestrators.kubernetes import Kubernetes, waiting
 from harness.ports import Act, Cluster
-from tests.fake_kubernetes import FakeKubernetes
-from tests.planner_topologies import RUN, planned_on_kubernetes
+from tests.fake_kubernetes import FakeKubernetes, ForeignKubernetes
+from tests.planner_topologies import FOREIGN, RUN, planned_on_kubernetes
 
 PLAN = planned_on_kubernetes()
 
@@ -111,3 +111,28 @@ def test_python_is_given_to_nodes_before_anything_else(fake: FakeKubernetes) -> 
     deployed(fake)
     for host in fake.hosts.values():
         assert "/usr/local/bin/python3" in host.calls[0]
+
+
+def test_nodes_of_a_cluster_that_exists_keep_their_names_there_and_have_the_topologys_here() -> None:
+    plan = planned_on_kubernetes(cluster=FOREIGN)
+    theirs = ForeignKubernetes(plan.topology.cluster.kubectl)
+    cluster = theirs.cluster(RUN)
+    Kubernetes().join(cluster, plan, quiet)
+    Kubernetes().apply(cluster, plan, quiet)
+    assert {pod["spec"]["nodeName"] for pod in theirs.pods.values()} == {"worker-n1", "worker-n2", "worker-n3"}
+    seen = Kubernetes().look(cluster, plan)
+    by_name = {container.name: container for container in seen.containers}
+    assert (by_name["probe"].node, by_name["edge.n3"].node) == ("n1", "n3")
+    assert len({(container.node, container.pid) for container in seen.containers}) == len(by_name)
+    assert {published.node for _, published in seen.published} == {"n1", "n2", "n3"}
+
+
+def test_a_pod_of_which_nothing_runs_is_gone_without_asking_its_kubelet_again() -> None:
+    fake = FakeKubernetes()
+    cluster = deployed(fake)
+    fake.linger = {"probe"}
+    Kubernetes().delete(cluster, PLAN)
+    assert not fake.pods
+    [forced] = [words for words in fake.asked if "--force" in words]
+    assert "probe" in forced
+    assert "web" not in " ".join(forced)

@@ -9,7 +9,7 @@ import yaml
 
 from harness.model.plan import Plan
 from harness.planner import problems
-from tests.planner_topologies import EXAMPLE, KUBERNETES, ON_KIND, RUN, planned_on_kubernetes, topology
+from tests.planner_topologies import EXAMPLE, FOREIGN, KUBERNETES, ON_KIND, RUN, planned_on_kubernetes, topology
 
 SHARED_API = {"v1", "apps/v1", "networking.k8s.io/v1", "batch/v1"}
 APART = """
@@ -124,8 +124,8 @@ services:
 def test_constraints_choose_nodes() -> None:
     text = service("{a: {networks: [app], deploy: {placement: {constraints: [node.role == worker]}}}}")
     affinity = found(planned(text))["Deployment", "a"]["spec"]["template"]["spec"]["affinity"]["nodeAffinity"]
-    [term] = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
-    assert term["matchExpressions"][0]["values"] == ["n2", "n3"]
+    terms = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert [term["matchFields"][0]["values"] for term in terms] == [["n2"], ["n3"]]
 
 
 def test_networks_are_kept_apart_only_where_there_is_something_to_keep_apart() -> None:
@@ -228,3 +228,55 @@ def test_policies_of_unknown_namespaces_and_names_that_stand_twice_are_refused()
     ]
     text = "name: x\nnetworks: {app: {driver: overlay}}\nservices: {a: {namespace: y, networks: [app]}}"
     assert refused(text) == ["services.a.namespace"]
+
+
+def foreign(text: str = EXAMPLE, **cluster: object) -> Plan:
+    return planned_on_kubernetes(text, cluster={**FOREIGN, **cluster})
+
+
+def test_on_a_cluster_that_exists_every_command_says_whose_it_is_and_no_namespace_is_applied() -> None:
+    made = foreign(APART)
+    kubectl = ("kubectl", "--kubeconfig", "/etc/theirs", "--context", "prod")
+    assert {step.argv[:5] for step in (*made.steps, *made.undo)} == {kubectl}
+    assert "namespace.yaml" not in {document.name for document in made.documents}
+    assert not any("--all-namespaces" in step.argv for step in made.undo)
+
+
+def test_on_a_cluster_that_exists_pods_stay_on_the_nodes_of_the_topology() -> None:
+    objects = found(foreign())
+    for kind, name in (("Deployment", "web"), ("DaemonSet", "edge")):
+        affinity = objects[kind, name]["spec"]["template"]["spec"]["affinity"]["nodeAffinity"]
+        terms = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+        assert [term["matchFields"][0]["values"] for term in terms] == [["n1"], ["n2"], ["n3"]]
+
+
+def test_on_a_cluster_that_exists_node_ports_are_the_clusters_to_give() -> None:
+    [entry] = found(foreign(APART))["Service", "web-ports"]["spec"]["ports"]
+    assert "nodePort" not in entry
+    assert "nodePort" in found(planned(APART))["Service", "web-ports"]["spec"]["ports"][0]
+
+
+def test_on_a_cluster_that_exists_no_directory_of_a_node_is_used_and_a_note_says_so() -> None:
+    made = foreign()
+    volumes = found(made)["Deployment", "web"]["spec"]["template"]["spec"]["volumes"]
+    assert volumes == [{"name": "v0", "emptyDir": {}}]
+    assert any("volume shared" in note and "empty directory" in note for note in made.notes)
+    assert not [step for step in made.steps if step.argv[0] == "mkdir"]
+
+
+def test_all_is_in_the_namespace_that_is_given() -> None:
+    claimed = """
+name: claimed
+volumes: {data: {driver: claim}}
+services: {web: {volumes: [{source: data, target: /data}]}}
+"""
+    made = foreign(claimed, namespace="team")
+    texts = [each for document in made.documents for each in yaml.safe_load_all(document.text)]
+    assert {each["metadata"]["namespace"] for each in texts} == {"team"}
+    assert {each["kind"] for each in texts} == {"PersistentVolumeClaim", "Deployment"}
+
+
+def test_what_needs_another_namespace_or_a_nodes_directory_is_refused_there() -> None:
+    text = service("{a: {namespace: x}, b: {volumes: ['/etc:/etc']}}")
+    keys = [key for key, _ in problems(topology(text, cluster=FOREIGN), KUBERNETES, wire_mtu=1500)]
+    assert keys == ["services.a.namespace", "services.b.volumes.0"]

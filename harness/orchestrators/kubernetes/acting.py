@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 import yaml
 
 from harness.model.errors import DeadlineExceeded, UsageError
-from harness.model.plan import Plan, Target
+from harness.model.plan import LABEL, Plan, Target
 from harness.orchestrators.hosts import must, ticks
 from harness.orchestrators.kubernetes import enforcement, looking, names, waiting
 from harness.ports import Act, Cluster, Container
+from harness.transport.pods import await_gone
 
 #: On a pod template: another value makes another rollout.
 UPDATE_ANNOTATION = "harness.update"
@@ -80,9 +81,12 @@ def _pace(target: Target, act: Act) -> dict[str, object]:
 
 def _stop(cluster: Cluster, plan: Plan, act: Act, timeout_s: float) -> None:
     target = _plain(plan, act)
-    words = ("delete", names.resource(target), "--ignore-not-found", "--wait=true")
-    argv = names.kubectl(plan, *words, service=target.service)
-    must(names.manager(cluster, plan), argv, timeout_s=timeout_s)
+    host = names.manager(cluster, plan)
+    words = ("delete", names.resource(target), "--ignore-not-found", "--wait=false")
+    must(host, names.kubectl(plan, *words, service=target.service), timeout_s=timeout_s)
+    space = names.home(plan, target.service)
+    selected = ("--namespace", space, "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}={target.service}")
+    await_gone(host, names.client(plan), selected, timeout_s=timeout_s)
 
 
 def _start(cluster: Cluster, plan: Plan, act: Act, timeout_s: float) -> None:
@@ -90,7 +94,8 @@ def _start(cluster: Cluster, plan: Plan, act: Act, timeout_s: float) -> None:
     documents = yaml.safe_load_all(plan.document(names.OBJECTS_FILE).text)
     pod = next(d for d in documents if d["kind"] == "Pod" and d["metadata"]["name"] == target.service)
     host = names.manager(cluster, plan)
-    must(host, (*names.KUBECTL, "apply", "-f", "-"), timeout_s=timeout_s, stdin=json.dumps(pod).encode())
+    document = names.away(cluster, json.dumps(pod)).encode()
+    must(host, (*names.client(plan), "apply", "-f", "-"), timeout_s=timeout_s, stdin=document)
     for _ in ticks(timeout_s, names.POLL_S):
         if looking.containers(cluster, plan, target.service):
             return

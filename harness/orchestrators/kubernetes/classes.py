@@ -6,7 +6,7 @@ import json
 
 from harness.model.errors import EnvironmentBroken
 from harness.model.plan import Plan
-from harness.orchestrators.hosts import must
+from harness.orchestrators.hosts import failure
 from harness.orchestrators.kubernetes import names
 from harness.ports import Cluster
 
@@ -21,8 +21,13 @@ def require(cluster: Cluster, plan: Plan) -> None:
     claims = {name: volume for name, volume in plan.topology.volumes.items() if volume.driver == CLAIM}
     if not claims:
         return
-    argv = (*names.KUBECTL, "get", "storageclasses", "-o", "json")
-    rows = json.loads(must(names.manager(cluster, plan), argv, timeout_s=ASK_TIMEOUT_S))["items"]
+    argv = (*names.client(plan), "get", "storageclasses", "-o", "json")
+    result = names.manager(cluster, plan).run(argv, timeout_s=ASK_TIMEOUT_S)
+    if cluster.api is not None and not result.ok:
+        return  # we may have no say over what is in no namespace: then its pods tell
+    if not result.ok:
+        raise failure(names.manager(cluster, plan), argv, result)
+    rows = json.loads(result.stdout)["items"]
     there = {row["metadata"]["name"] for row in rows}
     has_default = any((row["metadata"].get("annotations") or {}).get(DEFAULT) == "true" for row in rows)
     hint = f"storage classes that are there: {names.joined(there) or 'none'}"

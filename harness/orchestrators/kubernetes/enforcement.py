@@ -26,24 +26,36 @@ _READABLE = ("pods", "namespaces")
 
 
 def enforce(cluster: Cluster, plan: Plan, progress: Progress) -> None:
-    """Start the enforcer where the plan has policies and the CNI is ours. Other CNIs enforce or are found out."""
-    if not isolation.has_policies(plan.topology):
+    """Start the enforcer where the plan has policies, and the CNI is ours on a cluster that is. Others enforce, or
+    are found out.
+    """
+    if not isolation.has_policies(plan.topology) or cluster.api is not None:
         return
     host = names.manager(cluster, plan)
-    asked = (*names.KUBECTL, "--namespace", SPACE, "get", "daemonset", OUR_CNI, "--ignore-not-found", "-o", "name")
+    asked = (
+        *names.client(plan),
+        "--namespace",
+        SPACE,
+        "get",
+        "daemonset",
+        OUR_CNI,
+        "--ignore-not-found",
+        "-o",
+        "name",
+    )
     if not must(host, asked, timeout_s=ASK_TIMEOUT_S).strip():
         return
     progress("networks: policies are enforced by a DaemonSet of ours")
     document = yaml.safe_dump_all(list(objects(plan))).encode()
-    must(host, (*names.KUBECTL, "apply", "-f", "-"), timeout_s=APPLY_TIMEOUT_S, stdin=document)
+    must(host, (*names.client(plan), "apply", "-f", "-"), timeout_s=APPLY_TIMEOUT_S, stdin=document)
     waiting = f"--timeout={READY_TIMEOUT_S:g}s"
-    argv = (*names.KUBECTL, "--namespace", SPACE, "rollout", "status", f"daemonset/{NAME}", waiting)
+    argv = (*names.client(plan), "--namespace", SPACE, "rollout", "status", f"daemonset/{NAME}", waiting)
     must(host, argv, timeout_s=READY_TIMEOUT_S + ASK_TIMEOUT_S)
 
 
 def await_known(cluster: Cluster, plan: Plan, timeout_s: float = KNOWN_TIMEOUT_S) -> None:
     """Returns when the enforcer of every node that has one knows all pods of the plan. Raises DeadlineExceeded."""
-    if not isolation.has_policies(plan.topology):
+    if not isolation.has_policies(plan.topology) or cluster.api is not None:
         return
     late: dict[str, set[str]] = {}
     for _ in ticks(timeout_s, names.POLL_S):

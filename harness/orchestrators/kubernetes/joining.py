@@ -40,12 +40,17 @@ _PLACE = "/usr/local/bin/python3"
 
 
 def join(cluster: Cluster, plan: Plan, progress: Progress) -> None:
-    """Raises EnvironmentBroken where nodes are missing, DeadlineExceeded where one does not become Ready."""
+    """Raises EnvironmentBroken where nodes are missing, DeadlineExceeded where one does not become Ready.
+
+    Of a cluster that is not ours its provider knows the nodes by pods that run there, and they stay as they are.
+    """
+    if cluster.api is not None:
+        return
     each(cluster.hosts.values(), _give_python)
     wanted = {node.name for node in plan.nodes}
     late = wanted
     for _ in ticks(READY_TIMEOUT_S, names.POLL_S):
-        ready = _nodes(names.manager(cluster, plan))
+        ready = _nodes(names.manager(cluster, plan), plan)
         if missing := sorted(wanted - ready.keys()):
             there = names.joined(ready) or "none"
             raise EnvironmentBroken(f"the cluster has no node {', '.join(missing)}; there is {there}")
@@ -60,7 +65,9 @@ def _give_python(host: Host) -> None:
     must(host, script(_INSTALL, _PLACE), timeout_s=ASK_TIMEOUT_S, stdin=PYTHON.encode())
 
 
-def _nodes(host: Host) -> dict[str, bool]:
+def _nodes(host: Host, plan: Plan) -> dict[str, bool]:
     """Whether each node is Ready."""
-    rows = json.loads(must(host, (*names.KUBECTL, "get", "nodes", "-o", "json"), timeout_s=ASK_TIMEOUT_S))["items"]
+    rows = json.loads(must(host, (*names.client(plan), "get", "nodes", "-o", "json"), timeout_s=ASK_TIMEOUT_S))[
+        "items"
+    ]
     return {row["metadata"]["name"]: is_ready(row) for row in rows}

@@ -13,7 +13,7 @@ from harness.model.policies import Pod
 from harness.orchestrators.hosts import must
 from harness.orchestrators.kubernetes import names
 from harness.orchestrators.kubernetes.pods import host_ports
-from harness.ports import Address, Cluster, Container, Host, PublishedAddress, Sight
+from harness.ports import Address, Cluster, Container, HasSeats, Host, PublishedAddress, Sight
 from harness.transport.parallel import at_once
 
 LOOK_TIMEOUT_S = 10.0
@@ -48,14 +48,24 @@ def pods_of(cluster: Cluster, plan: Plan) -> list[Row]:
     """All pods of the plan that are not on their way out. Raises CommandFailed, DeadlineExceeded, ChannelLost."""
     argv = names.everywhere(plan, "get", "pods", "-l", f"{LABEL}={plan.run}", "-o", "json")
     rows = json.loads(must(names.manager(cluster, plan), argv, timeout_s=LOOK_TIMEOUT_S))["items"]
-    return [row for row in rows if not row["metadata"].get("deletionTimestamp")]
+    return names.home_again(cluster, (row for row in rows if not row["metadata"].get("deletionTimestamp")))
 
 
 def _ask(cluster: Cluster, plan: Plan) -> tuple[list[Row], Pids]:
     """The API and every node at once. An API that does not answer knows of no pods."""
     hosts = list(cluster.hosts.values())
+    if cluster.api is not None:
+        pods = _pods(cluster, plan)
+        return pods, {host.name: _seats(host, pods) for host in hosts}
     pods, *found = at_once([partial(_pods, cluster, plan), *(partial(_pids, host) for host in hosts)])
     return pods, {host.name: pids for host, pids in zip(hosts, found, strict=True)}
+
+
+def _seats(host: Host, pods: list[Row]) -> Mapping[str, int]:
+    """Numbers by which the agent of a host without a shell finds pods of that node."""
+    assert isinstance(host, HasSeats)
+    here = [pod for pod in pods if _node(pod) == host.name and _id(pod)]
+    return {_id(pod): host.seat(_id(pod), pod["metadata"]["namespace"], pod["metadata"]["name"]) for pod in here}
 
 
 def _pods(cluster: Cluster, plan: Plan) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from harness.model.plan import LABEL, POLICIES_DOCUMENT, Plan, Target
+from harness.model.topology import Cluster as Wanted
 from harness.model.topology import Service, Topology
 from harness.ports import Cluster, Host
 
@@ -23,6 +24,8 @@ DEFAULT_NAMESPACE = "default"
 #: On pods that have no network but internal ones.
 INTERNAL_LABEL = "harness.internal"
 YES = "yes"
+#: Of a node, in the terms of an affinity.
+NODE_FIELD = "metadata.name"
 #: The container of a pod that is the service's.
 CONTAINER = "main"
 OBJECTS_FILE = "objects.yaml"
@@ -35,13 +38,18 @@ NETWORKS_ANNOTATION = "k8s.v1.cni.cncf.io/networks"
 STATUS_ANNOTATION = "k8s.v1.cni.cncf.io/network-status"
 #: How often a state is asked for: kubectl costs a node half a second of its processor each time.
 POLL_S = 1.0
+#: Of a cluster whose nodes we cannot hand an image to.
+IMAGE_HINT = (
+    "--workload-image names the harness's image in a registry that the cluster can reach; "
+    "`kind load image-archive` hands it to nodes of kind"
+)
 #: kubeadm's, on every control plane; kind's nodes have it there as well.
-KUBECTL = ("kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf")
+KUBECTL = Wanted(provider="kind", orchestrator="kubernetes").kubectl
 
 
 def namespace(plan: Plan, name: str | None = None) -> str:
     """What the cluster calls a namespace of the topology."""
-    return plan.cluster if name in (None, DEFAULT_NAMESPACE) else f"{plan.cluster}-{name}"
+    return plan.namespace if name in (None, DEFAULT_NAMESPACE) else f"{plan.cluster}-{name}"
 
 
 def namespaces(plan: Plan) -> dict[str, str]:
@@ -60,15 +68,20 @@ def home(plan: Plan, service: str) -> str:
     return namespace(plan, plan.topology.services[service].namespace)
 
 
+def client(plan: Plan) -> tuple[str, ...]:
+    """What every command of kubectl begins with."""
+    return plan.topology.cluster.kubectl
+
+
 def kubectl(plan: Plan, *words: str, service: str = "") -> tuple[str, ...]:
     """A command about objects of the plan's default namespace, or of that of `service`."""
-    return (*KUBECTL, "--namespace", home(plan, service) if service else namespace(plan), *words)
+    return (*client(plan), "--namespace", home(plan, service) if service else namespace(plan), *words)
 
 
 def everywhere(plan: Plan, *words: str) -> tuple[str, ...]:
     """A question about objects of all namespaces of the plan; `is_ours` tells them from others."""
     spaces = namespaces(plan)
-    return kubectl(plan, *words) if len(spaces) == 1 else (*KUBECTL, *words, "--all-namespaces")
+    return kubectl(plan, *words) if len(spaces) == 1 else (*client(plan), *words, "--all-namespaces")
 
 
 def is_ours(plan: Plan, row: Mapping[str, Any]) -> bool:
@@ -79,7 +92,38 @@ def is_ours(plan: Plan, row: Mapping[str, Any]) -> bool:
 
 def manager(cluster: Cluster, plan: Plan) -> Host:
     """The host on which kubectl runs."""
-    return cluster.hosts[plan.managers[0]]
+    return cluster.api or cluster.hosts[plan.managers[0]]
+
+
+def away(cluster: Cluster, text: str) -> str:
+    """Objects as the cluster wants them: nodes by the names that they have there."""
+    if not cluster.called:
+        return text
+    return documents(_renamed(each, cluster.called) for each in yaml.safe_load_all(text))
+
+
+def _renamed(value: Any, called: Mapping[str, str]) -> Any:
+    """`nodeName`, and the names in `matchFields`, wherever they stand."""
+    if isinstance(value, list):
+        return [_renamed(each, called) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("key") == NODE_FIELD:
+        return {**value, "values": [called.get(name, name) for name in value["values"]]}
+    return {
+        key: called.get(each, each) if key == "nodeName" else _renamed(each, called) for key, each in value.items()
+    }
+
+
+def home_again(cluster: Cluster, rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Pods as we want them: nodes by the topology's names. Those of other nodes keep theirs."""
+    ours = {theirs: name for name, theirs in cluster.called.items()}
+    return [{**row, "spec": {**row["spec"], "nodeName": _ours(ours, row)}} for row in rows] if ours else list(rows)
+
+
+def _ours(ours: Mapping[str, str], row: Mapping[str, Any]) -> str:
+    node = str(row["spec"].get("nodeName", ""))
+    return ours.get(node, node)
 
 
 def scheduled(plan: Plan) -> list[Target]:

@@ -104,13 +104,16 @@ def _node_ports(plan: Plan) -> Iterator[Object]:
         ports = [port for port in service.ports if not on_nodes(service, port)]
         if not ports or names.is_internal(plan.topology, service):
             continue
+        chosen = (
+            not plan.topology.cluster.is_foreign_kubernetes
+        )  # there, others may have it: the cluster gives one
         entries = [
             {
                 "name": f"{port.protocol}-{port.target}",
                 "port": port.target,
                 "targetPort": port.target,
                 "protocol": port.protocol.upper(),
-                **({"nodePort": port.published} if port.published else {}),
+                **({"nodePort": port.published} if port.published and chosen else {}),
             }
             for port in ports
         ]

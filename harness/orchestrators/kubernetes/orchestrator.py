@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+from functools import partial
 
 from harness.model.errors import HarnessError
-from harness.model.plan import Demand, Plan, Step
+from harness.model.plan import LABEL, Demand, Plan, Step
 from harness.model.topology import Topology
 from harness.orchestrators import phases
 from harness.orchestrators.hosts import must
@@ -16,10 +18,13 @@ from harness.orchestrators.kubernetes import (
     enforcement,
     joining,
     looking,
+    names,
     rules,
     waiting,
 )
+from harness.orchestrators.kubernetes.render import PODS_PHASE, REMOVE_TIMEOUT_S
 from harness.ports import Act, Cluster, Container, Host, Progress, Sight, State
+from harness.transport.pods import await_gone
 
 
 class Kubernetes:
@@ -37,7 +42,7 @@ class Kubernetes:
         classes.require(cluster, plan)
         enforcement.enforce(cluster, plan, progress)
         attaching.attach(cluster, plan, progress)
-        phases.execute(cluster, plan, plan.steps, _run, progress)
+        phases.execute(cluster, plan, plan.steps, partial(_run, cluster), progress)
         waiting.await_running(cluster, plan, progress)
         enforcement.await_known(cluster, plan)
 
@@ -62,21 +67,33 @@ class Kubernetes:
         return State((*complaints, *(f"container {name} does not run" for name in absent)), running)
 
     def delete(self, cluster: Cluster, plan: Plan) -> None:
-        """All undo steps are tried; then the first error is raised."""
+        """All undo steps are tried; then the first error is raised. What comes after pods waits for their end."""
         errors: list[HarnessError] = []
 
         def attempt(host: Host, plan: Plan, step: Step) -> None:
             try:
-                _run(host, plan, step)
+                _run(cluster, host, plan, step)
             except HarnessError as error:
                 errors.append(error)
 
-        phases.execute(cluster, plan, plan.undo, attempt, lambda _line: None)
+        for phase, steps in itertools.groupby(plan.undo, key=lambda step: step.phase):
+            phases.execute(cluster, plan, list(steps), attempt, lambda _line: None)
+            if phase == PODS_PHASE:
+                _await_gone(cluster, plan, errors)
         if errors:
             raise errors[0]
 
 
-def _run(host: Host, plan: Plan, step: Step) -> None:
+def _await_gone(cluster: Cluster, plan: Plan, errors: list[HarnessError]) -> None:
+    where = ("--all-namespaces",) if cluster.api is None else ("--namespace", plan.namespace)
+    selected = (*where, "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}")
+    try:
+        await_gone(names.manager(cluster, plan), names.client(plan), selected, timeout_s=REMOVE_TIMEOUT_S)
+    except HarnessError as error:
+        errors.append(error)
+
+
+def _run(cluster: Cluster, host: Host, plan: Plan, step: Step) -> None:
     """Once. Raises CommandFailed."""
-    document = plan.document(step.document).text.encode() if step.document else b""
-    must(host, step.argv, timeout_s=step.timeout_s, stdin=document)
+    document = names.away(cluster, plan.document(step.document).text).encode() if step.document else b""
+    must(cluster.api or host, step.argv, timeout_s=step.timeout_s, stdin=document)

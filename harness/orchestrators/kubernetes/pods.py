@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.model.plan import Plan
@@ -105,10 +105,15 @@ def _security(service: Service) -> Object:
 
 
 def _affinity(plan: Plan, service: Service) -> Object:
-    if not service.effective_deploy.placement.constraints:
-        return {}
-    term = {"key": HOSTNAME_LABEL, "operator": "In", "values": eligible(service, plan.nodes)}
-    required = {"nodeSelectorTerms": [{"matchExpressions": [term]}]}
+    """On a cluster that is not ours there may be more nodes than the topology's."""
+    is_bound = service.effective_deploy.placement.constraints or plan.topology.cluster.is_foreign_kubernetes
+    return on_these(eligible(service, plan.nodes)) if is_bound and not service.node else {}
+
+
+def on_these(nodes: Sequence[str]) -> Object:
+    """By names: a node's label may say otherwise. Terms are alternatives, and each takes one name (core/v1)."""
+    terms = [{"matchFields": [{"key": names.NODE_FIELD, "operator": "In", "values": [node]}]} for node in nodes]
+    required = {"nodeSelectorTerms": terms}
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
 
 

@@ -13,6 +13,10 @@ from harness.ports import Declared
 APPLY_TIMEOUT_S = 60.0
 REMOVE_TIMEOUT_S = 120.0
 FOREGROUND = "--cascade=foreground"
+WAITING = ("--ignore-not-found", "--wait=true")
+GOING = ("--ignore-not-found", "--wait=false")
+#: Of undo steps: after the first one of them pods are waited for.
+PODS_PHASE, REST_PHASE = "remove services", "remove namespaces"
 #: Whose clusters are ours as a whole: elsewhere we may have no say over what is in no namespace.
 MADE = "kind"
 
@@ -43,37 +47,51 @@ class KubernetesRendering:
         volumes: Mapping[str, Declared],
         image: str,
     ) -> Declared:
-        documents = [Document(names.NAMESPACE_FILE, objects.namespace(plan))]
-        steps = [_apply(plan, "namespace", "make the namespace", names.NAMESPACE_FILE)]
+        documents, steps = list[Document](), list[Step]()
+        if not plan.topology.cluster.is_foreign_kubernetes:  # there, its provider makes it or was given one
+            documents.append(Document(names.NAMESPACE_FILE, objects.namespace(plan)))
+            steps.append(_apply(plan, "namespace", "make the namespace", names.NAMESPACE_FILE))
         if policies := objects.policies(plan):  # before any pod, so that none is ever open
             documents.append(Document(names.POLICIES_FILE, policies))
             steps.append(_apply(plan, "policies", "apply policies", names.POLICIES_FILE))
         documents.append(Document(names.OBJECTS_FILE, objects.objects(plan, networks, volumes, image)))
         steps.append(_apply(plan, "services", "apply names and services", names.OBJECTS_FILE))
-        return Declared(steps=tuple(steps), undo=tuple(_removals(plan)), documents=tuple(documents))
+        removals = _removals_from_one if plan.topology.cluster.is_foreign_kubernetes else _removals
+        return Declared(steps=tuple(steps), undo=tuple(removals(plan)), documents=tuple(documents))
 
 
 def _apply(plan: Plan, phase: str, title: str, document: str) -> Step:
-    argv = (*names.KUBECTL, "apply", "-f", "-")
+    argv = (*names.client(plan), "apply", "-f", "-")
     return Step(phase, title, plan.managers[0], argv, APPLY_TIMEOUT_S, document)
 
 
 def _removals(plan: Plan) -> Iterator[Step]:
     """Whatever of the run is there, also of a topology before this one that had other namespaces.
 
-    Pods first: a namespace's controller asks ever more rarely whether they are gone. What is not a service's (the
-    enforcer of policies) stays with the cluster.
+    Pods first: a namespace's controller asks ever more rarely whether they are gone. They are told to go, and
+    `Kubernetes.delete` sees to it that they do. What is not a service's (the enforcer of policies) stays with the
+    cluster.
     """
-    waiting = ("--ignore-not-found", "--wait=true")
-    services = ("--all-namespaces", "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}", *waiting)
-    ours = ("-l", f"{LABEL}={plan.run}", *waiting)
-    things: list[tuple[str, tuple[str, ...]]] = [
-        ("remove what makes pods", ("deployments,daemonsets", *services, FOREGROUND)),
-        ("remove pods", ("pods", *services)),
-        ("remove the namespaces", ("namespaces", *ours)),
-    ]
+    services = ("--all-namespaces", "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}", *GOING)
+    ours = ("-l", f"{LABEL}={plan.run}", *WAITING)
+    yield _delete(plan, PODS_PHASE, "remove what makes pods", ("deployments,daemonsets", *services, FOREGROUND))
+    yield _delete(plan, PODS_PHASE, "remove pods", ("pods", *services))
+    yield _delete(plan, REST_PHASE, "remove the namespaces", ("namespaces", *ours))
     if plan.provider == MADE:
-        things.append(("remove the volumes of no namespace", ("persistentvolumes", *ours)))
-    for title, words in things:
-        argv = (*names.KUBECTL, "delete", *words)
-        yield Step("remove services", title, plan.managers[0], argv, REMOVE_TIMEOUT_S)
+        yield _delete(plan, REST_PHASE, "remove the volumes of no namespace", ("persistentvolumes", *ours))
+
+
+def _removals_from_one(plan: Plan) -> Iterator[Step]:
+    """From a namespace on which more may stand: the pods of agents are no services'."""
+    space = ("--namespace", plan.namespace)
+    services = (*space, "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}", *GOING)
+    ours = (*space, "-l", f"{LABEL}={plan.run}", *WAITING)
+    makers = ("deployments,daemonsets,statefulsets", *services, FOREGROUND)
+    yield _delete(plan, PODS_PHASE, "remove what makes pods", makers)
+    yield _delete(plan, PODS_PHASE, "remove pods", ("pods", *services))
+    yield _delete(plan, REST_PHASE, "remove names and policies", ("services,networkpolicies", *ours))
+
+
+def _delete(plan: Plan, phase: str, title: str, words: tuple[str, ...]) -> Step:
+    argv = (*names.client(plan), "delete", *words)
+    return Step(phase, title, plan.managers[0], argv, REMOVE_TIMEOUT_S)

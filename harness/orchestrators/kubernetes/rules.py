@@ -37,7 +37,9 @@ def problems(topology: Topology, nodes: Sequence[NodePlan]) -> list[Problem]:
         for key, message in _service(name, service, nodes)
     ]
     attached = _attached(topology, len(nodes))
-    return [*found, *attached, *_ambiguous(topology), *_modes(topology), *_checks(topology), *_policies(topology)]
+    foreign = _foreign(topology) if topology.cluster.is_foreign_kubernetes else ()
+    rest = [*_ambiguous(topology), *_modes(topology), *_checks(topology), *_policies(topology)]
+    return [*found, *attached, *rest, *foreign]
 
 
 def notes(topology: Topology) -> list[str]:
@@ -52,10 +54,20 @@ def _cluster_notes(topology: Topology) -> Iterator[str]:
         unused += sorted(key for key in network.driver_opts if key.startswith("com.docker."))
         if unused:
             yield f"network {name}: without a meaning here, since Docker's: {', '.join(unused)}"
+    if topology.cluster.is_foreign_kubernetes:
+        yield from _foreign_notes(topology)
     clusters = [name for name in topology.networks if not names.is_attached(topology, name)]
     with_subnets = [name for name in clusters if topology.networks[name].subnets]
     for name in with_subnets[1:] if topology.cluster.provider == "kind" else with_subnets:
         yield f"network {name}: its subnet is not used, since all pods of a cluster are in one"
+
+
+def _foreign_notes(topology: Topology) -> Iterator[str]:
+    for name, volume in topology.volumes.items():
+        if volume.driver != "claim":
+            yield f"volume {name}: the nodes are not ours, so each pod has an empty directory in its place"
+    if any(port.published and port.mode == "ingress" for s in topology.services.values() for port in s.ports):
+        yield "ports in ingress mode: the cluster allocates them, whatever is written"
 
 
 def _service_notes(topology: Topology) -> Iterator[str]:
@@ -115,6 +127,22 @@ def _attached(topology: Topology, nodes: int) -> Iterator[Problem]:
             if attachment.aliases and name in topology.networks and names.is_attached(topology, name):
                 key = f"services.{service}.networks.{name}.aliases"
                 yield key, "names lead to pods' addresses on the cluster's network; on this one there are none"
+
+
+def _foreign(topology: Topology) -> Iterator[Problem]:
+    """All is in one namespace of a cluster that is not ours, and its nodes have no directories for us."""
+    for name in topology.networks:
+        if names.is_attached(topology, name):
+            yield (
+                f"networks.{name}.driver",
+                "further networks of pods are not supported yet on a cluster that exists",
+            )
+    for name, service in topology.services.items():
+        if service.namespace:
+            yield f"services.{name}.namespace", "on a cluster that exists all is in one namespace: leave it out"
+        for index, mount in enumerate(service.volumes):
+            if mount.type == "bind":
+                yield f"services.{name}.volumes.{index}", "a bind takes a directory of nodes that are not ours"
 
 
 def _ambiguous(topology: Topology) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.model.errors import EnvironmentBroken
-from harness.model.plan import Plan
+from harness.model.plan import LABEL, Plan
 from harness.orchestrators.hosts import must, ticks
 from harness.orchestrators.kubernetes import looking, names
 from harness.ports import Cluster, Progress
@@ -118,13 +118,17 @@ def _when(event: Mapping[str, Any]) -> str:
 
 def _hint(cluster: Cluster, plan: Plan) -> str | None:
     if any("Image" in text for _, text in _troubles(cluster, plan)):
+        if cluster.api is not None:
+            return names.IMAGE_HINT
         return "every node needs the image; `ctr -n k8s.io images ls` on a node lists what is there"
     return None
 
 
 def complaints(cluster: Cluster, plan: Plan) -> list[str]:
-    """What is not Ready: nodes, and controllers whose count does not fit."""
-    argv = names.everywhere(plan, "get", "nodes,deployments,daemonsets", "-o", "json")
+    """What is not Ready: nodes, and controllers whose count does not fit. Nodes of others may not be asked for."""
+    makers = ("deployments,daemonsets", "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}")
+    what = makers if cluster.api is not None else ("nodes,deployments,daemonsets",)
+    argv = names.everywhere(plan, "get", *what, "-o", "json")
     rows = json.loads(must(names.manager(cluster, plan), argv, timeout_s=LOOK_TIMEOUT_S))["items"]
     return [text for row in rows if names.is_ours(plan, row) for text in _complaint(plan, row)]
 

@@ -1,0 +1,112 @@
+"""Which Kubernetes that exists is meant, and what of a check is left out there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness import session
+from harness.model.errors import TopologyError, UsageError
+from harness.model.topology import Check, Cluster, Fault
+from harness.orchestrators.kubernetes import Kubernetes
+from harness.ports import Cluster as LiveCluster
+from harness.providers.kubeconfig import KubeconfigProvider
+from harness.session import Live, Options, kubeconfigs
+from harness.session.planning import topology_of
+from harness.session.registries import provider_of
+from harness.session.running import _skips
+from harness.transport.kubectl import KubectlHost, Place, PodHost
+from tests.planner_topologies import EXAMPLE, FOREIGN, RUN, planned_on_kubernetes
+
+
+@pytest.fixture(autouse=True)
+def nothing_said(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for key in kubeconfigs.KEYS:
+        monkeypatch.delenv(kubeconfigs.variable(key), raising=False)
+    kubeconfigs.forget()
+    yield
+    kubeconfigs.forget()
+
+
+def written(folder: Path, **cluster: object) -> Path:
+    whole = {
+        **yaml.safe_load(EXAMPLE),
+        "cluster": {"provider": "existing", "orchestrator": "kubernetes", **cluster},
+    }
+    path = folder / "overlay.yaml"
+    path.write_text(yaml.safe_dump(whole))
+    return path
+
+
+def read(path: Path, **chosen: object) -> Cluster:
+    return topology_of(path, Options(**chosen)).cluster  # type: ignore[arg-type]
+
+
+def test_the_command_line_goes_before_the_topology_and_that_before_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_KUBECONFIG", "/env/config")
+    assert read(written(tmp_path)).kubeconfig == "/env/config"
+    assert read(written(tmp_path, kubeconfig="own")).kubeconfig == str(tmp_path / "own")
+    chosen = read(written(tmp_path, kubeconfig="own", context="a"), kubeconfig=Path("/cli"), context="b")
+    assert (chosen.kubeconfig, chosen.context) == ("/cli", "b")
+
+
+def test_a_topology_is_not_read_with_what_another_one_said(tmp_path: Path) -> None:
+    assert read(written(tmp_path, kubeconfig="own", context="a", namespace="team")).namespace == "team"
+    other = read(written(tmp_path, kubeconfig="theirs"))
+    assert (other.context, other.namespace) == (None, None)
+
+
+def test_the_cluster_that_kubectl_would_take_is_never_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/env/config")
+    with pytest.raises(UsageError, match="needs a kubeconfig"):
+        read(written(tmp_path))
+    assert kubeconfigs.provider().clusters() == []
+
+
+def test_a_kubeconfig_for_another_provider_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--context is for provider existing"):
+        read(written(tmp_path, provider="kind"), context="prod")
+    with pytest.raises(TopologyError, match=r"cluster\.namespace"):
+        read(written(tmp_path, provider="kind", namespace="team"))
+
+
+def test_hosts_and_a_kubeconfig_are_two_things(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--inventory is for hosts"):
+        read(written(tmp_path, kubeconfig="own"), inventory=Path("hosts.yaml"))
+    topology = topology_of(written(tmp_path, kubeconfig="own"), Options())
+    assert isinstance(provider_of(topology), KubeconfigProvider)
+    assert session.make_plan(topology, Options(), run="r1").provider == "existing"
+
+
+def live(*, in_nodes: bool = True) -> Live:
+    plan = planned_on_kubernetes(cluster=FOREIGN)
+    api = KubectlHost("kubectl")
+    host = PodHost("n1", "192.0.2.1", api, ("kubectl",), Place("ns", "home"))
+    cluster = LiveCluster(f"harness-{RUN}", RUN, "existing kubernetes", {"n1": host}, api=api, in_nodes=in_nodes)
+    return Live(plan, cluster, KubeconfigProvider(), Kubernetes())
+
+
+def skipped(live: Live, check: Check) -> list[tuple[str, str]]:
+    return [(skip.part, skip.needs) for skip in _skips(live, check)]
+
+
+def test_what_needs_a_shell_on_nodes_is_skipped_by_that_name() -> None:
+    append = Check(kind="concurrent-append", id="a", params={"volume": "shared"}, faults=[Fault(fault="pause")])
+    needs = skipped(live(), append)
+    assert ("", "right lifecycle (fault pause)") in needs
+    assert ("", "right shell (volume shared, local)") in needs
+    assert skipped(live(), Check(kind="access-mode", id="m")) == [("", "right shell (check access-mode)")]
+    assert skipped(live(), Check(kind="connectivity", id="c")) == []
+
+
+def test_what_only_nodes_themselves_could_ask_is_skipped_where_no_pod_may_stand_there() -> None:
+    needs = skipped(live(in_nodes=False), Check(kind="connectivity", id="c"))
+    assert needs == [("from and to nodes", "pods in the nodes' network (hostNetwork)")]
+    assert skipped(live(in_nodes=False), Check(kind="dns", id="d")) == []
