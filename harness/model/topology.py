@@ -46,6 +46,8 @@ class Cluster(Part):
         min_length=1,
         description="Version of the engine on container nodes, or its beginning, such as 28.5; of Kubernetes, or "
         "kind's node image, for provider kind",
+        # the loader takes a version as it is written
+        json_schema_extra={"anyOf": [{"type": "string", "minLength": 1}, {"type": "number"}, {"type": "null"}]},
     )
     inventory: str | None = Field(None, description="Hosts that exist, for provider existing")
     kubeconfig: str | None = Field(

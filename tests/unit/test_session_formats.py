@@ -121,3 +121,4 @@ def test_a_version_is_taken_as_it_is_written(written: str) -> None:
     assert loader.loads(text, "x.yaml", CATALOG).cluster.engine == written.strip('"')
     laid = loader.loads("name: x\nservices: {a: {}}\n", "x.yaml", CATALOG, [("cluster.engine", written)])
     assert laid.cluster.engine == written.strip('"')
+    assert accepts(json.loads(SCHEMA.read_text()), yaml.safe_load(text)), "editors take it as well"
