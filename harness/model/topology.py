@@ -43,11 +43,10 @@ class Cluster(Part):
     heartbeat_s: int | None = Field(None, ge=1, le=600, description="Swarm's dispatcher heartbeat")
     engine: str | None = Field(
         None,
-        min_length=1,
         description="Version of the engine on container nodes, or its beginning, such as 28.5; of Kubernetes, or "
         "kind's node image, for provider kind",
         # the loader takes a version as it is written
-        json_schema_extra={"anyOf": [{"type": "string", "minLength": 1}, {"type": "number"}, {"type": "null"}]},
+        json_schema_extra={"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "null"}]},
     )
     inventory: str | None = Field(None, description="Hosts that exist, for provider existing")
     kubeconfig: str | None = Field(
@@ -59,6 +58,13 @@ class Cluster(Part):
     )
     memory_mb: int | None = Field(None, ge=512, le=1 << 20, description="Of each machine, for provider vagrant")
     cpus: int | None = Field(None, ge=1, le=64, description="Of each machine, for provider vagrant")
+
+    @field_validator("engine")
+    @classmethod
+    def _is_a_version(cls, value: str | None) -> str | None:
+        if value is not None and not value.strip():
+            raise ValueError("is empty: say a version, or leave it out")
+        return value
 
     @model_validator(mode="before")
     @classmethod
