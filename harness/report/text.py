@@ -81,7 +81,13 @@ def listed(names: list[str], most: int = 4) -> str:
 
 
 def headline(run: Run) -> str:
-    """One sentence that says what the run showed."""
+    """One sentence that says what the run showed; of a later try also how those before it ended."""
+    tried = f" Try {run.attempt}; before: {listed([each.ended for each in run.tries], 8)}." if run.tries else ""
+    flaky = [check.id for check in run.checks if run.is_flaky(check)]
+    return _shown(run) + tried + (f" Flaky: {listed(flaky)}." if flaky else "")
+
+
+def _shown(run: Run) -> str:
     if run.error is not None:
         return f"The run broke off: {clean(run.error.splitlines()[0] if run.error else 'no reason given', 300)}"
     if not run.checks:

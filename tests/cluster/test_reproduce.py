@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.providers.releases import RELEASES, Release
 from harness.reproduce import Listed, catalog, listed
 from tests.cluster_cli import HARNESS, Process
 
@@ -52,3 +53,17 @@ def test_every_scenario_that_can_run_here_answers(name: str, tmp_path: Path) -> 
 
     assert ended.code in (0, 1), ended.told
     assert json.loads(ended.stdout)["control"] == "not-reproduced"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("release", RELEASES, ids=lambda each: each.suite)
+def test_what_every_engine_does_is_reproduced_on_each_that_nodes_can_have(
+    release: Release, tmp_path: Path
+) -> None:
+    """`docker rename` of a running container never reaches the resolver; the evidence names the engine."""
+    argv = [*HARNESS, "reproduce", "rename-resolver", "--json", "--runs-dir", str(tmp_path)]
+    ended = Process([*argv, "--set", f"cluster.engine={release.engine}"]).end(2 * TIMEOUT_S)
+    assert ended.code == 1, ended.told
+    assert json.loads(ended.stdout)["control"] == "not-reproduced"
+    [bundle] = tmp_path.glob("*-rename-resolver.md")
+    assert f"engine {release.engine}" in bundle.read_text()

@@ -9,8 +9,10 @@ import pytest
 from rich.console import Console
 
 from harness.model.history import History
+from harness.model.run import Run, Tried
 from harness.model.verdict import Failure, Verdict
 from harness.report import RunView, print_run
+from harness.report.text import headline
 from tests.report_sample import sample_view
 
 VIEW = sample_view()
@@ -107,3 +109,13 @@ def test_names_are_shown_as_they_are() -> None:
 def test_empty_run() -> None:
     run = dataclasses.replace(VIEW.run, checks=(), skipped=(), faults=(), verdict="unknown")
     assert "UNKNOWN: No check ran" in printed(dataclasses.replace(VIEW, run=run, history=History.of([])))
+
+
+def test_a_later_try_says_how_those_before_it_ended_and_what_is_flaky() -> None:
+    checks = (Verdict("a", "mtu", "", "pass", "well"), Verdict("b", "mtu", "", "pass", "well"))
+    before = (
+        Tried("r1", "fail", None, {"a": "pass", "b": "fail"}),
+        Tried("r2", "unknown", "the engine died"),
+    )
+    run = Run("r3", "lab", "docker", "swarm", 1, "pass", None, "", 1.0, checks, attempt=3, tries=before)
+    assert headline(run) == "All 2 checks passed. Try 3; before: fail and broke. Flaky: b."
