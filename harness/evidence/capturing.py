@@ -44,12 +44,12 @@ _CAPTURE = f'exec $enter tcpdump -Z root -i "$device" -n -s 256 -U -C 1 -W {FILE
 _START = (
     'command -v tcpdump >/dev/null || { echo "tcpdump is missing" >&2; exit 5; }; rm -rf "$2"; mkdir -p "$2"; '
     f'setsid timeout -k 2 {LONGEST_S} sh -c "$3" sh "$1" "$2" >/dev/null 2>"$2.log" </dev/null & '
-    'echo $! >"$2.pid"; for i in 1 2 3 4 5; do grep -q "listening on" "$2.log" && exit 0; sleep 0.2; done; '
+    'echo $! >"$2.pid"; for i in $(seq "$4"); do grep -q "listening on" "$2.log" && exit 0; sleep 0.2; done; '
     'kill -0 $(cat "$2.pid") || { cat "$2.log" >&2; exit 6; }'
 )
-#: `kill -- -PID`: timeout(1) leads its own session.
+#: `kill -- -PID`: timeout(1) leads its own session. libpcap hands over what the kernel has once a second.
 _STOP = (
-    '[ -e "$1.pid" ] || { echo "no capture runs" >&2; exit 4; }; '
+    '[ -e "$1.pid" ] || { echo "no capture runs" >&2; exit 4; }; sleep 1.1; '
     'kill -- -$(cat "$1.pid") 2>/dev/null; for i in 1 2 3 4 5; do kill -0 $(cat "$1.pid") 2>/dev/null || break; '
     "sleep 0.2; done; "
 )
@@ -60,12 +60,13 @@ _TEXT = (
 _SAVE = 'tar -C "$1" -cz . | base64; rm -rf "$1" "$1.pid" "$1.log"'
 
 
-def start(cluster: Cluster, captures: Mapping[str, str]) -> list[str]:
+def start(cluster: Cluster, captures: Mapping[str, str], *, within_s: float = 1.0) -> list[str]:
     """Begin to capture on every node; `captures` maps a network to its name at the engine. Returns what could not
-    be begun, for people.
+    be begun, for people. A node gets `within_s` to say that it listens; one that has no part of the network yet
+    begins when it comes.
     """
     calls = [
-        partial(_started, host, network, engine_name)
+        partial(_started, host, network, engine_name, within_s)
         for network, engine_name in captures.items()
         for host in cluster.hosts.values()
     ]
@@ -82,9 +83,10 @@ def save(cluster: Cluster, captures: Mapping[str, str], into: Path) -> list[str]
     return [why for why in at_once(calls) if why]
 
 
-def _started(host: Host, network: str, engine_name: str) -> str:
+def _started(host: Host, network: str, engine_name: str, within_s: float) -> str:
+    looks = str(max(1, round(within_s / 0.2)))
     try:
-        _run(host, _START, [engine_name, _ring(engine_name), _WAIT + _CAPTURE])
+        _run(host, _START, [engine_name, _ring(engine_name), _WAIT + _CAPTURE, looks])
     except EnvironmentBroken as error:
         return f"{host.name}: capture of {network}: {_last_line(error)}"
     return ""

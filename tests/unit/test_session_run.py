@@ -505,9 +505,9 @@ def test_what_passes_the_second_time_stays_failed(lab: Lab, monkeypatch: pytest.
     lab.network.largest = 1400
     start = evidence.capturing.start
 
-    def mended(cluster: Cluster, captures: Mapping[str, str]) -> list[str]:
+    def mended(cluster: Cluster, captures: Mapping[str, str], **more: float) -> list[str]:
         lab.network.largest = 1450 if captures else 1400
-        return start(cluster, captures)
+        return start(cluster, captures, **more)
 
     monkeypatch.setattr(evidence.capturing, "start", mended)
     result = run(lab)
@@ -525,7 +525,7 @@ def test_a_run_that_was_captured_from_its_beginning_asks_nothing_again(lab: Lab)
 def test_a_second_time_that_breaks_is_told_and_no_more(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.network.largest = 1400
 
-    def broken(_cluster: Cluster, captures: Mapping[str, str]) -> list[str]:
+    def broken(_cluster: Cluster, captures: Mapping[str, str], **_more: float) -> list[str]:
         if captures:
             raise EnvironmentBroken("n2 is gone")
         return []
