@@ -18,12 +18,12 @@ from harness import session
 from harness.model.places import data_dir
 from harness.orchestrators.kubernetes.names import KUBECTL
 from harness.ports import Cluster
-from tests.cluster_bench import done
+from tests.cluster_bench import TIMEOUT_S, done
 from tests.cluster_cli import Ended, only_run, start
 
 #: Making the node image is not part of it, making the cluster and seven checks are.
 RUN_TIMEOUT_S = 1500.0
-EVENT_WITHIN_S = 120.0
+EVENT_WITHIN_S = READY_WITHIN_S = 120.0
 #: Of the harness's own CNI (ci/kind).
 VXLAN = "udp dport 8472"
 CHECKS = ["connectivity", "dns", "mtu", "latency", "throughput", "recovery", "concurrent-append"]
@@ -292,3 +292,22 @@ def test_pods_of_a_node_that_do_not_meet_on_their_macvlan_are_named(kept: Kept, 
     [check] = broken.results["checks"]
     assert {(failure["from"], failure["to"]) for failure in check["failures"]} >= {("a1", "a2"), ("a2", "a1")}
     assert not any({"b1", "c1"} & {failure["from"], failure["to"]} for failure in check["failures"])
+
+
+@pytest.mark.nightly
+def test_a_node_that_starts_anew_gives_its_pods_both_networks_again(kept: Kept, tmp_path: Path) -> None:
+    """It is the last test. Leases and what was attached ended with the node; its plugin finds Python again."""
+    cluster = kept.cluster
+    assert cluster.lifecycle is not None
+    before = run(tmp_path / "before", "--reuse", "--only", "connectivity", topology=MACVLAN)
+    assert before.ended.code == 0, before.ended.told
+    cluster.lifecycle.kill("n3", timeout_s=TIMEOUT_S)
+    cluster.lifecycle.start("n3", timeout_s=TIMEOUT_S)
+    end = time.monotonic() + READY_WITHIN_S
+    renewed = ("--namespace", "kube-node-lease", "get", "lease", "n3", "-o", "jsonpath={.spec.renewTime}")
+    heard = kubectl(cluster, *renewed)
+    while kubectl(cluster, *renewed) == heard:
+        assert time.monotonic() < end, "the kubelet of n3 does not report"
+        time.sleep(1.0)
+    again = run(tmp_path / "again", "--reuse", topology=MACVLAN)
+    assert again.ended.code == 0, again.ended.told
