@@ -31,9 +31,12 @@ Pairs = list[Pair]
 
 
 class _Owner(NamedTuple):
-    """Everything that listens for one endpoint. `pidfd` is readable when its process ends; None where unknown."""
+    """Everything that listens for one endpoint. `pid` is its first process, 0 for the host. `pidfd` is readable
+    when it ends; None where unknown.
+    """
 
     at: str
+    pid: int
     token: str
     sockets: Pairs
     pidfd: int | None
@@ -59,6 +62,7 @@ class Listeners:
         opened: dict[str, list[int]] = {}
         taken: dict[str, list[int]] = {}
         errors: dict[str, str] = {}
+        self._rename({endpoint["pid"]: endpoint["at"] for endpoint in call.params["endpoints"]})
         for endpoint in call.params["endpoints"]:
             at = endpoint["at"]
             try:
@@ -75,13 +79,22 @@ class Listeners:
         self._wake()
         return {}
 
+    def _rename(self, names: dict[int, str]) -> None:
+        """A container may be called otherwise now, as pods are that take the number of one that is gone: what
+        answers by its old name would keep its ports.
+        """
+        with self._changing:
+            for owner in list(self._owners.values()):
+                if owner.pid and names.get(owner.pid, owner.at) != owner.at:
+                    self._close(owner.at)
+
     def _open(self, endpoint: dict[str, Any], token: str) -> tuple[list[int], list[int]]:
         """Raises OSError, for another reason than a taken port, with nothing left open."""
         at, pid = endpoint["at"], endpoint["pid"]
         with self._changing:
             self._close(at)
             pairs = in_network(pid, lambda: _bind_all(endpoint["ports"], ipv6=bool(endpoint.get("ipv6"))))
-            owner = _Owner(at, token, [pair for of_port in pairs.values() for pair in of_port], _pidfd(pid))
+            owner = _Owner(at, pid, token, [pair for of_port in pairs.values() for pair in of_port], _pidfd(pid))
             self._owners[at] = owner
             self._watch(owner)
         return [port for port, pair in pairs.items() if pair], [port for port, pair in pairs.items() if not pair]

@@ -22,6 +22,9 @@ LABEL = "harness.drained"
 REPLICATED = "pod-template-hash"
 NAME_LABEL = "harness.name"
 _OURS = f"{RUN_LABEL},{REPLICATED}"
+#: For kubectl to see that what is evicted is gone. A kubelet tells so every 10 s at most, and needs some rounds on
+#: a busy machine: 30 s were not enough for one pod at a load of 13.
+EVICT_TIMEOUT_S = 120.0
 #: Longer than kubectl's own deadline, so that its words are heard.
 EVICT_GRACE_S = 5.0
 _MANAGER = ("docker", "info", "--format", "{{.Swarm.ControlAvailable}}")
@@ -72,11 +75,12 @@ class Drain:
 
 def _drain_pods(plane: Host, targets: Sequence[str], timeout_s: float) -> None:
     """Returns when what is evicted is gone; who waits no longer leaves the node drained, and its label."""
+    within_s = max(timeout_s, EVICT_TIMEOUT_S)
     for node in targets:
         _kubectl.kubectl(plane, "label", "node", node, f"{LABEL}=1", "--overwrite", timeout_s=timeout_s)
         words = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force")
-        which = (f"--pod-selector={_OURS}", f"--timeout={timeout_s:g}s")
-        _kubectl.kubectl(plane, *words, *which, timeout_s=timeout_s + EVICT_GRACE_S)
+        which = (f"--pod-selector={_OURS}", f"--timeout={within_s:g}s")
+        _kubectl.kubectl(plane, *words, *which, timeout_s=within_s + EVICT_GRACE_S)
 
 
 def _felt_by_pods(plane: Host, targets: Sequence[str], timeout_s: float) -> Felt:

@@ -222,6 +222,19 @@ def test_each_namespace_has_its_own_listener(agent: Agent) -> None:
 
 
 @needs_namespaces
+def test_a_container_that_is_called_otherwise_answers_by_its_new_name_only(agent: Agent) -> None:
+    """As pods do whose elder is gone: all move up, and the names go round among those that stay."""
+    with joined_namespaces() as (a, b):
+        for names in (("web.2", "web.3"), ("web.1", "web.2"), ("web.2", "web.1")):
+            endpoints = [{"at": at, "pid": pid, "ports": [7799]} for at, pid in zip(names, (a, b), strict=True)]
+            told = agent.call("listen", {"token": TOKEN, "endpoints": endpoints}, timeout_s=TIMEOUT_S)
+            assert (told["taken"], told["errors"]) == ({}, {})
+            first = ask("tcp", 7799, pid=b, address="10.9.0.1")
+            asked = first, ask("udp", 7799, pid=a, address="10.9.0.2", attempts=3)
+            assert values(agent, *asked) == [f"ok {names[0]}", f"ok {names[1]}"]
+
+
+@needs_namespaces
 def test_df_finds_the_exact_packet_size(agent: Agent) -> None:
     with joined_namespaces(mtu_of_b=1450) as (a, b):
         df: Item = {"df": True, "address": "10.9.0.1", "pid": b}

@@ -60,6 +60,14 @@ def test_a_node_that_is_not_ready_is_a_complaint(fake: FakeKubernetes) -> None:
     assert Kubernetes().state(cluster, PLAN).complaints == ("node n2 is not Ready",)
 
 
+def test_what_the_api_calls_ready_and_no_node_runs_is_a_complaint(fake: FakeKubernetes) -> None:
+    """The API hears of a node that restarts after many seconds only."""
+    cluster = deployed(fake)
+    [struck] = [pod for pod in fake.pods.values() if pod["owner"] == "edge" and pod["spec"]["nodeName"] == "n2"]
+    struck["status"]["containerStatuses"] = []
+    assert Kubernetes().state(cluster, PLAN).complaints == ("service edge has 2 of 3 containers",)
+
+
 def test_a_cluster_with_other_nodes_is_refused(fake: FakeKubernetes) -> None:
     del fake.hosts["n3"]
     with pytest.raises(EnvironmentBroken, match="has no node n3"):

@@ -59,8 +59,8 @@ class Kubernetes:
 
     def state(self, cluster: Cluster, plan: Plan) -> State:
         try:
-            complaints = waiting.complaints(cluster, plan)
             running = Counter(container.service for container in looking.containers(cluster, plan))
+            complaints = waiting.complaints(cluster, plan, running)
         except HarnessError as error:
             return State((f"the control plane does not answer: {error.message}",), {})
         absent = [t.service for t in plan.targets if t.kind == "plain" and not running[t.service]]

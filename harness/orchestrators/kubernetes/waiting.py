@@ -124,16 +124,20 @@ def _hint(cluster: Cluster, plan: Plan) -> str | None:
     return None
 
 
-def complaints(cluster: Cluster, plan: Plan) -> list[str]:
-    """What is not Ready: nodes, and controllers whose count does not fit. Nodes of others may not be asked for."""
+def complaints(cluster: Cluster, plan: Plan, running: Mapping[str, int] | None = None) -> list[str]:
+    """What is not Ready: nodes, and controllers whose count does not fit. Nodes of others may not be asked for.
+
+    The API hears of a node that restarts after many seconds only: with `running`, what was seen to run of each
+    service counts as well.
+    """
     makers = ("deployments,daemonsets", "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}")
     what = makers if cluster.api is not None else ("nodes,deployments,daemonsets",)
     argv = names.everywhere(plan, "get", *what, "-o", "json")
     rows = json.loads(must(names.manager(cluster, plan), argv, timeout_s=LOOK_TIMEOUT_S))["items"]
-    return [text for row in rows if names.is_ours(plan, row) for text in _complaint(plan, row)]
+    return [text for row in rows if names.is_ours(plan, row) for text in _complaint(plan, row, running)]
 
 
-def _complaint(plan: Plan, row: Mapping[str, Any]) -> Iterator[str]:
+def _complaint(plan: Plan, row: Mapping[str, Any], seen: Mapping[str, int] | None) -> Iterator[str]:
     name, status = row["metadata"]["name"], row.get("status", {})
     if row["kind"] == "Node":
         if name in {node.name for node in plan.nodes} and not is_ready(row):
@@ -143,6 +147,7 @@ def _complaint(plan: Plan, row: Mapping[str, Any]) -> Iterator[str]:
         wanted, running = plan.target(name).containers, status.get("numberReady", 0)
     else:
         wanted, running = row["spec"]["replicas"], status.get("readyReplicas", 0)
+    running = min(running, seen.get(name, 0)) if seen is not None else running
     if running != wanted:
         yield f"service {name} has {running} of {wanted} containers"
 
