@@ -160,7 +160,7 @@ def test_what_cannot_be_expressed_is_refused_with_its_key(old: str, new: str, ke
 def test_on_a_cluster_that_exists_nodes_are_not_written_to() -> None:
     there = {**ON_KIND, "provider": "existing"}
     found = dict(problems(topology(TEXT, cluster=there), KUBERNETES, wire_mtu=1500))
-    assert "nodes are not ours" in found["networks.lan.driver"]
+    assert "not supported yet on a cluster that exists" in found["networks.lan.driver"]
 
 
 def test_a_subnet_of_a_further_network_is_used_and_not_noted_otherwise() -> None:

@@ -122,11 +122,6 @@ def _attached(topology: Topology, nodes: int) -> Iterator[Problem]:
     for name, network in topology.networks.items():
         if names.is_attached(topology, name):
             yield from constraints.slices(name, network, nodes)
-            if topology.cluster.provider == "existing":
-                message = (
-                    "each node needs its part of the addresses in a file, and a cluster's own nodes are not ours"
-                )
-                yield f"networks.{name}.driver", message
     for service, spec in topology.services.items():
         for name, attachment in spec.networks.items():
             if attachment.aliases and name in topology.networks and names.is_attached(topology, name):
