@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.model.run import Run
 from harness.report import promises
 from harness.report.mesh import Cell, Matrix, crop, matrices, overview
-from harness.report.text import clean, seconds
+from harness.report.text import clean, seconds, tried
 from harness.report.view import RunView
 
 #: A job's summary holds 1 MiB; a matrix of more than this many rows is read in report.html.
@@ -27,6 +27,7 @@ def markdown(view: RunView, folder: Path) -> str:
         f"{run.orchestrator} on {run.provider}, {seconds(run.duration_s)}, seed {run.seed}; `{folder}`",
         "",
         *([f"**The run broke off:** {_cell(run.error)}", ""] if run.error else []),
+        *([f"**{_cell(tried(run))}**", ""] if run.tries else []),
         *_checks(run),
         *_promises(view),
         *_skipped(run),

@@ -82,9 +82,16 @@ def listed(names: list[str], most: int = 4) -> str:
 
 def headline(run: Run) -> str:
     """One sentence that says what the run showed; of a later try also how those before it ended."""
-    tried = f" Try {run.attempt}; before: {listed([each.ended for each in run.tries], 8)}." if run.tries else ""
+    return " ".join(filter(None, (_shown(run), tried(run))))
+
+
+def tried(run: Run) -> str:
+    """How the tries before this one ended, and which checks passed only now; empty where there was none."""
+    if not run.tries:
+        return ""
     flaky = [check.id for check in run.checks if run.is_flaky(check)]
-    return _shown(run) + tried + (f" Flaky: {listed(flaky)}." if flaky else "")
+    before = f"Try {run.attempt}; before: {listed([each.ended for each in run.tries], 8)}."
+    return before + (f" Flaky: {listed(flaky)}." if flaky else "")
 
 
 def _shown(run: Run) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from harness.model.run import Tried
 from harness.model.verdict import Skip
 from harness.report import RunView, markdown
 from tests.report_sample import sample_view as sample
@@ -45,3 +46,11 @@ def test_a_run_that_broke_off_says_so() -> None:
     run = replace(view.run, error="the engine is gone", checks=())
     text = markdown(RunView(run, view.plan, view.history, view.env), Path("runs/x"))
     assert "**The run broke off:** the engine is gone" in text
+
+
+def test_a_later_try_says_how_those_before_it_ended() -> None:
+    view = sample()
+    before = Tried("r1", "unknown", "the engine died")
+    run = replace(view.run, attempt=2, tries=(before,))
+    assert "**Try 2; before: broke.**" in markdown(replace(view, run=run), Path("runs/x"))
+    assert "Try" not in markdown(view, Path("runs/x"))
