@@ -13,9 +13,10 @@ from harness.model.errors import EnvironmentBroken, UsageError
 from harness.model.places import cache_dir
 from harness.model.plan import Plan
 from harness.ports import Host
-from harness.providers import kind_image
+from harness.providers import images, kind_image
 from harness.providers.engine import system_engine
 from harness.providers.own_engine import PROGRAMS
+from harness.providers.releases import RELEASES
 from harness.providers.rights import lacking_capabilities
 from harness.transport.process import run_process
 
@@ -39,6 +40,7 @@ def findings(host: Host, plan: Plan | None) -> Iterator[Finding]:
     yield _room()
     yield _memory()
     yield _inotify()
+    yield _engine_versions()
     yield _kind()
     if plan is not None:
         yield _subnets(host, plan)
@@ -119,6 +121,17 @@ def _inotify() -> Finding:
     mend = "sysctl fs.inotify.max_user_instances=512"
     why = f"{limit} instances a user"
     return Finding("inotify", GROUP, limit >= INOTIFY_INSTANCES, why, ("many nodes on one machine, kind",), mend)
+
+
+def _engine_versions() -> Finding:
+    """Which engines container nodes can have here (`cluster.engine`)."""
+    ready = [each for each in RELEASES if images.is_cached("node", each)]
+    rest = [each for each in RELEASES if each not in ready]
+    lacking = [each for each in rest if not images.can_be_had("node", each)]
+    parts = [("cached", ready), ("not to be had" if lacking else "built when first asked for", rest)]
+    why = "; ".join(f"{', '.join(each.engine for each in those)} {word}" for word, those in parts if those)
+    blocks = tuple(f"cluster.engine: {each.engine}" for each in lacking)
+    return Finding("engine-versions", GROUP, not lacking, why, blocks, "apt-get install mmdebstrap")
 
 
 def _kind() -> Finding:

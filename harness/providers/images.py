@@ -94,8 +94,11 @@ def ensure_image(engine: Engine, role: Role, progress: Progress, release: Releas
 
 def can_be_had(role: Role, release: Release) -> bool:
     """Whether the image is here, or there is something to build it with. Makes nothing, and asks no mirror."""
-    is_cached = is_whole(cache_dir() / "images" / f"{role}-{recipe_hash(role, release)}.tar")
-    return is_cached or bool(shutil.which("mmdebstrap") or shutil.which("docker"))
+    return is_cached(role, release) or bool(shutil.which("mmdebstrap") or shutil.which("docker"))
+
+
+def is_cached(role: Role, release: Release) -> bool:
+    return is_whole(cache_dir() / "images" / f"{role}-{recipe_hash(role, release)}.tar")
 
 
 def is_there(engine: Engine, image: str) -> bool:

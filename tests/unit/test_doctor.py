@@ -19,6 +19,7 @@ from harness.features import FEATURES, Answer
 from harness.model.errors import DeadlineExceeded
 from harness.model.plan import Demand
 from harness.ports import Host, Result
+from harness.providers import images
 from harness.transport.local import LocalHost
 from tests.fakes import FakeHost
 from tests.planner_topologies import planned
@@ -223,3 +224,26 @@ def test_what_bears_our_name_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path:
         f"an engine of ours in {tmp_path / 'run' / 'harness-x'}",
         "loop device loop3 on /srv/harness-r1/brick",
     ]
+
+
+@pytest.mark.parametrize(
+    ("programs", "cached", "why", "blocks"),
+    [
+        ({"mmdebstrap"}, set(), "20.10.24, 26.1.5, 28.5.2 built when first asked for", ()),
+        ({"docker"}, {"forky"}, "28.5.2 cached; 20.10.24, 26.1.5 built when first asked for", ()),
+        (set(), {"trixie", "bookworm", "forky"}, "20.10.24, 26.1.5, 28.5.2 cached", ()),
+        (
+            set(),
+            {"trixie"},
+            "26.1.5 cached; 20.10.24, 28.5.2 not to be had",
+            ("cluster.engine: 20.10.24", "cluster.engine: 28.5.2"),
+        ),
+    ],
+)
+def test_which_engines_nodes_can_have(
+    monkeypatch: pytest.MonkeyPatch, programs: set[str], cached: set[str], why: str, blocks: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(images, "is_cached", lambda _role, release: release.suite in cached)
+    monkeypatch.setattr(shutil, "which", lambda name: name if name in programs else None)
+    found = machine._engine_versions()
+    assert (found.ok, found.why, found.blocks) == (not blocks, why, blocks)
