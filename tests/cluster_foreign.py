@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,47 +24,74 @@ from harness.transport.netns import connect_in
 from tests.cluster_bench import done
 
 API_PORT = 6443
-CONNECT_TIMEOUT_S = 10.0
+TIMEOUT_S = 10.0
 #: What may change by itself meanwhile: clocks of leases and of nodes, and what controllers note down.
-RESTLESS = ("events", "leases.coordination.k8s.io", "events.events.k8s.io", "endpoints", "endpointslices")
+RESTLESS = (
+    "events",
+    "events.events.k8s.io",
+    "leases.coordination.k8s.io",
+    "endpoints",
+    "endpointslices.discovery.k8s.io",
+    "componentstatuses",
+)
 
 
 @contextmanager
 def relayed(address: str, netns: str) -> Iterator[int]:
     """A port of the loopback behind which is the API server at `address` in the namespace."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=_serve, args=(listener, address, netns), daemon=True).start()
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
+        relay = _Relay(listener, address, netns)
+        stack.callback(relay.close)
         yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
 
 
-def _serve(listener: socket.socket, address: str, netns: str) -> None:
-    while True:
-        try:
-            client, _ = listener.accept()
-        except OSError:
-            return
-        try:
-            server = connect_in(netns, address, API_PORT, CONNECT_TIMEOUT_S)
-        except OSError:
-            client.close()
-            continue
-        server.settimeout(None)
-        for pair in ((client, server), (server, client)):
-            threading.Thread(target=_pump, args=pair, daemon=True).start()
+class _Relay:
+    """Every connection has a thread for each way; all of it ends with `close`."""
+
+    def __init__(self, listener: socket.socket, address: str, netns: str) -> None:
+        self._listener, self._address, self._netns = listener, address, netns
+        self._open: set[socket.socket] = set()
+        self._threads = [threading.Thread(target=self._serve)]
+        self._threads[0].start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join()
+        for each in list(self._open):
+            _end(each, socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self._threads.append(threading.Thread(target=self._carry, args=(client,)))
+            self._threads[-1].start()
+
+    def _carry(self, client: socket.socket) -> None:
+        with client, suppress(OSError), connect_in(self._netns, self._address, API_PORT, TIMEOUT_S) as server:
+            server.settimeout(None)
+            self._open |= {client, server}
+            back = threading.Thread(target=_pump, args=(server, client))
+            back.start()
+            _pump(client, server)
+            back.join()
+            self._open -= {client, server}
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
-    try:
+    with suppress(OSError):
         while data := source.recv(1 << 16):
             sink.sendall(data)
-    except OSError:
-        pass
-    for end, how in ((sink, socket.SHUT_WR), (source, socket.SHUT_RD)):
-        try:
-            end.shutdown(how)
-        except OSError:
-            continue
+    _end(sink, socket.SHUT_WR)
+
+
+def _end(end: socket.socket, how: int) -> None:
+    with suppress(OSError):
+        end.shutdown(how)
 
 
 @dataclass(frozen=True)
@@ -98,6 +124,20 @@ class Foreign:
         path = self.folder / f"{name}.kubeconfig"
         path.write_text(yaml.safe_dump(kubeconfig(server, {"token": token}), sort_keys=False))
         path.chmod(0o600)
+        return path
+
+    def secrets(self, account: Path) -> list[str]:
+        return [entry["user"]["token"] for entry in yaml.safe_load(account.read_text())["users"]]
+
+    def altered(self, account: Path, *, server: str = "", token: str = "") -> Path:
+        """A kubeconfig that leads elsewhere, or that is of somebody whom nobody knows."""
+        whole = yaml.safe_load(account.read_text())
+        if server:
+            whole["clusters"][0]["cluster"]["server"] = server
+        if token:
+            whole["users"][0]["user"]["token"] = token
+        path = self.folder / "altered.kubeconfig"
+        path.write_text(yaml.safe_dump(whole))
         return path
 
     def _token(self, name: str) -> str:
@@ -164,5 +204,25 @@ def foreign(cluster: Cluster, folder: Path) -> Iterator[Foreign]:
         yield Foreign(cluster, port, folder)
 
 
-def has_kubectl() -> bool:
-    return shutil.which("kubectl") is not None
+#: What a run needs in every namespace where it may make one; `edit` is enough where it is given one.
+RUNS = (
+    ("", "namespaces", "create get list delete"),
+    ("", "pods services configmaps", "get list watch create patch delete"),
+    ("", "pods/exec", "create"),
+    ("", "pods/log", "get"),
+    ("", "events", "list"),
+    ("apps", "deployments daemonsets statefulsets", "get list watch create patch delete"),
+    ("apps", "deployments/scale statefulsets/scale", "get patch"),
+    ("networking.k8s.io", "networkpolicies", "get list watch create patch delete"),
+)
+
+
+def may_run(name: str, *, but: str = "") -> list[dict[str, Any]]:
+    """The rights of a run, for an account; without the rule about `but`."""
+    return [role(name, [rule for rule in RUNS if rule[1] != but]), bound(name, role=name)]
+
+
+def may_run_in(name: str, namespace: str) -> list[dict[str, Any]]:
+    """Those within a namespace that exists."""
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    return [space, bound(name, role="edit", namespace=namespace)]

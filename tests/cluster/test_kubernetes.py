@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +17,13 @@ import yaml
 
 from harness import session
 from harness.model.places import data_dir
+from harness.model.plan import plan_from_json
+from harness.orchestrators.kubernetes import Kubernetes
 from harness.orchestrators.kubernetes.names import KUBECTL
 from harness.ports import Cluster
 from tests.cluster_bench import TIMEOUT_S, done
-from tests.cluster_cli import Ended, only_run, start
+from tests.cluster_cli import Ended, Process, harness, only_run, start
+from tests.cluster_foreign import Foreign, foreign, may_run, may_run_in
 
 #: Making the node image is not part of it, making the cluster and seven checks are.
 RUN_TIMEOUT_S = 1500.0
@@ -33,6 +37,7 @@ CHECKS = ["connectivity", "dns", "mtu", "latency", "throughput", "recovery", "co
 class Kept:
     ended: Ended
     results: dict[str, Any]
+    folder: Path
 
     @property
     def cluster(self) -> Cluster:
@@ -49,7 +54,7 @@ def run(runs: Path, *arguments: str, topology: Path = OVERLAY) -> Kept:
     common = ("--orchestrator", "kubernetes", "--runs-dir", str(runs), "--seed", "5", "--keep")
     ended = start("run", topology, *common, *arguments).end(RUN_TIMEOUT_S)
     results: dict[str, Any] = json.loads((only_run(runs) / "results.json").read_text())
-    return Kept(ended, results)
+    return Kept(ended, results, only_run(runs))
 
 
 @pytest.fixture(scope="module")
@@ -292,6 +297,118 @@ def test_pods_of_a_node_that_do_not_meet_on_their_macvlan_are_named(kept: Kept, 
     [check] = broken.results["checks"]
     assert {(failure["from"], failure["to"]) for failure in check["failures"]} >= {("a1", "a2"), ("a2", "a1")}
     assert not any({"b1", "c1"} & {failure["from"], failure["to"]} for failure in check["failures"])
+
+
+# --- the same cluster, used as if it were somebody else's: by a kubeconfig of few rights, and nothing else
+
+FOREIGN = ("--provider", "existing", "--orchestrator", "kubernetes")
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def theirs(kept: Kept, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
+    """Empty of ours, but for what enforces policies, which its owner has in place."""
+    plan = plan_from_json(json.loads((kept.folder / "plan.json").read_text()))
+    Kubernetes().delete(kept.cluster, plan)
+    with foreign(kept.cluster, tmp_path_factory.mktemp("theirs")) as made:
+        yield made
+
+
+@contextmanager
+def untouched(theirs: Foreign) -> Iterator[None]:
+    """Whatever the cluster holds is there afterwards, and nothing else. Owners of objects are followed late."""
+    before = theirs.listing()
+    yield
+    left: set[str] = set()
+    for _ in soon(PATIENCE_S):
+        left = before ^ theirs.listing()
+        if not left:
+            return
+    raise AssertionError(f"not as before: {sorted(left)}")
+
+
+def soon(timeout_s: float) -> Iterator[None]:
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        yield
+        time.sleep(1)
+
+
+def begun(folder: Path, account: Path, *more: str) -> Process:
+    return start("run", OVERLAY, *FOREIGN, "--kubeconfig", account, "--runs-dir", folder, "--seed", "5", *more)
+
+
+def test_the_file_runs_in_one_namespace_of_somebody_elses_cluster(theirs: Foreign, tmp_path: Path) -> None:
+    account = theirs.account("inside", may_run_in("inside", "team"))
+    with untouched(theirs):
+        ended = begun(tmp_path / "runs", account, "--namespace", "team").end(RUN_TIMEOUT_S)
+    assert ended.code == 0, ended.told
+    folder = only_run(tmp_path / "runs")
+    results = json.loads((folder / "results.json").read_text())
+    assert (results["provider"], results["orchestrator"], results["verdict"]) == ("existing", "kubernetes", "pass")
+    assert [check["id"] for check in results["checks"]] == CHECKS[:5]
+    skips = {(skip["check"], skip["needs"]) for skip in results["skipped"]}
+    assert ("recovery", "right wire (fault partition)") in skips
+    assert ("concurrent-append", "right shell (volume shared, local)") in skips
+    assert {skip["check"] for skip in results["skipped"]} == set(CHECKS[5:])
+    [token] = theirs.secrets(account)
+    written = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    assert token.encode() not in written
+    assert token not in ended.told
+
+
+def test_a_right_that_is_missing_is_named_and_nothing_is_made(theirs: Foreign, tmp_path: Path) -> None:
+    account = theirs.account("mute", may_run("mute", but="pods/exec"))
+    with untouched(theirs):
+        ended = begun(tmp_path / "runs", account).end(RUN_TIMEOUT_S)
+    assert ended.code == 70, ended.told
+    assert "the cluster does not allow us in namespace harness-" in ended.stderr
+    assert ": create pods/exec\n" in ended.stderr
+
+
+def test_interrupted_in_the_middle_nothing_of_it_is_left_in_their_cluster(theirs: Foreign, tmp_path: Path) -> None:
+    account = theirs.account("runs", may_run("runs"))
+    with untouched(theirs):
+        process = begun(tmp_path / "runs", account)
+        process.wait_for("waiting for")
+        process.send(signal.SIGINT)
+        ended = process.end(RUN_TIMEOUT_S)
+    assert ended.code == 130, ended.told
+    assert "Traceback" not in ended.stderr
+
+
+def test_what_a_killed_run_left_in_their_cluster_is_found_by_its_label_and_goes(
+    theirs: Foreign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = theirs.account("runs", may_run("runs"))
+    monkeypatch.setenv("HARNESS_STATE", "elsewhere")  # where no cluster is but theirs
+    with untouched(theirs):
+        process = begun(tmp_path / "runs", account)
+        process.wait_for("services: 1 step")
+        process.send(signal.SIGKILL)
+        process.end()
+        run_name = only_run(tmp_path / "runs").name
+        listed = harness("list", "--kubeconfig", account)
+        assert run_name in listed.stdout, listed.told
+        ended = harness("down", "--all", "--kubeconfig", account)
+        assert ended.code == 0, ended.told
+        assert f"removed namespace harness-{run_name}" in ended.stdout
+
+
+def test_a_kubeconfig_that_leads_nowhere_or_says_nothing_useful_is_told_so(
+    theirs: Foreign, tmp_path: Path
+) -> None:
+    account = theirs.account("runs", may_run("runs"))
+    unknown = begun(tmp_path / "a", account, "--context", "nobody's").end(RUN_TIMEOUT_S)
+    assert unknown.code == 64, unknown.told
+    assert "has no context" in unknown.stderr
+    assert "it has theirs" in unknown.stderr
+    nowhere = begun(tmp_path / "b", theirs.altered(account, server="https://127.0.0.1:1")).end(RUN_TIMEOUT_S)
+    assert nowhere.code == 70, nowhere.told
+    assert "does not answer" in nowhere.stderr
+    stranger = begun(tmp_path / "c", theirs.altered(account, token="nobody")).end(RUN_TIMEOUT_S)
+    assert stranger.code == 70, stranger.told
+    assert "nobody" not in stranger.told
 
 
 @pytest.mark.nightly
