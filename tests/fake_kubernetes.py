@@ -114,7 +114,13 @@ class FakeKubernetes:
     # --- verbs
 
     def _get(self, words: list[str], _stdin: bytes) -> Result:
-        kinds = {"nodes": "Node", "deployments": "Deployment", "daemonsets": "DaemonSet", "services": "Service"}
+        kinds = {
+            "nodes": "Node",
+            "deployments": "Deployment",
+            "daemonsets": "DaemonSet",
+            "statefulsets": "StatefulSet",
+            "services": "Service",
+        }
         if words[0] == "daemonset":
             return OK
         if words[0] == "customresourcedefinitions":
@@ -169,7 +175,7 @@ class FakeKubernetes:
         if "--force" in words:
             self.pods = {name: pod for name, pod in self.pods.items() if name not in words}
         elif words[0] in ("namespaces", "pods"):
-            self.pods = {name: _ended(pod) for name, pod in self.pods.items() if name in self.linger}
+            self._end({pod["metadata"]["name"] for pod in self._selected(words)})
         elif words[0].startswith("deployments,daemonsets"):
             self.objects = {}
             self.pods = {name: pod for name, pod in self.pods.items() if pod["owner"] == name}
@@ -179,9 +185,18 @@ class FakeKubernetes:
             self.pods.pop(words[0].partition("/")[2], None)
         return OK
 
+    def _end(self, pods: set[str]) -> None:
+        """What is left of their makers makes new ones."""
+        kept = {name: pod for name, pod in self.pods.items() if name not in pods}
+        self.pods = kept | {name: _ended(self.pods[name]) for name in pods & self.linger}
+        for each in list(self.objects.values()):
+            if each["kind"] != "Pod":
+                self._reconcile(each)
+
     def _found(self, resource: str) -> Object:
         kind, _, name = resource.partition("/")
-        return self.objects[{"deployment": "Deployment", "daemonset": "DaemonSet"}[kind], name]
+        kinds = {"deployment": "Deployment", "daemonset": "DaemonSet", "statefulset": "StatefulSet"}
+        return self.objects[kinds[kind], name]
 
     # --- what controllers do
 
@@ -197,7 +212,7 @@ class FakeKubernetes:
         name = each["metadata"]["name"]
         if each["kind"] == "Pod" and name not in self.pods:
             self._start(name, name, each["metadata"], each["spec"], each["spec"]["nodeName"])
-        if each["kind"] not in ("Deployment", "DaemonSet"):
+        if each["kind"] not in ("Deployment", "DaemonSet", "StatefulSet"):
             return
         own = [pod for pod, entry in self.pods.items() if entry["owner"] == name]
         wanted = list(self._places(each))
@@ -206,6 +221,8 @@ class FakeKubernetes:
         template = each["spec"]["template"]
         for node in wanted[len(own) :]:
             pod = f"{name}-{next(self._numbers)}"
+            if each["kind"] == "StatefulSet":
+                pod = next(free for free in (f"{name}-{i}" for i in itertools.count()) if free not in self.pods)
             self._start(pod, name, template["metadata"], template["spec"], node)
         each["status"] = {"readyReplicas": len(wanted), "numberReady": len(wanted)}
 
@@ -236,6 +253,7 @@ class FakeKubernetes:
             "metadata": {
                 "name": pod,
                 "namespace": self.namespace,
+                "uid": f"u{number}",
                 "labels": template["labels"],
                 "annotations": self._attached(asked, number) if asked else {},
                 "creationTimestamp": f"2026-01-01T00:00:{number:02}Z",

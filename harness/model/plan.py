@@ -93,7 +93,8 @@ class Target:
     `containers` is how many must run: replicas, nodes (global), or 1 (a plain container).
     `networks` maps a network to the names under which the service answers there, besides addresses:
     the service's name, aliases. `host` is true for network_mode host. `tasks` is a further name there that means
-    its containers exactly, where the orchestrator has one.
+    its containers exactly, where the orchestrator has one. `stable`: each of them has a name of its own there,
+    which holds when it is replaced.
     """
 
     service: str
@@ -106,6 +107,7 @@ class Target:
     endpoint_mode: Literal["vip", "dnsrr"] = "dnsrr"
     mounts: Mapping[str, str] = field(default_factory=dict)
     tasks: str = ""
+    stable: bool = False
 
 
 @dataclass(frozen=True)

@@ -278,8 +278,17 @@ def _command(value: Any) -> Any:
     return ["sh", "-c", value] if isinstance(value, str) else value
 
 
+#: Go templates of `docker service create`: the service's name and the number of its task.
+STABLE = "{{.Service.Name}}-{{.Task.Slot}}"
+
+
 class Service(Part):
     image: str | None = Field(None, description="Default: the harness's workload image")
+    hostname: str | None = Field(
+        None,
+        description="{{.Service.Name}}-{{.Task.Slot}}, as Compose has it for Swarm: the names of a replicated "
+        "service's containers hold when they are replaced; a StatefulSet on Kubernetes",
+    )
     command: Annotated[list[str] | None, BeforeValidator(_command)] = None
     environment: Annotated[dict[str, str], BeforeValidator(_environment)] = Field(default_factory=dict)
     user: str | None = None
@@ -304,6 +313,12 @@ class Service(Part):
     def _one_shape(self) -> Service:
         if self.node and self.deploy:
             raise ValueError("a service has `node` (a plain container) or `deploy` (scheduled), not both")
+        if self.hostname is not None and self.hostname.replace(" ", "") != STABLE:
+            raise ValueError(
+                f"the only `hostname` is {STABLE!r}: names that hold; else they are the orchestrator's"
+            )
+        if self.hostname is not None and (self.node or self.effective_deploy.mode != "replicated"):
+            raise ValueError("`hostname` is for a replicated service; all others' names hold as it is")
         if self.network_mode and self.networks:
             raise ValueError("`network_mode` and `networks` exclude each other")
         return self
@@ -311,6 +326,11 @@ class Service(Part):
     @property
     def effective_deploy(self) -> Deploy:
         return self.deploy or Deploy()
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether the names of its containers hold."""
+        return self.hostname is not None
 
 
 class Fault(Part):

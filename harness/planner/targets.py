@@ -28,6 +28,7 @@ def targets(
             ports=tuple(_port(port, service) for port in service.ports),
             endpoint_mode="dnsrr" if service.node else deploy.endpoint_mode,
             mounts=_mounts(topology, service),
+            stable=service.is_stable,
             tasks="" if service.node else rendering.tasks_name(name),
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from harness.model.errors import CommandFailed, DeadlineExceeded
@@ -20,12 +20,20 @@ CALL_TIMEOUT_S = 30.0
 _AT_ONCE = ("--grace-period=0", "--force", "--ignore-not-found", "--wait=false")
 
 
-def await_gone(host: Host, kubectl: Sequence[str], selected: Sequence[str], *, timeout_s: float) -> None:
-    """Returns when no pod that `selected` (`--namespace`, `-l`) means is left; they have been told to go, or will
-    be by what made them. Raises DeadlineExceeded that names them, CommandFailed.
+def await_gone(
+    host: Host,
+    kubectl: Sequence[str],
+    selected: Sequence[str],
+    *,
+    timeout_s: float,
+    only: Collection[str] | None = None,
+) -> None:
+    """Returns when no pod that `selected` (`--namespace`, `-l`) means is left, or none of those with the UIDs of
+    `only`; they have been told to go, or will be by what made them. Raises DeadlineExceeded that names them,
+    CommandFailed.
     """
     until = time.monotonic() + timeout_s
-    while left := _pods(host, kubectl, selected):
+    while left := _pods(host, kubectl, selected, only):
         if time.monotonic() > until:
             told = ", ".join(sorted(row["metadata"]["name"] for row in left))
             raise DeadlineExceeded(f"still there after {timeout_s:g} s: {told}")
@@ -34,10 +42,12 @@ def await_gone(host: Host, kubectl: Sequence[str], selected: Sequence[str], *, t
         time.sleep(POLL_S)
 
 
-def _pods(host: Host, kubectl: Sequence[str], selected: Sequence[str]) -> list[Mapping[str, Any]]:
+def _pods(
+    host: Host, kubectl: Sequence[str], selected: Sequence[str], only: Collection[str] | None
+) -> list[Mapping[str, Any]]:
     told = _must(host, (*kubectl, "get", "pods", *selected, "-o", "json"))
     rows: list[Mapping[str, Any]] = json.loads(told)["items"]
-    return rows
+    return [row for row in rows if only is None or row["metadata"]["uid"] in only]
 
 
 def _ended(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -10,7 +10,17 @@ from typing import NamedTuple
 from harness.model.history import History
 from harness.model.plan import Plan
 from harness.ports import Container, Load, Scene
-from harness.workloads._places import Item, carriers, has, live_networks, members, on_hosts, one_per_node, place
+from harness.workloads._places import (
+    Item,
+    carriers,
+    has,
+    live_networks,
+    members,
+    on_hosts,
+    one_per_node,
+    own_name,
+    place,
+)
 
 #: What a resolver says of a name that means nothing: nxdomain by itself, servfail where it asked upstream in vain.
 NOTHING = ("nxdomain", "servfail")
@@ -41,7 +51,23 @@ class Names:
                 for name, service in self._asked(network):
                     asked = Asked(family, network, name)
                     found[asked] = found.get(asked, frozenset()) | self._addresses(network, service, family)
+            found.update(self._own(network))
         return found
+
+    def _own(self, network: str) -> Iterator[tuple[Asked, frozenset[str]]]:
+        """Of containers whose own names hold, under the names that we have for them."""
+        for container in members(self.scene, network):
+            if self._holds(container) and own_name(container, network, self.plan):
+                yield Asked(4, network, container.name), frozenset([container.networks[network].ip])
+
+    def _holds(self, container: Container) -> bool:
+        return container.service in self.services and self.plan.target(container.service).stable
+
+    def _dialled(self, asked: Asked) -> str:
+        """What a resolver is asked: the name itself, or what the orchestrator calls a container."""
+        called = next((c for c in members(self.scene, asked.network) if c.name == asked.name), None)
+        own = own_name(called, asked.network, self.plan) if called and self._holds(called) else None
+        return own or asked.name
 
     def lookups(self, phase: str, timeout_s: float, rng: random.Random) -> list[Item]:
         """Every name of every network, asked from one container on each node of it.
@@ -54,7 +80,7 @@ class Names:
         for asked in truth:
             names.setdefault(asked.network, []).append(asked)
         return [
-            _lookup(source, phase, asked, timeout_s)
+            _lookup(source, phase, asked, self._dialled(asked), timeout_s)
             for network, all_asked in names.items()
             for source in one_per_node(members(self.scene, network), rng)
             for asked in all_asked
@@ -96,8 +122,8 @@ def lookup_load(items: list[Item], timeout_s: float) -> Load:
     return on_hosts("lookup", "lookups", items, timeout_s=30.0 + len(items) * timeout_s)
 
 
-def _lookup(source: Container, phase: str, asked: Asked, timeout_s: float) -> Item:
-    told = {"key": f"{phase}|{asked.network}|{asked.name}", "name": asked.name, "family": asked.family}
+def _lookup(source: Container, phase: str, asked: Asked, dialled: str, timeout_s: float) -> Item:
+    told = {"key": f"{phase}|{asked.network}|{asked.name}", "name": dialled, "family": asked.family}
     return source.node, {**place(source).fields, **told, "timeout_s": timeout_s}
 
 

@@ -21,6 +21,7 @@ from harness.model.plan import plan_from_json
 from harness.orchestrators.kubernetes import Kubernetes
 from harness.orchestrators.kubernetes.names import KUBECTL
 from harness.ports import Cluster
+from harness.transport.recorder import read_history
 from tests.cluster_bench import TIMEOUT_S, done
 from tests.cluster_cli import Ended, Process, harness, only_run, start
 from tests.cluster_foreign import Foreign, foreign, may_run, may_run_in
@@ -297,6 +298,34 @@ def test_pods_of_a_node_that_do_not_meet_on_their_macvlan_are_named(kept: Kept, 
     [check] = broken.results["checks"]
     assert {(failure["from"], failure["to"]) for failure in check["failures"]} >= {("a1", "a2"), ("a2", "a1")}
     assert not any({"b1", "c1"} & {failure["from"], failure["to"]} for failure in check["failures"])
+
+
+STABLE = """
+name: stable
+cluster: {nodes: {manager: 1, worker: 2}}
+networks: {app: {driver: overlay}}
+services:
+  db: {hostname: "{{.Service.Name}}-{{.Task.Slot}}", deploy: {replicas: 3}, networks: [app]}
+  probe: {node: n1, networks: [app]}
+checks:
+  - connectivity: {}
+  - services: {}
+"""
+
+
+def test_names_of_single_pods_hold_when_all_of_them_are_replaced(kept: Kept, tmp_path: Path) -> None:
+    assert kept.cluster
+    (tmp_path / "stable.yaml").write_text(STABLE)
+    ended = run(tmp_path / "runs", "--reuse", topology=tmp_path / "stable.yaml")
+    assert ended.ended.code == 0, ended.ended.told
+    history = read_history(ended.folder)
+    answers = {str(row.key): str(row.value) for row in history.only(check="services", f="dns").ops()}
+    for number in (1, 2, 3):
+        before, after = answers[f"start|app|db.{number}"], answers[f"restarted|app|db.{number}"]
+        assert ipaddress.ip_address(after)
+        assert before != after  # another pod, by the same name
+    dialled = [row for row in history.only(check="connectivity", f="tcp").ops() if "|db-0.db" in str(row.key)]
+    assert {str(row.value) for row in dialled} == {"ok db.1"}
 
 
 # --- the same cluster, used as if it were somebody else's: by a kubeconfig of few rights, and nothing else

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.model.errors import EnvironmentBroken, UsageError
+from harness.model.plan import Plan
 from harness.orchestrators.kubernetes import Kubernetes, waiting
 from harness.ports import Act, Cluster
 from tests.fake_kubernetes import FakeKubernetes, ForeignKubernetes
@@ -144,3 +145,48 @@ def test_a_pod_of_which_nothing_runs_is_gone_without_asking_its_kubelet_again() 
     [forced] = [words for words in fake.asked if "--force" in words]
     assert "probe" in forced
     assert "web" not in " ".join(forced)
+
+
+STABLE = """
+name: stable
+networks: {app: {driver: overlay}}
+services:
+  web: {hostname: "{{.Service.Name}}-{{.Task.Slot}}", deploy: {replicas: 3}, networks: [app]}
+  probe: {node: n1, networks: [app]}
+"""
+
+
+def stable() -> tuple[FakeKubernetes, Cluster, Plan]:
+    fake, plan = FakeKubernetes(), planned_on_kubernetes(STABLE)
+    cluster = fake.cluster(RUN)
+    Kubernetes().apply(cluster, plan, quiet)
+    return fake, cluster, plan
+
+
+def own_names(cluster: Cluster, plan: Plan) -> dict[str, tuple[str, ...]]:
+    return {found.name: found.aliases["app"] for found in Kubernetes().containers(cluster, plan, "web")}
+
+
+def test_names_that_hold_are_a_stateful_sets_and_stay_when_all_pods_are_replaced() -> None:
+    fake, cluster, plan = stable()
+    wanted = {"web.1": ("web-0.web",), "web.2": ("web-1.web",), "web.3": ("web-2.web",)}
+    assert own_names(cluster, plan) == wanted
+    before = {found.id for found in Kubernetes().containers(cluster, plan, "web")}
+    Kubernetes().perform(cluster, plan, Act("update", "web", parallelism=0), None, timeout_s=30)
+    assert own_names(cluster, plan) == wanted
+    assert not before & {found.id for found in Kubernetes().containers(cluster, plan, "web")}
+    assert fake.patches["spec"]["updateStrategy"] == {"type": "OnDelete"}
+
+
+def test_pods_with_names_that_hold_are_scaled_and_replaced_one_by_one_or_all_at_once() -> None:
+    fake, cluster, plan = stable()
+    Kubernetes().perform(cluster, plan, Act("scale", "web", replicas=5), None, timeout_s=30)
+    assert own_names(cluster, plan)["web.5"] == ("web-4.web",)
+    Kubernetes().perform(cluster, plan, Act("update", "web", parallelism=1), None, timeout_s=30)
+    assert fake.patches["spec"]["updateStrategy"] == {"type": "RollingUpdate"}
+    for act in (Act("update", "web", parallelism=2), Act("update", "web", order="start-first")):
+        with pytest.raises(UsageError, match="names that hold"):
+            Kubernetes().perform(cluster, plan, act, None, timeout_s=30)
+    Kubernetes().delete(cluster, plan)
+    assert not fake.objects
+    assert not fake.pods

@@ -280,3 +280,19 @@ def test_what_needs_another_namespace_or_a_nodes_directory_is_refused_there() ->
     text = service("{a: {namespace: x}, b: {volumes: ['/etc:/etc']}}")
     keys = [key for key, _ in problems(topology(text, cluster=FOREIGN), KUBERNETES, wire_mtu=1500)]
     assert keys == ["services.a.namespace", "services.b.volumes.0"]
+
+
+def test_names_that_hold_are_a_stateful_set_on_a_headless_service() -> None:
+    text = service("{web: {hostname: '{{.Service.Name}}-{{.Task.Slot}}', networks: [app], deploy: {replicas: 2}}}")
+    objects = found(planned(text))
+    spec = objects["StatefulSet", "web"]["spec"]
+    assert (spec["serviceName"], spec["replicas"], spec["podManagementPolicy"]) == ("web", 2, "Parallel")
+    assert objects["Service", "web"]["spec"]["clusterIP"] == "None"
+    vip = text.replace("replicas: 2", "replicas: 2, endpoint_mode: vip")
+    assert refused(vip) == ["services.web.hostname"]
+
+
+@pytest.mark.parametrize("keys", ["hostname: mine", "hostname: '{{.Service.Name}}-{{.Task.Slot}}', node: n1"])
+def test_a_hostname_that_means_nothing_here_is_refused(keys: str) -> None:
+    with pytest.raises(ValueError, match="hostname"):
+        topology(service(f"{{web: {{{keys}}}}}"))

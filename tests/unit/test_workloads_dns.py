@@ -99,3 +99,29 @@ def test_a_stopped_name_must_be_gone(value: str, driver: str, right: bool) -> No
     assert isinstance(repeats[3], Repeat)
     row = Op("agent", "n1", "web.1", "dns", "dns", "changed|app|probe", value)
     assert repeats[3].settled(History.of([row])) is right
+
+
+def stable_stages() -> list[Stage]:
+    check = make_check("dns", service="web")
+    plan = make_plan(check)
+    plan = replace(plan, targets=tuple(replace(each, stable=each.service == "web") for each in plan.targets))
+    scene = make_scene()
+    named = [
+        replace(each, aliases={"app": (f"web-{each.name[-1]}.web",)}) if each.service == "web" else each
+        for each in scene.containers
+    ]
+    return walk(REGISTRY["dns"].stages(check, plan, random.Random(1)), replace(scene, containers=tuple(named)))
+
+
+def test_names_of_single_containers_that_hold_are_asked_for_and_mean_them_alone() -> None:
+    stages = stable_stages()
+    asked = {(e["key"], e["name"]) for _, e in entries(stages, "lookup", "lookups")}
+    assert ("start|app|web.2", "web-2.web") in asked
+    repeat = next(stage for stage in stages if isinstance(stage, Repeat))
+
+    def right(value: str) -> bool:
+        return repeat.settled(History.of([Op("agent", "n1", "edge.n1", "dns", "dns", "start|app|web.2", value)]))
+
+    assert right("10.0.0.2")
+    assert not right(WEB)
+    assert not right("nxdomain")

@@ -42,6 +42,7 @@ def _scale(cluster: Cluster, plan: Plan, act: Act, timeout_s: float) -> None:
 
 
 def _update(cluster: Cluster, plan: Plan, act: Act, timeout_s: float) -> None:
+    """A StatefulSet replaces one pod at a time, or none: then all are told to go, and new ones come."""
     target = plan.target(act.service)
     before = {container.id for container in looking.containers(cluster, plan, act.service)}
     template = {"metadata": {"annotations": {UPDATE_ANNOTATION: str(time.time_ns())}}}
@@ -49,7 +50,10 @@ def _update(cluster: Cluster, plan: Plan, act: Act, timeout_s: float) -> None:
     host = names.manager(cluster, plan)
     argv = names.kubectl(plan, "patch", names.resource(target), "-p", patch, service=act.service)
     must(host, argv, timeout_s=timeout_s)
-    _rolled_out(cluster, plan, target, timeout_s)
+    if target.stable and not act.parallelism:
+        _replace_all(cluster, plan, act.service, timeout_s)
+    else:
+        _rolled_out(cluster, plan, target, timeout_s)
     for _ in ticks(timeout_s, names.POLL_S):
         running = {container.id for container in looking.containers(cluster, plan, act.service)}
         is_new = len(running) == len(before) and not before & running
@@ -69,6 +73,8 @@ def _pace(target: Target, act: Act) -> dict[str, object]:
     """Raises UsageError for what cannot be replaced so."""
     if target.kind == "plain":
         raise UsageError(f"{act.service} is a plain container: only a scheduled service can be updated")
+    if target.stable:
+        return {"updateStrategy": _one_by_one(act)}
     at_once: int | str = act.parallelism or "100%"
     if target.kind == "replicated":
         surge, unavailable = (at_once, 0) if act.order == "start-first" else (0, at_once)
@@ -79,14 +85,39 @@ def _pace(target: Target, act: Act) -> dict[str, object]:
     return {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": at_once}}}
 
 
+def _one_by_one(act: Act) -> dict[str, object]:
+    if act.order == "start-first":
+        raise UsageError(f"{act.service} has names that hold: the old pod goes before the new one comes")
+    if act.parallelism > 1:
+        raise UsageError(f"{act.service} has names that hold: its pods are replaced one by one, or all (0)")
+    return {"type": "RollingUpdate"} if act.parallelism else {"type": "OnDelete"}
+
+
 def _stop(cluster: Cluster, plan: Plan, act: Act, timeout_s: float) -> None:
     target = _plain(plan, act)
-    host = names.manager(cluster, plan)
-    words = ("delete", names.resource(target), "--ignore-not-found", "--wait=false")
-    must(host, names.kubectl(plan, *words, service=target.service), timeout_s=timeout_s)
-    space = names.home(plan, target.service)
-    selected = ("--namespace", space, "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}={target.service}")
-    await_gone(host, names.client(plan), selected, timeout_s=timeout_s)
+    _tell_to_go(cluster, plan, target.service, timeout_s)
+    selected = ("--namespace", names.home(plan, target.service), "-l", _pods_of(plan, target.service))
+    await_gone(names.manager(cluster, plan), names.client(plan), selected, timeout_s=timeout_s)
+
+
+def _replace_all(cluster: Cluster, plan: Plan, service: str, timeout_s: float) -> None:
+    """A name is free for the next pod only when the one before is gone."""
+    selected = ("--namespace", names.home(plan, service), "-l", _pods_of(plan, service))
+    rows = looking.pods_of(cluster, plan)
+    old = {row["metadata"]["uid"] for row in rows if row["metadata"]["labels"].get(names.SERVICE_LABEL) == service}
+    _tell_to_go(cluster, plan, service, timeout_s)
+    await_gone(names.manager(cluster, plan), names.client(plan), selected, timeout_s=timeout_s, only=old)
+
+
+def _tell_to_go(cluster: Cluster, plan: Plan, service: str, timeout_s: float) -> None:
+    """All pods of a service."""
+    words = ("delete", "pods", "-l", _pods_of(plan, service), "--ignore-not-found", "--wait=false")
+    argv = names.kubectl(plan, *words, service=service)
+    must(names.manager(cluster, plan), argv, timeout_s=timeout_s)
+
+
+def _pods_of(plan: Plan, service: str) -> str:
+    return f"{LABEL}={plan.run},{names.SERVICE_LABEL}={service}"
 
 
 def _start(cluster: Cluster, plan: Plan, act: Act, timeout_s: float) -> None:

@@ -89,11 +89,17 @@ def _containers(plan: Plan, pods: list[Row], pids: Pids) -> list[Container]:
     found = []
     for target in plan.targets:
         own = sorted((pod for pod in pods if _service_of(pod) == target.service), key=_age)
-        for number, pod in enumerate(own, 1):
+        numbered = ((_ordinal(pod), pod) for pod in own) if target.stable else enumerate(own, 1)
+        for number, pod in numbered:
             pid = pids.get(_node(pod), {}).get(_id(pod))
             if pid is not None and pod["status"].get("podIP") and not unattached(plan, target, pod):
                 found.append(_container(plan, target, number, pod, pid))
     return sorted(found, key=lambda container: (container.service, len(container.name), container.name))
+
+
+def _ordinal(pod: Row) -> int:
+    """Pods of a StatefulSet count from 0, tasks from 1."""
+    return 1 + int(pod["metadata"]["name"].rpartition("-")[2])
 
 
 def _age(pod: Row) -> tuple[str, str]:
@@ -125,6 +131,9 @@ def _container(plan: Plan, target: Target, number: int, pod: Row, pid: int) -> C
         id=_id(pod),
         pid=pid,
         networks={} if target.host else _addresses(plan, target, pod),
+        aliases=dict.fromkeys(target.networks, (f"{pod['metadata']['name']}.{target.service}",))
+        if target.stable
+        else {},
         host=target.host,
         hostname=_node(pod) if target.host else pod["metadata"]["name"],
         pod=None if target.host else _as_policies_see(plan, pod),
@@ -160,6 +169,13 @@ def _attached(plan: Plan, pod: Row, network: str) -> Address:
     [subnet] = [each for each in plan.network(network).subnets if ":" not in each]
     prefix = int(subnet.partition("/")[2])
     return Address(by_family[4], prefix, mac=told.get("mac", ""), ip6=by_family[6])
+
+
+def _own_names(target: Target, pod: Row) -> dict[str, tuple[str, ...]]:
+    """Of a StatefulSet's pod, on the Service that governs it: `web-0.web` ("Stable Network ID")."""
+    if not target.stable:
+        return {}
+    return dict.fromkeys(target.networks, (f"{pod['metadata']['name']}.{target.service}",))
 
 
 def _as_policies_see(plan: Plan, pod: Row) -> Pod:

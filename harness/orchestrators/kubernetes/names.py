@@ -133,6 +133,7 @@ def scheduled(plan: Plan) -> list[Target]:
 def resource(target: Target) -> str:
     """What kubectl calls the object behind a service."""
     kind = {"replicated": "deployment", "global": "daemonset", "plain": "pod"}[target.kind]
+    kind = "statefulset" if target.stable else kind
     return f"{kind}/{target.service}"
 
 

@@ -45,7 +45,7 @@ def objects(plan: Plan, networks: Mapping[str, Declared], volumes: Mapping[str, 
 def workload(
     plan: Plan, target: Target, networks: Mapping[str, Declared], volumes: Mapping[str, Declared], image: str
 ) -> Object:
-    """A Pod, a DaemonSet or a Deployment."""
+    """A Pod, a DaemonSet, a Deployment, or a StatefulSet where names must hold."""
     spec = pod_spec(plan, target.service, volumes, image)
     labels = dict(names.labels(plan, target.service))
     metadata = {**names.metadata(plan, target.service, target.service), "labels": labels}
@@ -59,6 +59,9 @@ def workload(
     if target.kind == "global":
         return {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata, "spec": body}
     replicas = {"replicas": target.containers}
+    if target.stable:  # as Deployments do, all pods come at once
+        whole = {**replicas, "serviceName": target.service, "podManagementPolicy": "Parallel", **body}
+        return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": metadata, "spec": whole}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {**replicas, **body}}
 
 

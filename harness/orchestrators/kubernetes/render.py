@@ -12,6 +12,8 @@ from harness.ports import Declared
 
 APPLY_TIMEOUT_S = 60.0
 REMOVE_TIMEOUT_S = 120.0
+#: Kinds of what makes pods.
+MAKERS = "deployments,daemonsets,statefulsets"
 FOREGROUND = "--cascade=foreground"
 WAITING = ("--ignore-not-found", "--wait=true")
 GOING = ("--ignore-not-found", "--wait=false")
@@ -74,7 +76,7 @@ def _removals(plan: Plan) -> Iterator[Step]:
     """
     services = ("--all-namespaces", "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}", *GOING)
     ours = ("-l", f"{LABEL}={plan.run}", *WAITING)
-    yield _delete(plan, PODS_PHASE, "remove what makes pods", ("deployments,daemonsets", *services, FOREGROUND))
+    yield _delete(plan, PODS_PHASE, "remove what makes pods", (MAKERS, *services, FOREGROUND))
     yield _delete(plan, PODS_PHASE, "remove pods", ("pods", *services))
     yield _delete(plan, REST_PHASE, "remove the namespaces", ("namespaces", *ours))
     if plan.provider == MADE:
@@ -86,7 +88,7 @@ def _removals_from_one(plan: Plan) -> Iterator[Step]:
     space = ("--namespace", plan.namespace)
     services = (*space, "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}", *GOING)
     ours = (*space, "-l", f"{LABEL}={plan.run}", *WAITING)
-    makers = ("deployments,daemonsets,statefulsets", *services, FOREGROUND)
+    makers = (MAKERS, *services, FOREGROUND)
     yield _delete(plan, PODS_PHASE, "remove what makes pods", makers)
     yield _delete(plan, PODS_PHASE, "remove pods", ("pods", *services))
     yield _delete(plan, REST_PHASE, "remove names and policies", ("services,networkpolicies", *ours))

@@ -100,6 +100,8 @@ def _service(name: str, service: Service, nodes: Sequence[NodePlan]) -> Iterator
 
 
 def _names(name: str, service: Service) -> Iterator[Problem]:
+    if service.is_stable and service.effective_deploy.endpoint_mode == "vip":
+        yield "hostname", "names of single pods need a headless Service: leave endpoint_mode out, or say dnsrr"
     if not _LABEL.fullmatch(name):
         yield "", f"{name!r} is no name of Kubernetes: lower case, digits and -, not at its end (RFC 1035)"
     for network, attachment in service.networks.items():

@@ -130,8 +130,8 @@ def complaints(cluster: Cluster, plan: Plan, running: Mapping[str, int] | None =
     The API hears of a node that restarts after many seconds only: with `running`, what was seen to run of each
     service counts as well.
     """
-    makers = ("deployments,daemonsets", "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}")
-    what = makers if cluster.api is not None else ("nodes,deployments,daemonsets",)
+    makers = ("deployments,daemonsets,statefulsets", "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}")
+    what = makers if cluster.api is not None else ("nodes,deployments,daemonsets,statefulsets",)
     argv = names.everywhere(plan, "get", *what, "-o", "json")
     rows = json.loads(must(names.manager(cluster, plan), argv, timeout_s=LOOK_TIMEOUT_S))["items"]
     return [text for row in rows if names.is_ours(plan, row) for text in _complaint(plan, row, running)]
