@@ -14,10 +14,13 @@ from harness.transport import pods
 from harness.transport.pods import await_gone
 from tests.fakes import FakeHost
 
-RUNNING, ENDED, NOT_YET = {"running": {}}, {"terminated": {}}, {"waiting": {}}
+State = dict[str, Any]
+RUNNING: State = {"running": {}}
+ENDED: State = {"terminated": {}}
+NOT_YET: State = {"waiting": {}}
 
 
-def pod(name: str, *states: dict[str, Any], going: bool = True, node: str = "n1") -> dict[str, Any]:
+def pod(name: str, *states: State, going: bool = True, node: str = "n1") -> dict[str, Any]:
     metadata = {"name": name, "namespace": "s", "uid": f"uid-{name}"}
     statuses = [{"state": state} for state in states]
     return {
