@@ -395,6 +395,7 @@ def test_a_right_that_is_missing_is_named_and_nothing_is_made(theirs: Foreign, t
     assert ": create pods/exec\n" in ended.stderr
 
 
+@pytest.mark.nightly
 def test_interrupted_in_the_middle_nothing_of_it_is_left_in_their_cluster(theirs: Foreign, tmp_path: Path) -> None:
     account = theirs.account("runs", may_run("runs"))
     with untouched(theirs):
