@@ -23,7 +23,7 @@ LONGEST_S = 3600
 #: Bounds: files of 1 MB in the ring, and packets in the text.
 FILES = 4
 TEXT_PACKETS = 300
-NOTHING = "no packets were seen: the network may never have come to this node\n"
+NOTHING = "no packets were seen: nobody said anything, or the network never came to this node\n"
 #: Waits until the network is on the node, which an overlay is from its first container there on. An overlay's
 #: packets are to be had in the engine's own namespace of it, a bridge's on its bridge; those of others pass the
 #: node's link.
