@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tests.cluster_cli import only_run, start
-from tests.cluster_traces import Traces
 
 pytestmark = [pytest.mark.cluster, pytest.mark.nightly]
 
@@ -21,7 +20,7 @@ LACKING = {"latency": "netem", "rate": "tbf"}
 
 
 @pytest.fixture(scope="module")
-def results(traces: Traces, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     runs = tmp_path_factory.mktemp("runs")
     ended = start("run", TOPOLOGY, "--runs-dir", str(runs)).end(RUN_TIMEOUT_S)
     assert ended.code == 0, ended.told
