@@ -161,6 +161,11 @@ class Cluster:
         held |= {"lifecycle"} if self.lifecycle else set()
         return frozenset(held)
 
+    @property
+    def slowness(self) -> float:
+        """How many times longer its slowest host takes, where one says so: emulated guests start for minutes."""
+        return max((getattr(host, "slowness", 1.0) for host in self.hosts.values()), default=1.0)
+
 
 @dataclass(frozen=True)
 class ClusterInfo:

@@ -88,7 +88,7 @@ class CheckRunner:
             clock=clock,
             rng=self._rng("faults"),
             recovered=self._recovered,
-            recover_s=RECOVER_S * _slowness(cluster) + 3 * plan.topology.cluster.effective_heartbeat_s,
+            recover_s=RECOVER_S * cluster.slowness + 3 * plan.topology.cluster.effective_heartbeat_s,
             check=check.id,
         )
         self._revive = revive
@@ -275,11 +275,6 @@ class CheckRunner:
         if text != self._said:
             self._said = text
             self._progress(f"{self._check.id}: {text}")
-
-
-def _slowness(cluster: Cluster) -> float:
-    """How many times longer its slowest host takes, where one says so: emulated guests start for minutes."""
-    return max((getattr(host, "slowness", 1.0) for host in cluster.hosts.values()), default=1.0)
 
 
 def _following(stages: Generator[Stage, Scene, None], scene: Scene) -> Stage | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import yaml
 
@@ -145,6 +147,25 @@ def test_apply_says_how_far_each_service_is(swarm: FakeSwarm, cluster: Cluster, 
     Swarm().apply(cluster, made, said.append)
     assert "web: 3 of 3" in said
     assert "networks: 1 step" in said
+
+
+def test_slow_nodes_get_longer_to_be_ready_and_to_run(
+    swarm: FakeSwarm, cluster: Cluster, made: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Emulated guests take minutes for what others do in seconds."""
+    waits: list[float] = []
+
+    def once(timeout_s: float) -> Iterator[None]:
+        waits.append(timeout_s)
+        yield
+
+    monkeypatch.setattr(waiting, "ticks", once)
+    monkeypatch.setattr(waiting, "RUNNING_TIMEOUT_S", 10.0)
+    cluster.hosts["n2"].slowness = 12.0  # type: ignore[attr-defined]  # of guests only
+    Swarm().join(cluster, made, quiet)
+    with pytest.raises(EnvironmentBroken):
+        waiting.await_running(cluster, made, quiet)
+    assert waits == [120.0]
 
 
 def test_a_missing_image_is_said_in_swarms_words_and_at_once(swarm: FakeSwarm, cluster: Cluster) -> None:

@@ -19,7 +19,6 @@ from harness.model.topology import Check
 from harness.model.verdict import Verdict
 from harness.ports import Assignment, Cluster, Fault, Felt, Load, Program, Right
 from harness.runner import CheckRun, run_checks
-from harness.runner._check import _slowness
 from harness.runner._journal import Journal
 from harness.runner._load import LoadRunner
 from harness.runner._seams import SYSTEM_CLOCK
@@ -148,9 +147,9 @@ def test_an_agent_that_nobody_starts_anew_is_lost(
 def test_an_emulated_node_has_longer_to_come_back() -> None:
     """Providers of emulated hosts say how many times longer those take (`slowness`)."""
     cluster = make_cluster()
-    assert _slowness(cluster) == 1.0
+    assert cluster.slowness == 1.0
     cluster.hosts["n2"].slowness = 12.0  # type: ignore[attr-defined]  # of guests only
-    assert _slowness(cluster) == 12.0
+    assert cluster.slowness == 12.0
 
 
 def test_no_number_is_used_before_its_reservation_is_on_disk(tmp_path: Path, agents: dict[str, Agent]) -> None:

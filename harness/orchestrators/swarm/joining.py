@@ -112,14 +112,15 @@ def _join_one(host: Host, manager: Host, token: str, progress: Progress) -> None
 
 def _await_ready(manager: Host, ids: Mapping[str, str], progress: Progress) -> None:
     missing: list[str] = sorted(ids)
-    for _ in ticks(READY_TIMEOUT_S):
+    within_s = READY_TIMEOUT_S * getattr(manager, "slowness", 1.0)
+    for _ in ticks(within_s):
         rows = nodes(manager)
         _refuse_strangers(ids, rows)
         missing = [name for name in ids if rows[ids[name]]["Status"] != "Ready"]
         if not missing:
             progress(f"all {len(ids)} nodes are Ready")
             return
-    raise DeadlineExceeded(f"not Ready within {READY_TIMEOUT_S:g} s: {', '.join(missing)}")
+    raise DeadlineExceeded(f"not Ready within {within_s:g} s: {', '.join(missing)}")
 
 
 def nodes(manager: Host) -> dict[str, dict[str, Any]]:

@@ -74,7 +74,7 @@ def await_running(cluster: Cluster, plan: Plan, progress: Progress) -> None:
     manager = cluster.hosts[plan.managers[0]]
     seen: dict[str, str] = {}
     unplaced_since: dict[tuple[str, str], float] = {}
-    for _ in ticks(RUNNING_TIMEOUT_S):
+    for _ in ticks(RUNNING_TIMEOUT_S * cluster.slowness):
         state = look(manager, plan)
         _report(plan, state, seen, progress)
         late = state.missing(_scheduled_counts(plan))
