@@ -228,9 +228,13 @@ def test_a_hairpin_that_one_node_drops_is_named(kept: Kept, tmp_path: Path) -> N
 # --- networks beside the cluster's. They come last: nodes keep the plugin that gives them
 
 
-def test_pods_stand_on_the_nodes_wire_with_macs_of_their_own(kept: Kept, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def ended(kept: Kept, tmp_path_factory: pytest.TempPathFactory) -> Kept:
     assert kept.cluster
-    ended = run(tmp_path, "--reuse", topology=MACVLAN)
+    return run(tmp_path_factory.mktemp("macvlan"), "--reuse", topology=MACVLAN)
+
+
+def test_pods_stand_on_the_nodes_wire_with_macs_of_their_own(ended: Kept) -> None:
     assert ended.ended.code == 0, ended.ended.told
     promises = {
         promise["name"]: promise["observed"] for check in ended.results["checks"] for promise in check["promises"]
@@ -246,8 +250,9 @@ def kubectl(cluster: Cluster, *words: str, text: str = "") -> str:
     return done(cluster.hosts["n1"], [*KUBECTL, *words], text)
 
 
+@pytest.mark.usefixtures("ended")
 def test_a_definition_that_does_not_exist_is_named_by_the_pods_event(kept: Kept) -> None:
-    """It needs the plugin of the test before."""
+    """By the plugin, which stays with the cluster."""
     metadata = {"name": "lost", "annotations": {"k8s.v1.cni.cncf.io/networks": "gone"}}
     container = {"name": "main", "image": "none", "imagePullPolicy": "Never"}
     spec = {"nodeName": "n2", "containers": [container]}
