@@ -111,6 +111,9 @@ class ContainerLifecycle:
 
     One that waits for a FUSE server which is stopped already cannot stop: it is inside the kernel, and the signal
     waits for it. It counts as stopped, since it will not run a line of its own before it is.
+
+    A command that somebody runs on a frozen node joins its processes and is not stopped: the node is frozen while
+    most of them are. A store's daemon that is stopped by itself is one of many.
     """
 
     wire: ContainerHost
@@ -135,7 +138,7 @@ class ContainerLifecycle:
         counts = self._signal("count", node, timeout_s)
         if counts["all"] == 0:
             return "off"
-        return "frozen" if counts["stopped"] == counts["all"] else "running"
+        return "frozen" if 2 * counts["stopped"] > counts["all"] else "running"
 
     def _signal(self, action: str, node: str, timeout_s: float) -> dict[str, int]:
         engine = self.wire.engine

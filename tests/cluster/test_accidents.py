@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from harness import session
+from harness.ports import Host
 from tests.cluster_cli import harness, only_run, start
 from tests.cluster_traces import Traces, engine_pid
 
@@ -99,41 +100,35 @@ def test_a_node_that_dies_during_a_check_never_passes(traces: Traces, tmp_path: 
     assert "n2" in results(tmp_path)["checks"][0]["reason"]
 
 
-def _passes(cluster: str, packet_bytes: int) -> bool:
+def passes(host: Host, packet_bytes: int) -> bool:
     payload = str(packet_bytes - 28)  # headers of IP and ICMP
-    return (
-        harness("exec", cluster, "n1", "--", "ping", "-c", "3", "-W", "2", "-M", "do", "-s", payload, "n2").code
-        == 0
-    )
+    return host.run(["ping", "-c", "3", "-W", "2", "-M", "do", "-s", payload, "n2"], timeout_s=30).ok
 
 
-def test_two_faults_on_one_link_hold_together_and_a_node_that_is_gone_is_named(
-    traces: Traces, tmp_path: Path
-) -> None:
+def test_two_faults_on_one_link_hold_together_and_a_node_that_is_gone_is_named(traces: Traces) -> None:
     ended = harness("up", SMALL)
     assert ended.code == 0, ended.told
-    cluster = ended.stdout.strip()
-    for fault in (["mtu", "n2", "--with", "packet_bytes=1300"], ["partition", "n2"]):
-        struck = harness("fault", "inject", cluster, *fault)
-        assert struck.code == 0, struck.told
-    assert not _passes(cluster, 600)
+    cluster = session.find(ended.stdout.strip())
+    n1 = cluster.hosts["n1"]
+    for name, keys in (("mtu", {"packet_bytes": 1300}), ("partition", {})):
+        assert session.inject(cluster.name, name, ["n2"], "both", keys).felt
+    assert not passes(n1, 600)
 
-    assert harness("fault", "heal", cluster, "partition").code == 0
-    assert _passes(cluster, 1300)
-    assert not _passes(cluster, 1400), "the other fault still holds"
-    assert harness("fault", "heal", cluster).code == 0
-    assert _passes(cluster, 1400)
+    assert session.heal(cluster.name, ["partition"])
+    assert passes(n1, 1300)
+    assert not passes(n1, 1400), "the other fault still holds"
+    assert session.heal(cluster.name, ["mtu"])
+    assert passes(n1, 1400)
 
-    lifecycle = session.find(cluster).lifecycle
-    assert lifecycle is not None
-    lifecycle.kill("n2", timeout_s=20)
-    struck = harness("fault", "inject", cluster, "partition", "n2")
+    assert cluster.lifecycle is not None
+    cluster.lifecycle.kill("n2", timeout_s=20)
+    struck = harness("fault", "inject", cluster.name, "partition", "n2")
     assert struck.code == 70, struck.told
     assert "n2" in struck.stderr
     assert "Traceback" not in struck.stderr
-    healed = harness("heal", cluster)
+    healed = harness("heal", cluster.name)
     assert healed.code == 0, healed.told
-    assert harness("down", cluster).code == 0
+    assert harness("down", cluster.name).code == 0
 
 
 def test_a_missing_image_is_told_in_swarms_own_words(traces: Traces, tmp_path: Path) -> None:

@@ -304,6 +304,18 @@ def test_a_node_of_which_something_runs_on_is_not_frozen(fake: FakeDocker, provi
         lifecycle.freeze("n2", timeout_s=5)
 
 
+@pytest.mark.parametrize(("others", "state"), [(0, "frozen"), (2, "frozen"), (4, "running")])
+def test_a_command_that_came_to_a_frozen_node_does_not_thaw_it(
+    fake: FakeDocker, provider: DockerProvider, others: int, state: str
+) -> None:
+    """`others` of 5 processes run."""
+    lifecycle = provider.up(make_plan(), quiet).lifecycle
+    assert lifecycle
+    lifecycle.freeze("n2", timeout_s=5)
+    fake.change(stubborn=others)
+    assert lifecycle.state("n2", timeout_s=5) == state
+
+
 def test_a_kill_that_the_engine_refuses_is_told(fake: FakeDocker, provider: DockerProvider) -> None:
     lifecycle = provider.up(make_plan(), quiet).lifecycle
     fake.fail(f"kill {N2}", "permission denied")
