@@ -84,6 +84,8 @@ class FakeKubernetes:
         self.attaches = True
         #: Pods that stay after they were told to go, with nothing that runs.
         self.linger: set[str] = set()
+        #: Deployments of the cluster's DNS.
+        self.dns: list[Object] = []
         #: The last one that was made, or that something was made in.
         self.namespace = ""
         self.asked: list[tuple[str, ...]] = []
@@ -123,6 +125,8 @@ class FakeKubernetes:
         }
         if words[0] == "daemonset":
             return OK
+        if "k8s-app=kube-dns" in words:
+            return Result(0, json.dumps({"items": self.dns if words[0] == "deployments" else []}), "")
         if words[0] == "customresourcedefinitions":
             labels = {"ours": {"harness.run": "r0"}}.get(self.attacher, {})
             return Result(0, json.dumps({"metadata": {"labels": labels}}), "") if self.attacher else OK

@@ -243,7 +243,9 @@ def _make(engine: Engine, plan: Plan, ingredients: _Ingredients, progress: Progr
     names = [node.name for node in plan.nodes]
     if node_role(plan) == "node-stores":
         _name_nodes(engine, plan.cluster)
-    kind_wait.await_ready(host, names, progress, stop, with_network=kind_config.has_default_cni(plan))
+    with_network = kind_config.has_default_cni(plan)
+    # the orchestrator waits for the DNS, when what it deploys has begun to run beside
+    kind_wait.await_ready(host, names, progress, stop, with_network=with_network, with_dns=False)
 
 
 def node_role(plan: Plan) -> kind_image.Role:

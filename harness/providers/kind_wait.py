@@ -21,8 +21,17 @@ SYSTEM = "kube-system"
 Objects = Sequence[Mapping[str, Any]]
 
 
-def await_ready(host: Host, nodes: Sequence[str], progress: Progress, stop: Event, *, with_network: bool) -> None:
-    """Returns when every node is Ready, every DaemonSet complete and the DNS up. `host` is the control plane.
+def await_ready(
+    host: Host,
+    nodes: Sequence[str],
+    progress: Progress,
+    stop: Event,
+    *,
+    with_network: bool,
+    with_dns: bool = True,
+) -> None:
+    """Returns when every node is Ready, every DaemonSet complete and the DNS up, where that is to be waited for.
+    `host` is the control plane.
 
     Without a network for pods no node becomes Ready: they must have joined, no more. Raises EnvironmentBroken that
     names what is not there, with the last event about it. Returns at once where `stop` is set.
@@ -35,6 +44,8 @@ def await_ready(host: Host, nodes: Sequence[str], progress: Progress, stop: Even
     progress(f"nodes {', '.join(nodes)} are Ready")
     _await(host, stop, lambda found: list(_incomplete(found, "DaemonSet")))
     progress("the network for pods is up on every node")
+    if not with_dns:
+        return
     _await(host, stop, lambda found: list(_incomplete(found, "Deployment")))
     progress("the DNS is up")
 

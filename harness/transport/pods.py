@@ -15,7 +15,8 @@ from typing import Any
 from harness.model.errors import CommandFailed, DeadlineExceeded
 from harness.ports import Host
 
-POLL_S = 0.5
+#: kubectl costs half a second of a processor each time.
+POLL_S = 1.0
 CALL_TIMEOUT_S = 30.0
 _AT_ONCE = ("--grace-period=0", "--force", "--ignore-not-found", "--wait=false")
 

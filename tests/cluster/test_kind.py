@@ -89,6 +89,7 @@ def lab() -> Iterator[Lab]:
     try:
         cluster = provider.up(plan, print)
         provider.supply(cluster, plan, print)
+        kind_wait.await_ready(cluster.hosts["n1"], ["n1", "n2", "n3"], print, Event(), with_network=True)
         yield Lab(provider, plan, cluster, before)
     finally:
         provider.down(plan.run)

@@ -190,3 +190,14 @@ def test_pods_with_names_that_hold_are_scaled_and_replaced_one_by_one_or_all_at_
     Kubernetes().delete(cluster, plan)
     assert not fake.objects
     assert not fake.pods
+
+
+def test_the_dns_is_waited_for_and_one_that_does_not_come_is_told_with_its_pods(
+    fake: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "DNS_TIMEOUT_S", 0.0)
+    fake.dns = [{"kind": "Deployment", "metadata": {"name": "coredns"}, "spec": {"replicas": 2}, "status": {}}]
+    with pytest.raises(EnvironmentBroken, match=r"the DNS is not up within 0 s: coredns has 0 of 2 pods"):
+        deployed(fake)
+    fake.dns[0]["status"] = {"readyReplicas": 2}
+    deployed(fake)

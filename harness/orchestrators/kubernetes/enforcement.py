@@ -25,12 +25,12 @@ KNOWN_TIMEOUT_S = 30.0
 _READABLE = ("pods", "namespaces")
 
 
-def enforce(cluster: Cluster, plan: Plan, progress: Progress) -> None:
-    """Start the enforcer where the plan has policies, and the CNI is ours on a cluster that is. Others enforce, or
-    are found out.
+def enforce(cluster: Cluster, plan: Plan, progress: Progress) -> bool:
+    """Start the enforcer where the plan has policies, and the CNI is ours on a cluster that is; says whether it did.
+    Others enforce, or are found out. It comes up beside the services: `await_enforced` before they are looked at.
     """
     if not isolation.has_policies(plan.topology) or cluster.api is not None:
-        return
+        return False
     host = names.manager(cluster, plan)
     asked = (
         *names.client(plan),
@@ -44,13 +44,18 @@ def enforce(cluster: Cluster, plan: Plan, progress: Progress) -> None:
         "name",
     )
     if not must(host, asked, timeout_s=ASK_TIMEOUT_S).strip():
-        return
+        return False
     progress("networks: policies are enforced by a DaemonSet of ours")
     document = yaml.safe_dump_all(list(objects(plan))).encode()
     must(host, (*names.client(plan), "apply", "-f", "-"), timeout_s=APPLY_TIMEOUT_S, stdin=document)
+    return True
+
+
+def await_enforced(cluster: Cluster, plan: Plan) -> None:
+    """Returns when it runs on every node. Raises CommandFailed."""
     waiting = f"--timeout={READY_TIMEOUT_S:g}s"
     argv = (*names.client(plan), "--namespace", SPACE, "rollout", "status", f"daemonset/{NAME}", waiting)
-    must(host, argv, timeout_s=READY_TIMEOUT_S + ASK_TIMEOUT_S)
+    must(names.manager(cluster, plan), argv, timeout_s=READY_TIMEOUT_S + ASK_TIMEOUT_S)
 
 
 def await_known(cluster: Cluster, plan: Plan, timeout_s: float = KNOWN_TIMEOUT_S) -> None:

@@ -40,10 +40,13 @@ class Kubernetes:
 
     def apply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
         classes.require(cluster, plan)
-        enforcement.enforce(cluster, plan, progress)
+        is_ours = enforcement.enforce(cluster, plan, progress)
         attaching.attach(cluster, plan, progress)
         phases.execute(cluster, plan, plan.steps, partial(_run, cluster), progress)
         waiting.await_running(cluster, plan, progress)
+        waiting.await_dns(cluster, plan, progress)
+        if is_ours:
+            enforcement.await_enforced(cluster, plan)
         enforcement.await_known(cluster, plan)
 
     def containers(self, cluster: Cluster, plan: Plan, service: str | None = None) -> list[Container]:

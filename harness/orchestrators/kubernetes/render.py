@@ -85,12 +85,11 @@ def _removals(plan: Plan) -> Iterator[Step]:
 
 def _removals_from_one(plan: Plan) -> Iterator[Step]:
     """From a namespace on which more may stand: the pods of agents are no services'."""
-    space = ("--namespace", plan.namespace)
-    services = (*space, "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}", *GOING)
-    ours = (*space, "-l", f"{LABEL}={plan.run}", *WAITING)
-    makers = (MAKERS, *services, FOREGROUND)
-    yield _delete(plan, PODS_PHASE, "remove what makes pods", makers)
-    yield _delete(plan, PODS_PHASE, "remove pods", ("pods", *services))
+    services = ("--namespace", plan.namespace, "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}")
+    ours = ("--namespace", plan.namespace, "-l", f"{LABEL}={plan.run}", *WAITING)
+    yield _delete(plan, PODS_PHASE, "remove what makes pods", (MAKERS, *services, *GOING, FOREGROUND))
+    yield _delete(plan, PODS_PHASE, "remove pods", ("pods", *services, *GOING))
+    yield _delete(plan, REST_PHASE, "see that what makes pods is gone", (MAKERS, *services, *WAITING))
     yield _delete(plan, REST_PHASE, "remove names and policies", ("services,networkpolicies", *ours))
 
 

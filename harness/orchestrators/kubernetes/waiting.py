@@ -16,6 +16,9 @@ from harness.ports import Cluster, Progress
 
 RUNNING_TIMEOUT_S = 180.0
 LOOK_TIMEOUT_S = 15.0
+#: kubelets ask the DNS whether it is ready every 10 s.
+DNS_TIMEOUT_S = 240.0
+SYSTEM = "kube-system"
 #: What a kubelet says of a container that will not come by waiting.
 HOPELESS = (
     "ErrImagePull",
@@ -53,6 +56,42 @@ def await_running(cluster: Cluster, plan: Plan, progress: Progress) -> None:
         if unplaced_since is not None and time.monotonic() - unplaced_since > UNPLACED_TIMEOUT_S:
             break
     raise EnvironmentBroken(f"does not run: {_reasons(cluster, plan, lacking)}", hint=_hint(cluster, plan))
+
+
+def await_dns(cluster: Cluster, plan: Plan, progress: Progress) -> None:
+    """Returns when the DNS of a cluster of ours is up: it starts beside the services. Whoever owns another cluster
+    looks after its own. Raises EnvironmentBroken with what its pods and their last events say.
+    """
+    if cluster.api is not None:
+        return
+    late: list[str] = []
+    for _ in ticks(DNS_TIMEOUT_S, names.POLL_S):
+        late = [text for row in _of_dns(cluster, plan, "deployments") for text in _unready(row)]
+        if not late:
+            progress("the DNS is up")
+            return
+    troubles = [text for pod in _of_dns(cluster, plan, "pods") for _, text in _of_pod(pod)]
+    events = _latest(_asked(cluster, plan, "events", "--field-selector", "type=Warning"))
+    told = "; ".join([*late, *(troubles or events)])
+    raise EnvironmentBroken(f"the DNS is not up within {DNS_TIMEOUT_S:g} s: {told}")
+
+
+def _of_dns(cluster: Cluster, plan: Plan, kind: str) -> list[Mapping[str, Any]]:
+    """Of the cluster's DNS, whichever program it is: kubeadm's label for it is everybody's."""
+    return _asked(cluster, plan, kind, "-l", "k8s-app=kube-dns")
+
+
+def _asked(cluster: Cluster, plan: Plan, *words: str) -> list[Mapping[str, Any]]:
+    argv = (*names.client(plan), "--namespace", SYSTEM, "get", *words, "-o", "json")
+    told = must(names.manager(cluster, plan), argv, timeout_s=LOOK_TIMEOUT_S)
+    rows: list[Mapping[str, Any]] = json.loads(told)["items"]
+    return rows
+
+
+def _unready(row: Mapping[str, Any]) -> Iterator[str]:
+    wanted, ready = row["spec"].get("replicas", 1), row.get("status", {}).get("readyReplicas", 0)
+    if ready < wanted:
+        yield f"{row['metadata']['name']} has {ready} of {wanted} pods"
 
 
 def _lacking(cluster: Cluster, plan: Plan) -> dict[str, int]:
@@ -104,10 +143,12 @@ def _last_events(cluster: Cluster, plan: Plan) -> list[str]:
     """The latest warning of each object of the namespace."""
     argv = names.everywhere(plan, "get", "events", "--field-selector", "type=Warning", "-o", "json")
     rows = json.loads(must(names.manager(cluster, plan), argv, timeout_s=LOOK_TIMEOUT_S))["items"]
+    return _latest([row for row in rows if names.is_ours(plan, row)])
+
+
+def _latest(events: list[Mapping[str, Any]]) -> list[str]:
     latest = {
-        row["involvedObject"]["name"]: f"{row['reason']}: {row['message']}"
-        for row in sorted(rows, key=_when)
-        if names.is_ours(plan, row)
+        row["involvedObject"]["name"]: f"{row['reason']}: {row['message']}" for row in sorted(events, key=_when)
     }
     return [f"{name}: {words}" for name, words in latest.items()]
 
