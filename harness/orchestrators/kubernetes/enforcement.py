@@ -26,7 +26,7 @@ _READABLE = ("pods", "namespaces")
 
 
 def enforce(cluster: Cluster, plan: Plan, progress: Progress) -> bool:
-    """Start the enforcer where the plan has policies, and the CNI is ours on a cluster that is; says whether it did.
+    """Start the enforcer where the plan has policies, and the CNI is ours on a cluster that is. Says if it did.
     Others enforce, or are found out. It comes up beside the services: `await_enforced` before they are looked at.
     """
     if not isolation.has_policies(plan.topology) or cluster.api is not None:
