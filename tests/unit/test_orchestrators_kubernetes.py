@@ -175,7 +175,7 @@ def test_names_that_hold_are_a_stateful_sets_and_stay_when_all_pods_are_replaced
     Kubernetes().perform(cluster, plan, Act("update", "web", parallelism=0), None, timeout_s=30)
     assert own_names(cluster, plan) == wanted
     assert not before & {found.id for found in Kubernetes().containers(cluster, plan, "web")}
-    assert fake.patches["spec"]["updateStrategy"] == {"type": "OnDelete"}
+    assert fake.patches["spec"]["updateStrategy"] == {"type": "OnDelete", "rollingUpdate": None}
 
 
 def test_pods_with_names_that_hold_are_scaled_and_replaced_one_by_one_or_all_at_once() -> None:

@@ -90,7 +90,8 @@ def _one_by_one(act: Act) -> dict[str, object]:
         raise UsageError(f"{act.service} has names that hold: the old pod goes before the new one comes")
     if act.parallelism > 1:
         raise UsageError(f"{act.service} has names that hold: its pods are replaced one by one, or all (0)")
-    return {"type": "RollingUpdate"} if act.parallelism else {"type": "OnDelete"}
+    # the default's parameters go with it: the API takes none for OnDelete
+    return {"type": "RollingUpdate"} if act.parallelism else {"type": "OnDelete", "rollingUpdate": None}
 
 
 def _stop(cluster: Cluster, plan: Plan, act: Act, timeout_s: float) -> None:
