@@ -11,7 +11,17 @@ import typer
 from rich.console import Console
 
 from harness import doctor, session
-from harness.cli.choices import Inventory, Json, Orchestrator, ProviderName, Set, options
+from harness.cli.choices import (
+    Context,
+    Inventory,
+    Json,
+    Kubeconfig,
+    Namespace,
+    Orchestrator,
+    ProviderName,
+    Set,
+    options,
+)
 from harness.cli.output import Progress
 from harness.model.errors import EXIT_BROKEN, EXIT_PASS
 from harness.model.plan import Demand, Plan
@@ -26,6 +36,9 @@ def doctor_(
     cluster: Annotated[str | None, typer.Option("--cluster", help="Look at its nodes instead.")] = None,
     provider: ProviderName = None,
     inventory: Inventory = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
     orchestrator: Orchestrator = None,
     set_: Set = None,
     as_json: Json = False,
@@ -41,11 +54,22 @@ def doctor_(
     if inventory is not None:
         session.use_inventory(inventory)
         provider = provider or "existing"
+    if kubeconfig or context:
+        session.use_kubeconfig(kubeconfig, context, namespace)
+        provider, orchestrator = provider or "existing", orchestrator or "kubernetes"
     if file is not None:
-        chosen = options(provider=provider, inventory=inventory, orchestrator=orchestrator, set_=set_)
+        chosen = options(
+            provider=provider,
+            inventory=inventory,
+            kubeconfig=kubeconfig,
+            context=context,
+            namespace=namespace,
+            orchestrator=orchestrator,
+            set_=set_,
+        )
         plan = session.make_plan(session.topology_of(file, chosen), chosen, run="RUN")
     if provider == "existing" or (plan and plan.provider == "existing"):
-        return _existing(plan, as_json)
+        return _existing(plan, orchestrator, as_json)
     found = doctor.examine(LocalHost("this machine"), plan)
     unmet = doctor.unmet_demands(found, plan.demands) if plan else []
     if as_json:
@@ -56,8 +80,11 @@ def doctor_(
     return EXIT_BROKEN if lacking or any(_is_vital(demand) for demand, _ in unmet) else EXIT_PASS
 
 
-def _existing(plan: Plan | None, as_json: bool) -> int:
-    """Hosts of the inventory: each by itself, and the paths between them. Nothing is made on them."""
+def _existing(plan: Plan | None, orchestrator: str | None, as_json: bool) -> int:
+    """Hosts of the inventory: each by itself, and the paths between them; or our rights in a Kubernetes.
+
+    Nothing is made there.
+    """
     with Progress() as progress:
         complaints = session.inspect_existing(plan, progress)
     if as_json:
@@ -66,7 +93,9 @@ def _existing(plan: Plan | None, as_json: bool) -> int:
     if not as_json:
         for complaint in grave:
             print(f"{complaint}. To mend: {complaint.hint}")
-        print("the hosts cannot be used as they are" if grave else "the hosts can be used")
+        is_cluster = "kubernetes" in (orchestrator, plan.orchestrator if plan else None)
+        what, they = ("the cluster", "it is") if is_cluster else ("the hosts", "they are")
+        print(f"{what} cannot be used as {they}" if grave else f"{what} can be used")
     return EXIT_BROKEN if grave else EXIT_PASS
 
 

@@ -18,6 +18,7 @@ from harness.model.plan import LABEL, PREFIX, Demand, Plan, cluster_name
 from harness.model.topology import Topology
 from harness.ports import Cluster, ClusterInfo, Host, Progress
 from harness.providers import kube_pods, kube_rights
+from harness.providers.inspection import Complaint
 from harness.providers.kube_access import Access
 from harness.providers.kube_pods import NAME, PROVIDER_LABEL, Agent, Api
 from harness.transport.kubectl import Place, PodHost
@@ -65,6 +66,18 @@ class KubeconfigProvider:
             with contextlib.suppress(HarnessError):
                 self.down(plan.cluster)
             raise
+
+    def inspect(self, plan: Plan | None) -> list[Complaint]:
+        """What stands in the way of a run of `plan`, or of any at all. Makes nothing."""
+        api = self._api(_quiet)
+        try:
+            if plan is None:
+                kube_rights.reach(api.host, api.client)
+            else:
+                kube_rights.require(api.host, api.client, plan)
+        except EnvironmentBroken as error:
+            return [Complaint("the cluster", error.message, error.hint or "", grave=True)]
+        return []
 
     def supply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
         """Images are the cluster's business: a registry has them, or its nodes were handed them."""

@@ -15,6 +15,7 @@ from harness.model.plan import Plan
 from harness.ports import Progress
 from harness.providers.existing import ExistingProvider
 from harness.providers.inspection import Complaint
+from harness.session import kubeconfigs
 
 VARIABLE = "HARNESS_INVENTORY"
 
@@ -46,7 +47,13 @@ def provider() -> ExistingProvider:
 
 
 def inspect_existing(plan: Plan | None, progress: Progress) -> list[Complaint]:
-    """What stands in the way on the hosts that exist, or is worth a note. Changes nothing."""
+    """What stands in the way on the hosts that exist, or in the Kubernetes that does, or is worth a note. Changes
+    nothing.
+    """
+    if plan is not None and plan.topology.cluster.is_foreign_kubernetes:
+        return kubeconfigs.provider().inspect(plan)
+    if plan is None and kubeconfigs.is_meant():
+        return kubeconfigs.provider().inspect(None)
     return provider().inspect(plan, progress)
 
 

@@ -56,6 +56,11 @@ def of_run(cluster: Cluster, folder: Path) -> Cluster:
     return Cluster.model_validate({**cluster.model_dump(), **_CHOSEN.used})
 
 
+def is_meant() -> bool:
+    """Whether the command line says which one, so that verbs without a topology know."""
+    return bool(_CHOSEN.told)
+
+
 def provider() -> KubeconfigProvider:
     """Without access where nothing says which cluster it is."""
     asked = {key: os.environ.get(variable(key)) for key in KEYS} | _CHOSEN.told

@@ -211,3 +211,13 @@ def test_a_node_has_a_number_for_each_container_and_runs_commands_in_our_pod_onl
     assert host.seat("c1", "s", "web-1") == host.seat("c1", "s", "web-1") != host.seat("c2", "s", "web-1")
     assert host.terminal(["bash"])[-4:] == ["-c", "main", "--", "bash"]
     assert host.terminal(["bash"])[:1] == ["kubectl"]
+
+
+def test_rights_are_asked_for_without_making_anything() -> None:
+    world = World(denied={("create", "pods/exec")})
+    [complaint] = KubeconfigProvider(access(world)).inspect(plan())
+    assert complaint.grave
+    assert "create pods/exec" in str(complaint)
+    assert complaint.hint
+    assert KubeconfigProvider(access(world)).inspect(None) == []  # it answers
+    assert not world.objects

@@ -9,16 +9,19 @@ import pytest
 import yaml
 
 from harness import session
+from harness.cli.main import main
 from harness.model.errors import TopologyError, UsageError
 from harness.model.topology import Check, Cluster, Fault
 from harness.orchestrators.kubernetes import Kubernetes
 from harness.ports import Cluster as LiveCluster
+from harness.providers.kube_access import Access
 from harness.providers.kubeconfig import KubeconfigProvider
 from harness.session import Live, Options, kubeconfigs
 from harness.session.planning import topology_of
 from harness.session.registries import provider_of
 from harness.session.running import _skips
 from harness.transport.kubectl import KubectlHost, Place, PodHost
+from tests.fake_api import FakeApi, World
 from tests.planner_topologies import EXAMPLE, FOREIGN, RUN, planned_on_kubernetes
 
 
@@ -110,3 +113,19 @@ def test_what_only_nodes_themselves_could_ask_is_skipped_where_no_pod_may_stand_
     needs = skipped(live(in_nodes=False), Check(kind="connectivity", id="c"))
     assert needs == [("from and to nodes", "pods in the nodes' network (hostNetwork)")]
     assert skipped(live(in_nodes=False), Check(kind="dns", id="d")) == []
+
+
+def test_doctor_asks_the_cluster_that_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World(denied={("delete", "namespaces")})
+    monkeypatch.setattr(Access, "api", lambda _self, _progress: FakeApi(world))
+    asked = ["--kubeconfig", str(tmp_path / "config")]
+    assert main(["doctor", str(written(tmp_path)), *asked]) == 70
+    assert "in the whole cluster: delete namespaces" in capsys.readouterr().out
+    world.denied.clear()
+    assert main(["doctor", str(written(tmp_path)), *asked]) == 0
+    assert "the cluster can be used" in capsys.readouterr().out
+    world.silent = "Unable to connect"
+    assert main(["doctor", *asked]) == 70
+    assert not world.objects
