@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
+from harness import faults
+from tests.cluster_bench import TIMEOUT_S, live_bench
 from tests.cluster_cli import harness, only_run, start
 from tests.cluster_traces import Traces
 
 pytestmark = pytest.mark.cluster
+
+BACK_WITHIN_S = 120.0
 
 
 @pytest.mark.parametrize("fstype", ["xfs", "ext4"])
@@ -33,6 +38,31 @@ def test_loop_devices_of_a_killed_run_are_freed_by_down(traces: Traces, tmp_path
     ended = harness("down", "--all")
     assert ended.code == 0, ended.told
     assert loops(run) == []
+
+
+@pytest.mark.nightly
+def test_a_node_that_is_off_keeps_no_other_from_its_room_and_has_its_own_when_it_starts(
+    own_engine: None, tmp_path: Path
+) -> None:
+    full = faults.REGISTRY["disk-full"]
+    with live_bench("volume-local-xfs", tmp_path) as bench:
+        cluster = bench.live.cluster
+        assert cluster.lifecycle is not None
+        full.inject(cluster, ["n2", "n3"], "both", timeout_s=TIMEOUT_S)
+        assert full.felt(cluster, ["n2", "n3"], "both", timeout_s=TIMEOUT_S).felt
+        cluster.lifecycle.kill("n3", timeout_s=TIMEOUT_S)
+        assert full.heal(cluster, timeout_s=TIMEOUT_S) == ["gave back the room of store disk on n2"]
+        for name in ("drop-caches", "evict"):
+            assert faults.REGISTRY[name].heal(cluster, timeout_s=TIMEOUT_S) == []
+        cluster.lifecycle.start("n3", timeout_s=TIMEOUT_S)
+        end = time.monotonic() + BACK_WITHIN_S
+        while (
+            not cluster.hosts["n3"].run(["docker", "info"], timeout_s=TIMEOUT_S).ok
+        ):  # stores come before engines
+            assert time.monotonic() < end, "n3 does not come back"
+            time.sleep(1.0)
+        told = full.felt(cluster, ["n3"], "both", timeout_s=TIMEOUT_S)
+    assert (told.felt, told.evidence) == (False, "store disk on n3 is free")
 
 
 def loops(run: str) -> list[str]:
