@@ -268,7 +268,7 @@ class _Execution:
         folder = self.folder.path / "evidence"
         try:
             self._say_all(evidence.capturing.save(self.live.cluster, self._captures, folder))
-            if self._failing and not self.options.pcap:
+            if self._failing and self.error is None and not self.options.pcap:
                 self._recapture(self.live, folder)
             if not (self._failing or broken or self.options.evidence):
                 return

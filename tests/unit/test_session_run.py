@@ -522,6 +522,16 @@ def test_a_run_that_was_captured_from_its_beginning_asks_nothing_again(lab: Lab)
     assert not (result.folder / "evidence" / "again.txt").exists()
 
 
+def test_after_an_interrupt_nothing_is_asked_again(lab: Lab) -> None:
+    lab.network.largest = 1400
+    lab.network.raises["rtt"] = KeyboardInterrupt()
+    result = run(lab)
+    assert isinstance(result.error, Interrupted)
+    assert result.run.checks[0].verdict == "fail"
+    assert not (result.folder / "evidence" / "again.txt").exists()
+    assert not any("captured" in line for line in lab.lines), "nor is anything said of it"
+
+
 def test_a_second_time_that_breaks_is_told_and_no_more(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.network.largest = 1400
 
