@@ -106,8 +106,13 @@ class Settled:
 
     @property
     def took_s(self) -> float:
-        """From the first question to the end of the first answer that stayed right; 0 where none did."""
-        return (self.since.end_ns - self.first.start_ns) / 1e9 if self.since else 0.0
+        """From the first question to the end of the first answer that stayed right; 0 where none did. Of silence
+        to its question: how long that waited says nothing of the name.
+        """
+        if self.since is None:
+            return 0.0
+        right_ns = self.since.start_ns if self.since.value == SILENCE else self.since.end_ns
+        return (right_ns - self.first.start_ns) / 1e9
 
 
 def settled(rows: list[Op], right: list[bool]) -> Settled:

@@ -57,7 +57,8 @@ def asked(rows: History, plan: Plan) -> list[Asked]:
             continue
         name = f"{name} (IPv6)" if op.f == "aaaa" else name
         entry = found.setdefault((phase, network, name), Asked(name, network, phase, truth[0], truth[1]))
-        _note(entry, op.at, str(op.value), op.end_ns, silent=plan.network(network).silent_on_unknown)
+        when_ns = op.start_ns if op.value == "timeout" else op.end_ns
+        _note(entry, op.at, str(op.value), when_ns, silent=plan.network(network).silent_on_unknown)
     return list(found.values())
 
 

@@ -90,7 +90,9 @@ def test_a_stopped_container_that_is_still_named_fails(value: str) -> None:
 
 @pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
 def test_where_nobody_is_reached_further_up_silence_says_nothing_too(driver: str) -> None:
-    assert verdict_on(stopped("timeout"), driver=driver).verdict == "pass"
+    silent = verdict_on(stopped("timeout"), driver=driver)
+    assert silent.verdict == "pass"
+    assert silent.figures["settle_stop_s"] == 0.0, "how long a question waited says nothing of the name"
     assert verdict_on(stopped("10.1.0.3"), driver=driver).verdict == "fail"
     alive = verdict_on([lookup("web", "timeout")], driver=driver)
     assert alive.verdict == "fail", "of a name that means something silence is no answer"
