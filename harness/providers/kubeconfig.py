@@ -79,8 +79,12 @@ class KubeconfigProvider:
             return [Complaint("the cluster", error.message, error.hint or "", grave=True)]
         return []
 
-    def supply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:
-        """Images are the cluster's business: a registry has them, or its nodes were handed them."""
+    def supply(self, cluster: Cluster, plan: Plan, progress: Progress) -> None:  # noqa: ARG002 - the seam's
+        """Images are the cluster's business: a registry has them, or its nodes were handed them. A namespace that
+        is used again may hold what the next topology calls its own: raises EnvironmentBroken then.
+        """
+        if not self._of_ours:
+            kube_pods.refuse_taken(self._api(progress), plan)
 
     # --- finding
 

@@ -118,6 +118,18 @@ def test_what_has_our_names_already_is_refused_and_left_as_it_is() -> None:
     assert list(world.objects.values()) == [theirs]
 
 
+def test_what_has_our_names_is_refused_for_the_next_topology_too() -> None:
+    world = World()
+    provider = KubeconfigProvider(access(world, "team"))
+    made = plan(namespace="team")
+    cluster = provider.up(made, quiet)
+    provider.supply(cluster, made, quiet)
+    theirs = {"kind": "Service", "metadata": {"name": "web", "namespace": "team"}}
+    world.objects["Service", "team", "web"] = theirs
+    with pytest.raises(EnvironmentBroken, match="has these already: Service web"):
+        provider.supply(cluster, made, quiet)
+
+
 def test_only_what_carries_our_label_is_removed_from_it() -> None:
     world = World()
     theirs = {"kind": "Service", "metadata": {"name": "shop", "namespace": "team", "labels": {"app": "shop"}}}
