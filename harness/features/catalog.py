@@ -132,9 +132,9 @@ _ALL = [
         "faults",
         # in the first PID namespace (PROC_PID_INIT_INO) there is no kernel beside this one; adjtime(3) by nothing
         "[ \"$(readlink /proc/self/ns/pid)\" = 'pid:[4026531836]' ] || "
-        "{ echo this is a container: its clock is its machine's; exit 1; }; "
-        "python3 -I -S -c 'import ctypes; c = ctypes.CDLL(None, use_errno=True); "
-        "exit(c.adjtime((ctypes.c_long * 2)(), None) and str(ctypes.get_errno()))'",
+        "{ echo a container has the clock of its machine; exit 1; }; "
+        "python3 -I -S -c 'import ctypes, sys; c = ctypes.CDLL(None, use_errno=True); "
+        "sys.exit(c.adjtime((ctypes.c_long * 2)(), None) and str(ctypes.get_errno()))'",
         ("fault clock-skew",),
         "a host with a kernel of its own (provider vagrant, or existing), and CAP_SYS_TIME",
         ("python3",),

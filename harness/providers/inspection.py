@@ -286,7 +286,7 @@ def _holders(host: SshHost, taken: Sequence[int]) -> Iterator[Complaint]:
 
 
 def _agent(host: SshHost, stack: ExitStack) -> Agent:
-    agent = Agent.start(host, timeout_s=AGENT_TIMEOUT_S)
+    agent = Agent.start(host, timeout_s=AGENT_TIMEOUT_S * host.slowness)
     stack.callback(agent.close)
     return agent
 
@@ -302,6 +302,7 @@ class _Paths:
         self._managers = managers
         self._mtu = mtu
         self._token = secrets.token_hex(8)
+        self._slowness = max((host.slowness for host in hosts.values()), default=1.0)
 
     def listen(self) -> dict[str, list[int]]:
         """Listen on Swarm's ports everywhere. Returns those that somebody else has, by host."""
@@ -326,7 +327,7 @@ class _Paths:
     def _listen(self, name: str) -> list[int]:
         endpoint = {"at": name, "pid": 0, "ports": [MANAGEMENT, GOSSIP, VXLAN]}
         told = self._agents[name].call(
-            "listen", {"token": self._token, "endpoints": [endpoint]}, timeout_s=CALL_TIMEOUT_S
+            "listen", {"token": self._token, "endpoints": [endpoint]}, timeout_s=CALL_TIMEOUT_S * self._slowness
         )
         ports: list[int] = told["taken"].get(name, [])
         return ports
@@ -380,7 +381,9 @@ class _Paths:
             entries = [self._probe(here, there, str(number), what) for number, there, what in mine]
             params = {"probes": entries, "parallel": 32}
             if entries:
-                self._agents[here].call("probe", params, timeout_s=AGENT_TIMEOUT_S, on_batch=batches.append)
+                self._agents[here].call(
+                    "probe", params, timeout_s=AGENT_TIMEOUT_S * self._slowness, on_batch=batches.append
+                )
             for row in History.of_batches({**batch, "host": here, "check": ""} for batch in batches).ops():
                 got[int(row.key)] = str(row.value)
 
@@ -388,7 +391,7 @@ class _Paths:
         return got
 
     def _probe(self, here: str, there: str, key: str, what: Mapping[str, Any]) -> dict[str, Any]:
-        whole = {"port": GOSSIP, "token": self._token, "timeout_s": PROBE_TIMEOUT_S, **what}
+        whole = {"port": GOSSIP, "token": self._token, "timeout_s": PROBE_TIMEOUT_S * self._slowness, **what}
         return {"at": here, "pid": 0, "key": key, "address": self._hosts[there].address, **whole}
 
     def _path(self, here: str, there: str) -> str:

@@ -20,6 +20,22 @@ from tests.fakes import FakeHost
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: namespaces are made")
 
 
+@pytest.mark.parametrize("name", sorted(FEATURES))
+def test_every_script_is_shell(name: str) -> None:
+    argv = ["sh", "-n", "-c", FEATURES[name].script]
+    checked = subprocess.run(argv, text=True, capture_output=True, timeout=10, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_a_clock_that_may_not_be_set_is_told_by_its_own_error() -> None:
+    """In a user namespace nobody may set the machine's clock, whoever they are there."""
+    argv = ["unshare", "--user", "--map-root-user", "sh", "-c", FEATURES["own-clock"].script]
+    asked = subprocess.run(argv, text=True, capture_output=True, timeout=10, check=False)
+    assert asked.returncode != 0
+    told = asked.stdout + asked.stderr
+    assert told.split()[0] in {"1", "a", "unshare:"}, told  # EPERM; a container; no namespaces here
+
+
 def answering(name: str = "n1", **lacking: str) -> FakeHost:
     """A host that lacks these features, with these words."""
 

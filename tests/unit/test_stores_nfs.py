@@ -66,6 +66,7 @@ def test_the_configuration_has_what_a_container_needs() -> None:
     assert "Name = VFS;" in config
     assert config.count("Protocols = 4;") == 2
     assert "Enable_NLM = false;" in config
+    assert "Enable_UDP = false;" in config
     assert "ln -sf /proc/self/mounts /etc/mtab" in made.document("store-pool.sh").text
 
 
@@ -118,6 +119,24 @@ def test_a_mount_names_version_options_server_and_export() -> None:
     assert _nfs.mount_argv(made.store("pool"), made.store("pool").mounted_from(RUN), "/mnt") == [
         *("mount", "-t", "nfs", "-o", "vers=4.1,soft,actimeo=3", "n1:/pool", "/mnt")
     ]
+
+
+def version_on(node: str, folder: Path, **options: Any) -> str:
+    """By which version the script mounts the store on a node of that name."""
+    made = plan_of({"nodes": ["n2"]}, **options)
+    script = _nfs.mount_script(made, made.store("pool")).partition("waits 30 works")[0]
+    told = folder / "told"
+    fakes = f'uname() {{ echo {node}; }}\ntimeout() {{ echo "$*" >{told}; }}\ngrep() {{ false; }}\n'
+    fakes += "pgrep() { true; }\nmkdir() { true; }\n"
+    subprocess.run(["sh", "-c", f"{fakes}{script}\nworks"], timeout=10, check=True)
+    return told.read_text().partition("vers=")[2].partition(" ")[0]
+
+
+def test_a_node_that_serves_version_3_has_no_lock_manager_beside_the_servers(tmp_path: Path) -> None:
+    assert version_on("n2", tmp_path, version="3", mount_options="hard") == "4.2,hard"
+    assert version_on("n1", tmp_path, version="3", mount_options="hard") == "3,hard"
+    assert version_on("n2", tmp_path, version="3", mount_options="nolock") == "3,nolock"
+    assert version_on("n2", tmp_path, version="4.1") == "4.1"
 
 
 def test_a_volume_is_a_directory_that_exists_inside_the_mount_only() -> None:
