@@ -2,7 +2,8 @@
 
 A kubelet may take a minute to tell the API that a pod is gone whose containers have ended long before (1.20: what
 is left is seen again by its resync, each 60 to 90 s). So once the API itself says that nothing of a pod runs any
-more, its object is removed without asking the kubelet again (`kubectl delete --force`).
+more, its object is removed without asking the kubelet again (`kubectl delete --force`). Not so where the kubelet
+has mounted something for it: that must be unmounted before its claim or its server goes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from harness.ports import Host
 #: kubectl costs half a second of a processor each time.
 POLL_S = 1.0
 CALL_TIMEOUT_S = 30.0
+#: Volumes for which a kubelet mounts nothing that is not its own (core/v1, Volume).
+LOCAL = frozenset({"emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected"})
 _AT_ONCE = ("--grace-period=0", "--force", "--ignore-not-found", "--wait=false")
 
 
@@ -57,9 +60,16 @@ def _ended(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     for row in rows:
         states = [status.get("state", {}) for status in row["status"].get("containerStatuses", ())]
         is_still = bool(states) and not any("running" in state for state in states)
-        if row["metadata"].get("deletionTimestamp") and (is_still or not row["spec"].get("nodeName")):
+        is_free = not row["spec"].get("nodeName") or (is_still and not _mounts(row))
+        if row["metadata"].get("deletionTimestamp") and is_free:
             found.setdefault(row["metadata"]["namespace"], []).append(row["metadata"]["name"])
     return found
+
+
+def _mounts(row: Mapping[str, Any]) -> bool:
+    """Whether the pod has a volume that comes from elsewhere than its node and the API."""
+    kinds = {kind for volume in row["spec"].get("volumes", ()) for kind in volume if kind != "name"}
+    return not kinds <= LOCAL
 
 
 def _must(host: Host, argv: Sequence[str]) -> str:

@@ -88,3 +88,20 @@ def test_others_than_those_that_are_meant_may_stay() -> None:
     api = Api([pod("db-0", ENDED), pod("db-1", RUNNING, going=False)], [pod("db-1", RUNNING, going=False)])
     gone(api, only={"uid-db-0"})
     assert api.forced == [["db-0"]]
+
+
+@pytest.mark.parametrize(
+    ("volume", "forced"),
+    [
+        ({"hostPath": {"path": "/x"}}, [["db"]]),
+        ({"emptyDir": {}}, [["db"]]),
+        ({"persistentVolumeClaim": {"claimName": "x"}}, []),
+        ({"nfs": {"server": "n1", "path": "/x"}}, []),
+    ],
+)
+def test_what_a_kubelet_has_mounted_it_unmounts_first(volume: dict[str, Any], forced: list[list[str]]) -> None:
+    row = pod("db", ENDED)
+    row["spec"]["volumes"] = [{"name": "v0", **volume}]
+    api = Api([row], [row], [])
+    gone(api)
+    assert api.forced[:1] == forced
