@@ -270,10 +270,13 @@ timeout -k 2 20 {attach} && cd "$aside" && timeout -k 2 20 {act} {own_folder(sto
 
 
 def down_script(plan: Plan, store: StorePlan) -> str:
+    """Another node may serve another store, which is still mounted: its server is not this one's."""
     name = store.name
     return f"""
-pkill -KILL -x ganesha.nfsd || true
-while pgrep -x ganesha.nfsd >/dev/null; do sleep 0.05; done
+if [ "$(uname -n)" = {store.nodes[0]} ]; then
+  pkill -KILL -x ganesha.nfsd || true
+  while pgrep -x ganesha.nfsd >/dev/null; do sleep 0.05; done
+fi
 umount {exported(store)} 2>/dev/null || umount -l {exported(store)} 2>/dev/null || true
 rm -rf {exported(store)} {recovery(plan, name)}
 rm -f {image(plan, name)}

@@ -139,6 +139,18 @@ def test_a_node_that_serves_version_3_has_no_lock_manager_beside_the_servers(tmp
     assert version_on("n2", tmp_path, version="4.1") == "4.1"
 
 
+@pytest.mark.parametrize(("node", "killed"), [("n2", True), ("n1", False)])
+def test_a_store_that_goes_takes_no_other_nodes_server_with_it(node: str, killed: bool, tmp_path: Path) -> None:
+    """Another store's clients would wait for it, and so would whoever unmounts them."""
+    made = plan_of({"nodes": ["n2"]})
+    told = tmp_path / "told"
+    fakes = f'uname() {{ echo {node}; }}\npkill() {{ echo "$*" >>{told}; }}\npgrep() {{ false; }}\n'
+    fakes += "umount() { true; }\nrm() { true; }\n"
+    script = _nfs.down_script(made, made.store("pool"))
+    subprocess.run(["sh", "-c", fakes + script], timeout=10, check=True)
+    assert told.exists() == killed
+
+
 def test_a_volume_is_a_directory_that_exists_inside_the_mount_only() -> None:
     made = plan_of()
     volume = made.volume("data")
