@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.model.errors import UsageError
 from harness.model.plan import Plan
-from harness.model.topology import Deploy, Mount, Port, Service
+from harness.model.topology import STABLE, Deploy, Mount, Port, Service
 from harness.planner import plan, problems
 from tests.planner_topologies import CHOICE, EXAMPLE, IMAGE, planned, problem_keys, stack_of, topology
 
@@ -66,10 +66,27 @@ def _effects(made: Plan) -> Any:
 
 
 def test_the_tables_below_cover_every_key_of_the_models() -> None:
-    assert set(SERVICE_KEYS) == set(Service.model_fields) - {"namespace"}  # refused, see below
+    # refused, see below; and the only hostname there may be is what tasks have on Swarm without it
+    assert set(SERVICE_KEYS) == set(Service.model_fields) - {"namespace", "hostname"}
     assert set(DEPLOY_KEYS) == set(Deploy.model_fields)
     assert set(PORT_KEYS) == set(Port.model_fields)
     assert set(MOUNT_KEYS) == set(Mount.model_fields)
+
+
+def test_the_hostname_that_holds_is_what_tasks_have_anyway() -> None:
+    base: dict[str, Any] = {"networks": {"app": {}}, "deploy": {"replicas": 2}}
+    asked, plain = (
+        plan(
+            topology("name: x", networks=NETWORKS, services={"s": each}),
+            CHOICE,
+            run="r1",
+            seed=1,
+            workload_image=IMAGE,
+        )
+        for each in ({**base, "hostname": STABLE}, base)
+    )
+    assert _effects(asked) == _effects(plain)
+    assert "s-{{.Task.Slot}}" in str(_effects(asked))
 
 
 @pytest.mark.parametrize("key", SERVICE_KEYS)
