@@ -41,7 +41,8 @@ def test_ipvlan_in_layers_2_and_3(tmp_path: Path) -> None:
 
 
 def test_a_virtual_address_and_the_mesh_lead_to_all_also_after_a_rolling_update(tmp_path: Path) -> None:
-    rolling = ("--orchestrator", "swarm", "--set", "checks.services.parallelism=1")
+    slow = ("--set", "checks.services.timeout_s=5", "--set", "checks.services.within_s=300")
+    rolling = ("--orchestrator", "swarm", "--set", "checks.services.parallelism=1", *slow)
     check = results_of("services", tmp_path, *rolling)["services"]
     assert check["correct"] > 0
     assert "before and after their containers were replaced" in check["reason"]
