@@ -20,6 +20,7 @@ from harness.model.places import cache_dir, data_dir
 from harness.model.plan import Demand
 from harness.ports import Progress
 from harness.providers import debian, images
+from harness.providers.cache import alone
 from harness.transport.process import run_process
 
 BUILD_TIMEOUT_S = 1200.0
@@ -103,6 +104,11 @@ def ensure(progress: Progress, more: Sequence[str] = ()) -> Box:
     if found is not None:
         return found
     _refuse_missing()
+    with alone(cache_dir() / "box" / name, progress):
+        return built(name) or _build(name, more, progress)
+
+
+def _build(name: str, more: Sequence[str], progress: Progress) -> Box:
     image = images.plain_archive("workload", progress)
     with_more = f" with {', '.join(more)}" if more else ""
     progress(f"building the box of guests{with_more} from Debian's packages (once; minutes on two quiet cores)")

@@ -24,7 +24,7 @@ from typing import Literal
 from harness.model.errors import EnvironmentBroken
 from harness.model.places import cache_dir, data_dir
 from harness.ports import Progress
-from harness.providers.cache import is_whole, replacing
+from harness.providers.cache import alone, is_whole, once
 from harness.providers.debian import LEFT_OUT, call, mmdebstrap, names_in
 from harness.providers.engine import Engine, docker_errors
 from harness.providers.releases import DEFAULT, Release
@@ -123,20 +123,18 @@ def image_archive(engine: Engine, role: Role, progress: Progress) -> Path:
     name = ensure_image(engine, role, progress)
     number = image_id(engine, name).removeprefix("sha256:")[:12]
     path = cache_dir() / "images" / f"{role}-{recipe_hash(role)}-{number}.docker.tar"
-    if not is_whole(path):
-        with replacing(path) as new, docker_errors(f"saving {name}"):
+
+    def save(new: Path) -> None:
+        with docker_errors(f"saving {name}"):
             engine.client(IMPORT_TIMEOUT_S).image.save(name, output=new)
-    return path
+
+    return once(path, save, progress)
 
 
 def plain_archive(role: Role, progress: Progress) -> Path:
     """The image as `docker load` takes it, made without an engine: for nodes that are on none."""
     path = cache_dir() / "images" / f"{role}-{recipe_hash(role)}.plain.tar"
-    if not is_whole(path):
-        root = root_tar(role, progress)
-        with replacing(path) as new:
-            write_archive(root, tag(role), new)
-    return path
+    return once(path, lambda new: write_archive(root_tar(role, progress), tag(role), new), progress)
 
 
 def write_archive(root: Path, name: str, into: Path) -> None:
@@ -168,35 +166,35 @@ def write_archive(root: Path, name: str, into: Path) -> None:
 def root_tar(role: Role, progress: Progress, release: Release = DEFAULT) -> Path:
     """A Debian root for `role` as a tar file in the cache."""
     path = cache_dir() / "images" / f"{role}-{recipe_hash(role, release)}.tar"
-    if not is_whole(path):
+
+    def build(new: Path) -> None:
         of = "" if release == DEFAULT else f" of {release.suite}, with engine {release.engine},"
         progress(f"building the {role} root{of} from Debian's packages (once; about {TAKES[role]})")
-        with replacing(path) as new:
-            _bootstrap(role, new, release)
-    return path
+        _bootstrap(role, new, release)
+
+    return once(path, build, progress)
 
 
 def engine_root(progress: Progress) -> Path:
     """The node's root unpacked: what the harness's own engine runs in."""
     path = cache_dir() / "engine" / f"root-{recipe_hash('node')}"
-    if not (path / INSIDE.lstrip("/") / "entrypoint.sh").exists():
-        archive = root_tar("node", progress)
-        progress("unpacking the engine's root")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix="root-new-") as folder:
-            new = Path(folder) / "root"
-            new.mkdir()
-            call(
-                "tar",
-                "--extract",
-                f"--directory={new}",
-                "--numeric-owner",
-                "--exclude=./dev/*",
-                f"--file={archive}",
-            )
-            shutil.rmtree(path, ignore_errors=True)
-            new.rename(path)
+    last = path / INSIDE.lstrip("/") / "entrypoint.sh"
+    if not last.exists():
+        with alone(path, progress):
+            if not last.exists():
+                _unpack(root_tar("node", progress), path, progress)
     return path
+
+
+def _unpack(archive: Path, path: Path, progress: Progress) -> None:
+    progress("unpacking the engine's root")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="root-new-") as folder:
+        new = Path(folder) / "root"
+        new.mkdir()
+        target = f"--directory={new}"
+        call("tar", "--extract", target, "--numeric-owner", "--exclude=./dev/*", f"--file={archive}")
+        shutil.rmtree(path, ignore_errors=True)
+        new.rename(path)
 
 
 # --- by mmdebstrap

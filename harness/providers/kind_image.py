@@ -16,7 +16,7 @@ from typing import Literal
 from harness.model.errors import EnvironmentBroken, HarnessError
 from harness.model.places import cache_dir, data_dir
 from harness.ports import Progress
-from harness.providers.cache import is_whole, replacing
+from harness.providers.cache import is_whole, once
 from harness.providers.debian import LEFT_OUT, call, mirror, mmdebstrap, names_in, unpack_program
 from harness.providers.engine import Engine, docker_errors
 from harness.providers.images import BASE_IMAGE, IMPORT_TIMEOUT_S, PULL_TIMEOUT_S, is_there
@@ -52,13 +52,13 @@ def kind_program(progress: Progress) -> str:
     found = shutil.which("kind")
     if found and _version_of(found) >= OLDEST_KIND:
         return found
-    path = _program_path()
-    if not is_whole(path):
+
+    def fetch(new: Path) -> None:
         progress("fetching kind from Debian's packages (once)")
-        with replacing(path) as new:
-            _unpack_kind(new)
-            new.chmod(0o755)
-    return str(path)
+        _unpack_kind(new)
+        new.chmod(0o755)
+
+    return str(once(_program_path(), fetch, progress))
 
 
 def outlook() -> tuple[bool, str]:
@@ -152,23 +152,23 @@ def tag(role: Role = "node") -> str:
 
 def node_root(role: Role, progress: Progress) -> Path:
     """The node's root as a tar file in the cache, with the control plane's images in it."""
-    path = _node_path(role)
-    if not is_whole(path):
+
+    def build(new: Path) -> None:
         compiled = binaries(progress)
         progress(f"building the Kubernetes {role}'s root from Debian's packages (once; about {TAKES[role]})")
-        with replacing(path) as new:
-            _bootstrap_node(role, compiled, new)
-    return path
+        _bootstrap_node(role, compiled, new)
+
+    return once(_node_path(role), build, progress)
 
 
 def binaries(progress: Progress) -> Path:
     """Kubernetes, compiled, as a tar file in the cache."""
-    path = cache_dir() / "kind" / f"kubernetes-{binaries_hash()}.tar"
-    if not is_whole(path):
+
+    def compile_(new: Path) -> None:
         progress(f"compiling Kubernetes {OWN_VERSION} from Debian's source (once; about 5 min on two quiet cores)")
-        with replacing(path) as new:
-            _compile(new)
-    return path
+        _compile(new)
+
+    return once(cache_dir() / "kind" / f"kubernetes-{binaries_hash()}.tar", compile_, progress)
 
 
 def _site() -> str:

@@ -18,7 +18,7 @@ from harness.model.errors import EnvironmentBroken, UsageError
 from harness.model.places import cache_dir
 from harness.model.topology import Cluster
 from harness.ports import Progress
-from harness.providers.cache import is_whole, replacing
+from harness.providers.cache import once
 from harness.providers.debian import unpack_program
 from harness.transport.kubectl import KubectlHost
 
@@ -136,13 +136,13 @@ def program(progress: Progress) -> str:
     """The path of kubectl: from PATH, else Debian's, unpacked into the cache."""
     if found := shutil.which("kubectl"):
         return found
-    path = cache_dir() / "kind" / f"kubectl-{SUITE}"
-    if not is_whole(path):
+
+    def fetch(new: Path) -> None:
         progress("fetching kubectl from Debian's packages (once)")
-        with replacing(path) as new:
-            _unpack(new)
-            new.chmod(0o755)
-    return str(path)
+        _unpack(new)
+        new.chmod(0o755)
+
+    return str(once(cache_dir() / "kind" / f"kubectl-{SUITE}", fetch, progress))
 
 
 def _unpack(into: Path) -> None:
