@@ -29,6 +29,7 @@ from harness.model.places import engine_dir, run_dir, state_name
 from harness.ports import Progress
 from harness.providers.engine import Engine
 from harness.providers.machine import (
+    CALL_TIMEOUT_S,
     Guard,
     call,
     keep_mounts,
@@ -41,6 +42,7 @@ from harness.providers.machine import (
     write_pid,
 )
 from harness.transport.parallel import at_once
+from harness.transport.process import run_process
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
@@ -104,6 +106,7 @@ class OwnEngine:
             if found is None:
                 progress("starting an engine of the harness's own (no Docker engine answers)")
                 self._end_processes(shims=False)
+                self._drop_lost_root()
                 root = None if self._mnt.exists() else self._root(progress)
                 # in a thread of its own: an interrupt waits for its end, so that what it makes can be removed
                 at_once([partial(self._make, root)])
@@ -150,6 +153,13 @@ class OwnEngine:
                 "programs are missing that an engine of the harness's own needs",
                 hint=f"apt-get install {' '.join(missing)}",
             )
+
+    def _drop_lost_root(self) -> None:
+        """A cache may be removed while its engine is there: in a namespace without its root nothing can be run."""
+        if self._mnt.exists() and not _can_run(self._mnt, "dockerd"):
+            self._end_processes(shims=True)
+            unmount(self._mnt)
+            self._mnt.unlink(missing_ok=True)
 
     def _make(self, root: Path | None) -> None:
         self._make_namespaces(root)
@@ -239,6 +249,11 @@ class OwnEngine:
         shutil.rmtree(self._state, ignore_errors=True)
         if Path("/run/netns", self._netns).exists():
             call("ip", "netns", "del", self._netns)
+
+
+def _can_run(namespace: Path, program: str) -> bool:
+    argv = ("nsenter", f"--mount={namespace}", "sh", "-c", 'command -v "$0"', program)
+    return run_process(argv, timeout_s=CALL_TIMEOUT_S, stdin=b"", where="this machine").ok
 
 
 def _is_shim(pid: int) -> bool:

@@ -211,6 +211,29 @@ def test_where_there_is_none_stopping_is_done_and_makes_nothing(folder: Path) ->
     assert not (folder / "run").exists()
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_namespace_whose_root_went_with_the_cache_is_made_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    keeper = folder / "run" / "engine" / "mnt"
+    keeper.parent.mkdir(parents=True)
+    keeper.touch()
+    script(folder / "bin" / "nsenter", f"exit {0 if whole else 127}")
+    roots: list[Path | None] = []
+
+    def make(_self: OwnEngine, root: Path | None) -> None:
+        roots.append(root)
+        raise EnvironmentBroken("far enough")
+
+    monkeypatch.setattr(OwnEngine, "_make", make)
+    with pytest.raises(EnvironmentBroken, match="far enough"):
+        engine().start(quiet)
+    assert roots == [None if whole else Path("/nowhere/root")]
+    assert keeper.exists() is whole
+    engine()._guard.drop_lease()
+
+
 # --- processes
 
 
