@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -253,6 +253,10 @@ def down(name: str) -> list[str]:
     seen = survey()
     info = _named(seen, name)
     if info is None:
+        _wake()
+        seen = survey()
+        info = _named(seen, name)
+    if info is None:
         if seen.unseen:
             raise Incomplete(seen.unseen)
         known = ", ".join(info.name for info in seen.clusters) or "none"
@@ -279,6 +283,7 @@ def down_all(progress: Progress) -> list[str]:
 
     Raises Incomplete at the end where something is left, or may be.
     """
+    woken = _wake()
     seen = survey()
 
     def remove(info: ClusterInfo) -> list[str]:
@@ -286,7 +291,18 @@ def down_all(progress: Progress) -> list[str]:
         return _remove(info)
 
     removing = [partial(remove, info) for info in seen.clusters]
-    return _each([*removing, *(provider(name).tidy for name in PROVIDERS)], seen.unseen)
+    return _each([lambda: woken, *removing, *(provider(name).tidy for name in PROVIDERS)], seen.unseen)
+
+
+def _wake() -> list[str]:
+    """Daemons of ours that were killed run again where clusters stand on them, which cannot be seen otherwise; the
+    rest of them ends. Returns what was removed. What fails fails again when it is needed, and is told then.
+    """
+    removed: list[str] = []
+    for name in PROVIDERS:
+        with suppress(HarnessError):
+            removed += provider(name).tidy()
+    return removed
 
 
 def _each(calls: Sequence[Callable[[], list[str]]], errors: Sequence[HarnessError] = ()) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster_cli import harness, only_run, start
-from tests.cluster_traces import Traces
+from tests.cluster_traces import Traces, engine_pid
 
 FAULTED = Path(__file__).parent / "topologies" / "faulted.yaml"
 HISTORY_TIMEOUT_S = 20.0
@@ -98,6 +99,22 @@ def test_down_alone_removes_a_fault_that_was_never_healed(traces: Traces, tmp_pa
 
     assert removed.code == 0, removed.told
     assert f"removed nft table bridge {cluster}\n" in removed.stdout
+
+
+@pytest.mark.parametrize("by", ["all", "name"])
+def test_the_engine_below_a_cluster_is_killed_and_down_removes_both(traces: Traces, by: str) -> None:
+    """What an engine that has ended would find again cannot be listed until it runs."""
+    made = start("up", FAULTED).end()
+    assert made.code == 0, made.told
+    (cluster,) = listed()
+    os.kill(engine_pid(), signal.SIGKILL)
+    assert listed() == []
+
+    removed = harness("down", "--all" if by == "all" else cluster)
+
+    assert removed.code == 0, removed.told
+    assert f"removed container {cluster}-n1\n" in removed.stdout
+    assert listed() == []
 
 
 def test_down_of_a_name_that_is_not_there_is_a_mistake_worth_telling() -> None:

@@ -123,6 +123,26 @@ def silent_provider(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(registry, "PROVIDERS", {**registries.PROVIDERS, "other": lambda: Silent(name="other")})
 
 
+@pytest.mark.parametrize("by", ["all", "name"])
+def test_what_stands_on_a_daemon_that_was_killed_is_seen_once_it_runs_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    live = up(lab)
+    made, wake = dict(lab.provider.made), lab.provider.tidy
+
+    def tidy() -> list[str]:
+        lab.provider.made.update(made)
+        made.clear()
+        return wake()
+
+    lab.provider.made.clear()
+    monkeypatch.setattr(lab.provider, "tidy", tidy)
+    name = live.cluster.name
+    assert session.cluster_infos() == []
+    removed = session.down_all(lab.lines.append) if by == "all" else session.down(name)
+    assert removed == [f"cluster {name}"]
+
+
 def test_down_all_of_nothing_is_nothing(lab: Lab) -> None:
     assert session.down_all(lab.lines.append) == []
 
