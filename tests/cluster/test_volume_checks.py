@@ -71,10 +71,16 @@ def test_ext4_tears_reads_of_many_pages_and_not_of_one_past_the_page_cache(volum
     """A read takes pages one by one while a write replaces them: XFS locks the file, ext4 does not (Chinner and
     Torvalds, 2019-06-13). Many pages are torn with O_DIRECT as well, where they are more than one request.
     """
-    many, one = (
-        volume.check("blocks", volume="shared", block_bytes=length, rate_per_s=0, duration_s=3, direct=direct)
-        for length, direct in ((1 << 20, False), (4096, True))
-    )
+
+    def blocks(length: int, direct: bool) -> Verdict:
+        load: dict[str, Any] = {"block_bytes": length, "rate_per_s": 0, "duration_s": 3, "direct": direct}
+        return volume.check("blocks", volume="shared", **load)
+
+    one = blocks(4096, direct=True)
+    for _ in range(ATTEMPTS):
+        many = blocks(1 << 20, direct=False)
+        if "reads-not-torn" in broken(many):
+            break
     looks = {str(row.value).split(" ")[1] for row in read_history(volume.folder).only(f="mount").ops()}
     if looks != {"ext4"}:
         pytest.skip(f"needs ext4 (the shared directory is on {', '.join(sorted(looks))})")
