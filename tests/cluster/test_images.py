@@ -27,7 +27,7 @@ def engine() -> Engine:
 def built(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The node image by its Dockerfile, under a name of the test's own; removed afterwards."""
     base = images.ensure_image(engine, "node", say)
-    monkeypatch.setattr(images, "tag", lambda role: f"harness/{role}:by-dockerfile")
+    monkeypatch.setattr(images, "tag", lambda role, _release=None: f"harness/{role}:by-dockerfile")
     images.build_image(engine, "node", base, say)
     yield images.tag("node")
     engine.client(CALL_TIMEOUT_S).image.remove(images.tag("node"), force=True)
@@ -52,7 +52,7 @@ def test_a_role_that_the_recipe_does_not_know_does_not_build(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = images.ensure_image(engine, "node", say)
-    monkeypatch.setattr(images, "tag", lambda _role: "harness/nonsense:by-dockerfile")
+    monkeypatch.setattr(images, "tag", lambda _role, _release=None: "harness/nonsense:by-dockerfile")
     with pytest.raises(CommandFailed, match="ended with"):
         images.build_image(engine, "nonsense", base, say)  # type: ignore[arg-type]
     assert not engine.client(CALL_TIMEOUT_S).image.exists("harness/nonsense:by-dockerfile")
