@@ -10,7 +10,7 @@ import yaml
 from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentBroken, UsageError
 from harness.model.plan import Plan, Step
 from harness.orchestrators import hosts
-from harness.orchestrators.swarm import Swarm, joining, pinning, waiting
+from harness.orchestrators.swarm import Swarm, acting, joining, pinning, waiting
 from harness.orchestrators.swarm import steps as swarm_steps
 from harness.ports import Act, Cluster, Container, PublishedAddress, Result
 from tests.fake_swarm import TOKEN, FakeSwarm
@@ -166,6 +166,24 @@ def test_slow_nodes_get_longer_to_be_ready_and_to_run(
     with pytest.raises(EnvironmentBroken):
         waiting.await_running(cluster, made, quiet)
     assert waits == [120.0]
+
+
+def test_slow_nodes_get_longer_for_a_rolling_update(
+    swarm: FakeSwarm, cluster: Cluster, made: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    def never(timeout_s: float) -> Iterator[None]:
+        waits.append(timeout_s)
+        yield from ()
+
+    Swarm().join(cluster, made, quiet)
+    Swarm().apply(cluster, made, quiet)
+    cluster.hosts["n3"].slowness = 12.0  # type: ignore[attr-defined]  # of guests only
+    monkeypatch.setattr(acting, "ticks", never)
+    with pytest.raises(DeadlineExceeded, match="after 720 s at most"):
+        Swarm().perform(cluster, made, Act("update", "web"), None, timeout_s=60.0)
+    assert waits == [720.0]
 
 
 def test_a_missing_image_is_said_in_swarms_words_and_at_once(swarm: FakeSwarm, cluster: Cluster) -> None:

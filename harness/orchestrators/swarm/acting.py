@@ -12,6 +12,8 @@ from harness.ports import Act, Cluster, Container
 
 #: What stands between a stop and SIGKILL.
 STOP_GRACE_S = 2
+#: Of one command about a service, which does not wait for its containers.
+CALL_TIMEOUT_S = 60.0
 #: How long Swarm watches a new task before it goes on with the next one; its default is 5 s.
 UPDATE_MONITOR = "200ms"
 _UPDATE = ("docker", "service", "update", "--detach", "--force", "--update-delay", "0s")
@@ -22,7 +24,7 @@ _STOPPED = ("paused", "rollback_paused", "rollback_completed")
 def perform(cluster: Cluster, plan: Plan, act: Act, container: Container | None, *, timeout_s: float) -> None:
     """See `ports.Orchestrator.perform`."""
     if act.kind in _SERVICES:
-        _SERVICES[act.kind](cluster, plan, act, timeout_s)
+        _SERVICES[act.kind](cluster, plan, act, timeout_s * cluster.slowness)
     elif container is None:
         raise UsageError(f"{act}: there is no such container")
     else:
@@ -35,7 +37,7 @@ def _scale(cluster: Cluster, plan: Plan, act: Act, timeout_s: float) -> None:
         raise UsageError(f"{act.service} is {target.kind}: only a replicated service can be scaled")
     manager = cluster.hosts[plan.managers[0]]
     wanted = f"{names.service(plan, act.service)}={act.replicas}"
-    must(manager, ("docker", "service", "scale", "--detach", wanted), timeout_s=timeout_s)
+    must(manager, ("docker", "service", "scale", "--detach", wanted), timeout_s=CALL_TIMEOUT_S)
     for _ in ticks(timeout_s):
         if waiting.look(manager, plan).missing({act.service: act.replicas}):
             continue  # Swarm's count comes last, and asking it costs one host
@@ -52,10 +54,10 @@ def _update(cluster: Cluster, plan: Plan, act: Act, timeout_s: float) -> None:
         raise UsageError(f"{act.service} is a plain container: only a scheduled service can be updated")
     before = {container.id for container in looking.containers(cluster, plan, act.service)}
     manager, service = cluster.hosts[plan.managers[0]], names.service(plan, act.service)
-    must(manager, (*_UPDATE, *_how(act), service), timeout_s=timeout_s)
+    must(manager, (*_UPDATE, *_how(act), service), timeout_s=CALL_TIMEOUT_S)
     state = ""
     for _ in ticks(timeout_s):
-        state = must(manager, (*_STATE, service), timeout_s=timeout_s).strip()
+        state = must(manager, (*_STATE, service), timeout_s=CALL_TIMEOUT_S).strip()
         running = [container.id for container in looking.containers(cluster, plan, act.service)]
         is_new = len(running) == len(before) and not before.intersection(running)
         if state in _STOPPED or (state == "completed" and is_new):
