@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.model.places import data_dir
 from tests.cluster_cli import start
+from tests.cluster_guests import NEED_GUESTS, check, results_of
 
-#: Emulated, on a busy machine, most of it is the guests' boot.
-RUN_TIMEOUT_S = 3000.0
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.vm,
-    pytest.mark.skipif(shutil.which("vagrant") is None, reason="needs vagrant (make vm-system)"),
-]
+pytestmark = NEED_GUESTS
 #: The least that shows all of it, and as it is shipped.
 GUESTS = [pytest.param(2, id="two"), pytest.param(3, id="three", marks=pytest.mark.nightly)]
 NETWORKS = ["connectivity", "isolation", "encrypted", "vlan-trunk"]
@@ -28,17 +19,7 @@ VERSIONS = ["nfs-4", "nfs-3"]
 @pytest.fixture(scope="module", params=GUESTS)
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     runs = tmp_path_factory.mktemp("runs")
-    guests = ("--set", f"cluster.nodes.worker={request.param - 1}")
-    topology = data_dir("topologies") / "full-kernel.yaml"
-    ended = start("run", topology, *guests, "--runs-dir", runs).end(RUN_TIMEOUT_S)
-    assert ended.code == 0, ended.told
-    found: dict[str, Any] = json.loads((Path(runs) / "latest" / "results.json").read_text())
-    return found
-
-
-def check(results: dict[str, Any], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(each for each in results["checks"] if each["id"] == name)
-    return found
+    return results_of("full-kernel", runs, "--set", f"cluster.nodes.worker={request.param - 1}")
 
 
 def test_nothing_is_skipped_for_want_of_a_kernel(results: dict[str, Any]) -> None:

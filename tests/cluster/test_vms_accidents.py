@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -21,10 +20,9 @@ from harness.providers.box import Box
 from harness.providers.vagrant import VagrantProvider
 from harness.session import Options
 from tests.cluster_cli import Process, only_run, start
+from tests.cluster_guests import NEED_GUESTS_AND_TIME, RUN_TIMEOUT_S
 from tests.cluster_traces import Traces
 
-#: Emulated, on a busy machine, most of it is the guests' boot.
-RUN_TIMEOUT_S = 3000.0
 LINE_TIMEOUT_S = 1200.0
 DOWN_TIMEOUT_S = 300.0
 #: A first process that panics its kernel (proc_sys_kernel(5), sysrq).
@@ -43,12 +41,7 @@ TOPOLOGY = {
         {"commands": {"steps": [{"name": "panic", "node": "n1", "run": "echo c >/proc/sysrq-trigger; sleep 30"}]}}
     ],
 }
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.vm,
-    pytest.mark.nightly,
-    pytest.mark.skipif(shutil.which("vagrant") is None, reason="needs vagrant (make vm-system)"),
-]
+pytestmark = NEED_GUESTS_AND_TIME
 
 
 def named_after_runs() -> list[str]:

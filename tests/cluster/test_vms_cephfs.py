@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.model.places import data_dir
-from tests.cluster_cli import start
+from tests.cluster_guests import NEED_GUESTS_AND_TIME, check, results_of
 
-#: Emulated, on a busy machine, most of it is the guests' boot and Ceph's start.
-RUN_TIMEOUT_S = 3600.0
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.vm,
-    pytest.mark.nightly,
-    pytest.mark.skipif(shutil.which("vagrant") is None, reason="needs vagrant (make vm-system)"),
-]
+pytestmark = NEED_GUESTS_AND_TIME
 
 
 @pytest.fixture(scope="module")
 def results(own_engine: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     runs = tmp_path_factory.mktemp("runs")
-    topology = data_dir("topologies") / "volume-cephfs-kernel.yaml"
-    ended = start("run", topology, "--set", "cluster.nodes.worker=1", "--runs-dir", runs).end(RUN_TIMEOUT_S)
-    assert ended.code == 0, ended.told
-    found: dict[str, Any] = json.loads((Path(runs) / "latest" / "results.json").read_text())
-    return found
-
-
-def check(results: dict[str, Any], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(each for each in results["checks"] if each["id"] == name)
-    return found
+    return results_of("volume-cephfs-kernel", runs, "--set", "cluster.nodes.worker=1")
 
 
 def observed(results: dict[str, Any], name: str) -> dict[str, tuple[str, str]]:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.model.places import data_dir
-from tests.cluster_cli import start
+from tests.cluster_guests import NEED_GUESTS_AND_TIME, results_of
 
-#: Emulated, on a busy machine, most of it is the guests' boot.
-RUN_TIMEOUT_S = 3000.0
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.vm,
-    pytest.mark.nightly,
-    pytest.mark.skipif(shutil.which("vagrant") is None, reason="needs vagrant (make vm-system)"),
-]
+pytestmark = NEED_GUESTS_AND_TIME
 
 
 @pytest.fixture(scope="module")
 def results(own_engine: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    runs = tmp_path_factory.mktemp("runs")
-    ended = start("run", data_dir("topologies") / "clock-skew.yaml", "--runs-dir", runs).end(RUN_TIMEOUT_S)
-    assert ended.code == 0, ended.told
-    found: dict[str, Any] = json.loads((Path(runs) / "latest" / "results.json").read_text())
-    return found
+    return results_of("clock-skew", tmp_path_factory.mktemp("runs"))
 
 
 def test_clocks_were_off_and_were_set_back(results: dict[str, Any]) -> None:

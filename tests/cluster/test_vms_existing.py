@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +21,10 @@ from harness.providers import kvm
 from harness.providers.libvirt import Libvirt, OwnLibvirt, within
 from harness.transport.process import run_process
 from tests.cluster_cli import HARNESS, Ended, Process
+from tests.cluster_guests import NEED_GUESTS_AND_TIME, RUN_TIMEOUT_S
 
 #: Emulated, on a busy machine, most of it is the guests' boot.
 UP_TIMEOUT_S = 1500.0
-RUN_TIMEOUT_S = 3000.0
 DOWN_TIMEOUT_S = 300.0
 NODES = ("n1", "n2")
 TOPOLOGY = {
@@ -43,12 +42,7 @@ TOPOLOGY = {
     },
     "checks": [{"connectivity": {"timeout_s": 5}}],
 }
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.vm,
-    pytest.mark.nightly,
-    pytest.mark.skipif(shutil.which("vagrant") is None, reason="needs vagrant (make vm-system)"),
-]
+pytestmark = NEED_GUESTS_AND_TIME
 
 
 @dataclass(frozen=True)

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.cluster_guests import NEED_GUESTS_AND_TIME, results_of
 
-from harness.model.places import data_dir
-from tests.cluster_cli import start
-
-#: Emulated, on a busy machine, most of it is the guests' boot.
-RUN_TIMEOUT_S = 3000.0
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.vm,
-    pytest.mark.nightly,
-    pytest.mark.skipif(shutil.which("vagrant") is None, reason="needs vagrant (make vm-system)"),
-]
+pytestmark = NEED_GUESTS_AND_TIME
+TWO_GUESTS = ("--provider", "vagrant", "--set", "cluster.nodes.worker=1")
 
 
-def results_of(topology: str, runs: Path, *arguments: str) -> dict[str, Any]:
+def checks_of(topology: str, runs: Path, *arguments: str) -> dict[str, Any]:
     """By check; a run on two guests that passed and skipped nothing."""
-    file = data_dir("topologies") / f"{topology}.yaml"
-    guests = ("--provider", "vagrant", "--set", "cluster.nodes.worker=1")
-    ended = start("run", file, *guests, *arguments, "--runs-dir", runs).end(RUN_TIMEOUT_S)
-    assert ended.code == 0, ended.told
-    results = json.loads((runs / "latest" / "results.json").read_text())
+    results = results_of(topology, runs, *TWO_GUESTS, *arguments)
     assert (results["verdict"], results["skipped"]) == ("pass", [])
     return {check["id"]: check for check in results["checks"]}
 
 
 def test_ipvlan_in_layers_2_and_3(tmp_path: Path) -> None:
-    found = results_of("ipvlan", tmp_path)
+    found = checks_of("ipvlan", tmp_path)
     assert all(check["correct"] > 0 and check["wrong"] == 0 for check in found.values())
     promise = found["layer-3"]["promises"][0]
     assert (promise["name"], promise["observed"]) == ("reached across nodes without a route", "broken")
@@ -43,6 +28,6 @@ def test_ipvlan_in_layers_2_and_3(tmp_path: Path) -> None:
 def test_a_virtual_address_and_the_mesh_lead_to_all_also_after_a_rolling_update(tmp_path: Path) -> None:
     slow = ("--set", "checks.services.timeout_s=5", "--set", "checks.services.within_s=300")
     rolling = ("--orchestrator", "swarm", "--set", "checks.services.parallelism=1", *slow)
-    check = results_of("services", tmp_path, *rolling)["services"]
+    check = checks_of("services", tmp_path, *rolling)["services"]
     assert check["correct"] > 0
     assert "before and after their containers were replaced" in check["reason"]

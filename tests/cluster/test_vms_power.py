@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,13 +13,9 @@ from harness.session import Bench
 from harness.session.judging import fault_records
 from harness.transport.recorder import read_history
 from tests.cluster_bench import live_bench
+from tests.cluster_guests import NEED_GUESTS_AND_TIME
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.vm,
-    pytest.mark.nightly,
-    pytest.mark.skipif(shutil.which("vagrant") is None, reason="needs vagrant (make vm-system)"),
-]
+pytestmark = NEED_GUESTS_AND_TIME
 #: n2 serves the NFS volume, and writes itself: late enough for its emulated writers to have begun.
 PLUG = Fault(fault="kill", target="n2", at_s=10, hold_s=2)
 
