@@ -4,17 +4,14 @@ takes minutes is made once, whoever of this machine's processes asks for it mean
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from harness.model.errors import EnvironmentBroken
 from harness.ports import Progress
-from harness.providers.machine import wait_until
+from harness.providers.machine import Lock, locked
 
 #: How long somebody else may make what we wait for: the longest, Kubernetes from source, takes minutes.
 ALONE_TIMEOUT_S = 2400.0
@@ -38,29 +35,13 @@ def once(path: Path, make: Callable[[Path], object], progress: Progress) -> Path
     return path
 
 
-@contextmanager
-def alone(path: Path, progress: Progress) -> Iterator[None]:
-    """No other process makes `path` meanwhile: whoever has waited looks whether it is there now. The lock, a file
-    beside it, goes with its process. Raises EnvironmentBroken where somebody else has it for too long.
+def alone(path: Path, progress: Progress) -> AbstractContextManager[None]:
+    """No other process makes `path` meanwhile: whoever has waited looks whether it is there now. The lock is a
+    file beside it. Raises EnvironmentBroken where somebody else has it for too long.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        if not _locked(handle):
-            progress(f"another process of the harness makes {path.name}: waiting for it")
-            if not wait_until(lambda: _locked(handle), ALONE_TIMEOUT_S):
-                raise EnvironmentBroken(f"another process has been making {path} for {ALONE_TIMEOUT_S:g} s")
-        yield
-    finally:
-        os.close(handle)
-
-
-def _locked(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    held = f"another process has been making {path} for {ALONE_TIMEOUT_S:g} s"
+    lock = Lock(path.with_name(path.name + ".lock"), ALONE_TIMEOUT_S, held)
+    return locked(lock, lambda: progress(f"another process of the harness makes {path.name}: waiting for it"))
 
 
 @contextmanager

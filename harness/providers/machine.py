@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.model.errors import CommandFailed, EnvironmentBroken
 from harness.transport.process import run_process
@@ -20,22 +21,49 @@ LOCK_TIMEOUT_S = 80.0
 _LEASES: dict[Path, int] = {}
 
 
+class Lock(NamedTuple):
+    """A file that one process at a time has, for as long as it lives. `held` is said where somebody else has had
+    it for `within_s`.
+    """
+
+    file: Path
+    within_s: float
+    held: str
+
+
+@contextlib.contextmanager
+def locked(lock: Lock, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Have `lock`; `on_wait` is called once where somebody else has it. Raises EnvironmentBroken with `held`."""
+    lock.file.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(lock.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if not _taken(handle):
+            on_wait()
+            if not wait_until(lambda: _taken(handle), lock.within_s):
+                raise EnvironmentBroken(lock.held)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _taken(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 class Guard:
     """Who may start or stop what stands in `folder`, and who uses it: locks that go with their process."""
 
     def __init__(self, folder: Path) -> None:
         self._dir = folder
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> contextlib.AbstractContextManager[None]:
         """Starts and stops happen under this. Raises EnvironmentBroken where somebody else has it for too long."""
-        self._dir.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self._dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            _lock(handle)
-            yield
-        finally:
-            os.close(handle)
+        held = "another process of the harness has held the engine's lock for too long"
+        return locked(Lock(self._dir / "lock", LOCK_TIMEOUT_S, held))
 
     def take_lease(self) -> None:
         if self._dir not in _LEASES:
@@ -51,24 +79,9 @@ class Guard:
     def others_use_it(self) -> bool:
         handle = os.open(self._dir / "users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            return not _taken(handle)
         finally:
             os.close(handle)
-        return False
-
-
-def _lock(handle: int) -> None:
-    def taken() -> bool:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    if not wait_until(taken, LOCK_TIMEOUT_S):
-        raise EnvironmentBroken("another process of the harness has held the engine's lock for too long")
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
