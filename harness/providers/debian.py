@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.model.errors import CommandFailed, EnvironmentBroken
+from harness.ports import Progress
+from harness.providers.cache import once
 from harness.transport.process import run_process
 
 UNPACK_TIMEOUT_S = 900.0
@@ -33,6 +35,24 @@ def mmdebstrap(*arguments: str, sources: Sequence[str] = (), scratch: Path, time
         return
     apart = ["unshare", "--mount", "--propagation", "private"] if shutil.which("unshare") else []
     call(*apart, *words, timeout_s=timeout_s, env={**os.environ, "TMPDIR": str(scratch)})
+
+
+def cached_program(package: str, suite: str, path: str, into: Path, progress: Progress, home: str = "") -> str:
+    """`into`, a program of the cache: the file `path` of a package, unpacked once. Raises EnvironmentBroken, whose
+    hint names `home`, where else it can be had.
+    """
+    name = Path(path).name
+
+    def fetch(new: Path) -> None:
+        progress(f"fetching {name} from Debian's packages (once)")
+        try:
+            unpack_program(package, suite, path, new)
+        except EnvironmentBroken as error:
+            hint = f"install {name}{f' ({home})' if home else ''} into PATH, or: {error.hint or 'see above'}"
+            raise EnvironmentBroken(f"there is no {name} in PATH, and {error.message}", hint=hint) from error
+        new.chmod(0o755)
+
+    return str(once(into, fetch, progress))
 
 
 def unpack_program(package: str, suite: str, path: str, into: Path) -> None:

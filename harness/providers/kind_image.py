@@ -17,7 +17,7 @@ from harness.model.errors import EnvironmentBroken, HarnessError
 from harness.model.places import cache_dir, data_dir
 from harness.ports import Progress
 from harness.providers.cache import is_whole, once
-from harness.providers.debian import LEFT_OUT, call, mirror, mmdebstrap, names_in, unpack_program
+from harness.providers.debian import LEFT_OUT, cached_program, call, mirror, mmdebstrap, names_in
 from harness.providers.engine import Engine, docker_errors
 from harness.providers.images import BASE_IMAGE, IMPORT_TIMEOUT_S, PULL_TIMEOUT_S, is_there
 
@@ -26,6 +26,7 @@ SOURCE_SUITE, NODE_SUITE = "bookworm", "trixie"
 #: What the recipe makes.
 OWN_VERSION = "1.20.2"
 UPSTREAM = "kindest/node"
+HOME = "https://kind.sigs.k8s.io"
 #: The first kind whose configuration knows labels and patches of a node's own.
 OLDEST_KIND = (0, 20)
 KIND_PULL_TIMEOUT_S = 600.0
@@ -52,13 +53,7 @@ def kind_program(progress: Progress) -> str:
     found = shutil.which("kind")
     if found and _version_of(found) >= OLDEST_KIND:
         return found
-
-    def fetch(new: Path) -> None:
-        progress("fetching kind from Debian's packages (once)")
-        _unpack_kind(new)
-        new.chmod(0o755)
-
-    return str(once(_program_path(), fetch, progress))
+    return cached_program("kind", NODE_SUITE, "usr/bin/kind", _program_path(), progress, HOME)
 
 
 def outlook() -> tuple[bool, str]:
@@ -82,14 +77,6 @@ def _version_of(program: str) -> tuple[int, ...]:
         return ()
     found = re.search(r"(\d+)\.(\d+)\.(\d+)", told)
     return tuple(map(int, found.groups())) if found else ()
-
-
-def _unpack_kind(into: Path) -> None:
-    try:
-        unpack_program("kind", NODE_SUITE, "usr/bin/kind", into)
-    except EnvironmentBroken as error:
-        hint = f"install kind (https://kind.sigs.k8s.io) into PATH, or: {error.hint or 'see above'}"
-        raise EnvironmentBroken(f"there is no kind in PATH, and {error.message}", hint=hint) from error
 
 
 # --- the image

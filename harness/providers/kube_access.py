@@ -14,12 +14,11 @@ from typing import Any
 
 import yaml
 
-from harness.model.errors import EnvironmentBroken, UsageError
+from harness.model.errors import UsageError
 from harness.model.places import cache_dir
 from harness.model.topology import Cluster
 from harness.ports import Progress
-from harness.providers.cache import once
-from harness.providers.debian import unpack_program
+from harness.providers.debian import cached_program
 from harness.transport.kubectl import KubectlHost
 
 CALL_TIMEOUT_S = 30.0
@@ -136,18 +135,4 @@ def program(progress: Progress) -> str:
     """The path of kubectl: from PATH, else Debian's, unpacked into the cache."""
     if found := shutil.which("kubectl"):
         return found
-
-    def fetch(new: Path) -> None:
-        progress("fetching kubectl from Debian's packages (once)")
-        _unpack(new)
-        new.chmod(0o755)
-
-    return str(once(cache_dir() / "kind" / f"kubectl-{SUITE}", fetch, progress))
-
-
-def _unpack(into: Path) -> None:
-    try:
-        unpack_program(PACKAGE, SUITE, PROGRAM, into)
-    except EnvironmentBroken as error:
-        hint = f"install kubectl into PATH, or: {error.hint or 'see above'}"
-        raise EnvironmentBroken(f"there is no kubectl in PATH, and {error.message}", hint=hint) from error
+    return cached_program(PACKAGE, SUITE, PROGRAM, cache_dir() / "kind" / f"kubectl-{SUITE}", progress)
