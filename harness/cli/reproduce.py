@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from harness import reproduce as room
-from harness.cli.choices import Json, RunsDir, Seed, Set, WorkloadImage, options
+from harness.cli.choices import Json, ProviderName, RunsDir, Seed, Set, WorkloadImage, options
 from harness.cli.output import Progress, errors
 from harness.model.errors import EXIT_BROKEN, EXIT_PASS, EXIT_UNKNOWN, EXIT_USAGE, UsageError
 from harness.reproduce.catalog import find
@@ -46,6 +46,7 @@ def reproduce(
         bool, typer.Option("--anyway", help="Also on engines that the thread does not name.")
     ] = False,
     set_: Set = None,
+    provider: ProviderName = None,
     seed: Seed = None,
     workload_image: WorkloadImage = None,
     runs_dir: RunsDir = Path("runs"),
@@ -59,7 +60,7 @@ def reproduce(
         return _list(as_json)
     if scenario is None:
         raise UsageError("a scenario is missing", hint=f"there are {', '.join(room.catalog())}")
-    chosen = options(set_=set_, seed=seed, workload_image=workload_image, runs_dir=runs_dir)
+    chosen = options(set_=set_, provider=provider, seed=seed, workload_image=workload_image, runs_dir=runs_dir)
     found = find(scenario)
     with Progress() as progress:
         told = room.reproduce(
@@ -110,6 +111,7 @@ def _list(as_json: bool) -> int:
             row.scenario.id, "yes" if row.runs_here else "no", row.engine, lacks, row.scenario.header.title
         )
     Console(highlight=False).print(table)
+    errors.print("A kernel's features that are missed here, machines have: --provider vagrant")
     return EXIT_PASS
 
 

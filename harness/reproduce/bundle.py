@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def _lines(scenario: Scenario, told: Reproduction) -> Iterator[str]:
     yield f"- hit rate: {rate}, {len(told.trials) - len(told.answers)} more without an answer"
     control = f"{told.control.outcome}: {told.control.words}" if told.control else "not run"
     yield f"- healthy control ({header.control.why}): {control}"
-    yield f"- again: `harness reproduce {scenario.id} --repeat {max(1, len(told.trials))}`"
+    yield f"- again: `{_command(scenario, told)}`"
     shown = _shown(told)
     if shown is None:
         return
@@ -44,6 +45,13 @@ def _lines(scenario: Scenario, told: Reproduction) -> Iterator[str]:
         yield f"{number}. {each.outcome}: {each.words}"
     if shown.folder is not None:
         yield from _observed(shown.folder)
+
+
+def _command(scenario: Scenario, told: Reproduction) -> str:
+    """What was laid over the scenario by whoever asked stands in every run of it."""
+    laid = told.trials[0].settings if told.trials else ()
+    more = [word for key, value in laid for word in ("--set", f"{key}={value}")]
+    return shlex.join(["harness", "reproduce", scenario.id, "--repeat", str(max(1, len(told.trials))), *more])
 
 
 def _shown(told: Reproduction) -> Trial | None:

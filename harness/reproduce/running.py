@@ -23,6 +23,8 @@ from harness.session import Options, RunResult, run_on
 from harness.statistics import interval
 
 Outcome = Literal["reproduced", "not-reproduced", "inconclusive"]
+#: What a run on machines may take longer than its scenario says: emulated, they boot for minutes.
+MACHINES_S = 1800.0
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ def trial(scenario: Scenario, settings: Sequence[tuple[str, str]], options: Opti
     """One run of the scenario on a new cluster, which is gone afterwards. Raises Interrupted."""
     laid = (*options.overrides, *settings)
     topology = scenario.topology(laid)
-    with _limited(scenario.header.limit_s) as limit:
+    with _limited(limit_of(scenario, topology)) as limit:
         try:
             result = run_on(
                 None, topology, replace(options, settings=laid, evidence=True, pcap=("*",)), progress, "down"
@@ -153,6 +155,11 @@ def trial(scenario: Scenario, settings: Sequence[tuple[str, str]], options: Opti
             raise result.error
         return Trial("inconclusive", limit.words, result.folder, laid, result.view.env)
     return replace(judge(scenario, result), settings=laid)
+
+
+def limit_of(scenario: Scenario, topology: Topology) -> float:
+    """How long one run may take, from nothing to nothing left."""
+    return scenario.header.limit_s + (MACHINES_S if topology.cluster.provider == "vagrant" else 0.0)
 
 
 def judge(scenario: Scenario, result: RunResult) -> Trial:

@@ -13,7 +13,7 @@ from harness.cli.main import main
 from harness.model.errors import EnvironmentBroken, TopologyError
 from harness.model.history import History, Op
 from harness.model.verdict import Promise, Verdict
-from harness.reproduce import running
+from harness.reproduce import running, write_bundle
 from harness.reproduce.catalog import Scenario, Versions, catalog, read_scenario
 from harness.reproduce.listing import listed
 from harness.reproduce.predicates import PREDICATES, Told, ask
@@ -234,6 +234,30 @@ def test_the_engine_of_a_scenario_is_the_one_asked_for() -> None:
     assert engine_of(scenario.topology(())) == "28.5.2"
     assert engine_of(scenario.topology([("cluster.engine", "26.1")])) == "26.1.5"
     assert engine_of(scenario.topology([("cluster.engine", "null"), ("cluster.provider", "vagrant")])) == ""
+
+
+def test_a_run_on_machines_may_take_as_much_longer_as_they_boot() -> None:
+    scenario = read_scenario(catalog()["encrypted-port"])
+    on_containers, on_machines = scenario.topology(()), scenario.topology([("cluster.provider", "vagrant")])
+    assert running.limit_of(scenario, on_containers) == scenario.header.limit_s
+    assert running.limit_of(scenario, on_machines) == scenario.header.limit_s + running.MACHINES_S
+
+
+def test_evidence_says_the_command_with_all_that_was_laid_over_the_scenario(tmp_path: Path) -> None:
+    laid = (("checks.commands.env.PORT", "47 90"), ("cluster.provider", "vagrant"))
+    trials = tuple(Trial("not-reproduced", "well", None, laid) for _ in range(2))
+    told = Reproduction("encrypted-port", "not-reproduced", "well", trials, MISS)
+    text = write_bundle(read_scenario(catalog()["encrypted-port"]), told, tmp_path).read_text()
+    words = "--set 'checks.commands.env.PORT=47 90' --set cluster.provider=vagrant"
+    assert f"`harness reproduce encrypted-port --repeat 2 {words}`" in text
+
+
+def test_nodes_of_a_scenario_that_needs_what_containers_lack_share_no_directory() -> None:
+    """Machines have a file system each: what stands in the containers' shared one, another would not see."""
+    for name, path in catalog().items():
+        scenario = read_scenario(path)
+        if {"esp", "ipvs"} & set(scenario.header.needs):
+            assert "/harness/shared" not in path.read_text(), name
 
 
 def test_a_list_names_the_engine_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
