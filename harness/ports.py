@@ -567,6 +567,26 @@ class Workload(Protocol):
     def params(self) -> type[BaseModel]:
         """The check's parameters, defaults included; from it come validation and the JSON schema."""
 
+    @property
+    def on_nodes(self) -> bool:
+        """Whether it runs commands on nodes: skipped where hosts give no shell."""
+
+    @property
+    def node_part(self) -> str | None:
+        """What of it the nodes themselves would do: skipped where not even a pod may stand in their network. Empty
+        is all of it, None nothing.
+        """
+
+    @property
+    def asks_services(self) -> bool:
+        """Whether it asks for the parts of services, virtual addresses and published ports: those that the hosts
+        cannot carry are told as skipped. Its parameter `services` narrows which.
+        """
+
+    @property
+    def subject(self) -> tuple[str, str] | None:
+        """The one orchestrator that has what it is about, and what that is; None: every one has."""
+
     def demands(self, check: Check, topology: Topology) -> list[Demand]: ...
 
     def stages(self, check: Check, plan: Plan, rng: random.Random) -> Generator[Stage, Scene, None]:

@@ -77,6 +77,7 @@ def _problems(topology: Topology) -> list[tuple[str, str]]:
         *_unbuilt(topology),
         *_of_kind(topology),
         *_inventory(topology),
+        *_subjects(topology),
         *problems(topology, CHOICES[topology.cluster.orchestrator], wire_mtu=WIRE_MTU),
     ]
 
@@ -125,6 +126,15 @@ def _inventory(topology: Topology) -> Iterator[tuple[str, str]]:
     for key in ("kubeconfig", "context", "namespace"):
         if getattr(cluster, key) and not cluster.is_foreign_kubernetes:
             yield f"cluster.{key}", "it is for provider existing with orchestrator kubernetes: leave it out"
+
+
+def _subjects(topology: Topology) -> Iterator[tuple[str, str]]:
+    """Checks of what another orchestrator has."""
+    for check in topology.checks:
+        subject = workloads.REGISTRY[check.kind].subject
+        if subject and subject[0] != topology.cluster.orchestrator:
+            orchestrator, what = subject
+            yield f"checks.{check.id}", f"this check is about {what}: only orchestrator {orchestrator} has that"
 
 
 CATALOG = Catalog(

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import __version__, checkers, evidence, faults, features
+from harness import __version__, checkers, evidence, faults, features, workloads
 from harness.model.clocks import HostClock, clocks_of
 from harness.model.errors import EnvironmentBroken, FeatureMissing, HarnessError, Interrupted
 from harness.model.history import History
@@ -452,32 +452,31 @@ def _clock_note(clock: HostClock, history: History, host: str) -> dict[str, Any]
 def _skips(live: Live, check: Check) -> list[Skip]:
     """What of `check` cannot run on this cluster: features that hosts lack, rights that a fault needs."""
     skips = features.skips(live.unmet, check.id)
-    if check.kind == "connectivity":
-        parts = [(demand, what) for demand, what in live.unmet if demand.part]
-        skips += [Skip(check.id, f"{demand.part} of {demand.wanted_by}", what) for demand, what in parts]
+    if workloads.REGISTRY[check.kind].asks_services:
+        asked = {f"service {name}" for name in check.params.get("services") or live.plan.topology.services}
+        skips += [
+            Skip(check.id, f"{demand.part} of {demand.wanted_by}", what)
+            for demand, what in live.unmet
+            if demand.part and demand.wanted_by in asked
+        ]
     for fault in check.faults:
         lacking = faults.REGISTRY[fault.fault].rights - live.cluster.rights
         skips += [Skip(check.id, "", f"right {right} (fault {fault.fault})") for right in sorted(lacking)]
     return skips + list(_shell_skips(live, check))
 
 
-#: Checks that run commands on nodes, beside what agents do; and parts of others that nodes themselves would do.
-_ON_NODES = ("access-mode", "bind-mount", "bridge", "consistency", "encrypted", "host", "ipvlan", "macvlan")
-_BETWEEN_NODES = ("connectivity", "latency", "policies", "services", "throughput")
-
-
 def _shell_skips(live: Live, check: Check) -> Iterator[Skip]:
     """What of `check` cannot run where hosts give no shell, or not even a pod may stand in their network."""
     if "shell" in live.cluster.rights:
         return
-    if check.kind in _ON_NODES or check.kind.startswith("vlan"):
+    workload = workloads.REGISTRY[check.kind]
+    if workload.on_nodes:
         yield Skip(check.id, "", f"right shell (check {check.kind})")
     volume = live.plan.topology.volumes.get(check.params.get("volume", ""))
     if volume is not None and volume.driver != "claim":
         yield Skip(check.id, "", f"right shell (volume {check.params['volume']}, {volume.driver})")
-    if not live.cluster.in_nodes and check.kind in _BETWEEN_NODES:
-        part = "" if check.kind == "policies" else "from and to nodes"  # it asks each pod from its own node
-        yield Skip(check.id, part, "pods in the nodes' network (hostNetwork)")
+    if not live.cluster.in_nodes and workload.node_part is not None:
+        yield Skip(check.id, workload.node_part, "pods in the nodes' network (hostNetwork)")
 
 
 def _environment(live: Live) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from harness.model.plan import Demand, Plan
 from harness.model.topology import Check, Topology
 from harness.ports import Scene, Stage
 
+#: Probes that start or end at a node itself (ports.Workload.node_part).
+FROM_AND_TO_NODES = "from and to nodes"
+
 Stages = Generator[Stage, Scene, None]
 
 
@@ -27,14 +30,18 @@ P = TypeVar("P", bound=Params)
 
 @dataclass(frozen=True)
 class Experiment(Generic[P]):
-    """A ports.Workload. `run` yields a Look first, since only a yield hands it the scene. `needs` are features of
-    every node; without them the check is skipped.
+    """A ports.Workload, whose properties stand there. `run` yields a Look first, since only a yield hands it the
+    scene. `needs` are features of every node; without them the check is skipped.
     """
 
     name: str
     params: type[P]
     run: Callable[[P, Check, Plan, random.Random], Stages]
     needs: tuple[str, ...] = ()
+    on_nodes: bool = False
+    node_part: str | None = None
+    asks_services: bool = False
+    subject: tuple[str, str] | None = None
 
     def demands(self, check: Check, topology: Topology) -> list[Demand]:  # noqa: ARG002 - the seam's signature
         """Beyond what networks and volumes demand: agents bring all they use, other programs must be there."""

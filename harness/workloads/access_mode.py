@@ -107,4 +107,4 @@ def _pod(name: str, node: str, volume: str, check: Check, plan: Plan) -> dict[st
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-WORKLOAD = Experiment("access-mode", AccessModeParams, run)
+WORKLOAD = Experiment("access-mode", AccessModeParams, run, on_nodes=True)

@@ -109,4 +109,6 @@ def _command(bind: _Bind, argv: tuple[str, ...], f: str) -> Command:
     return Command(bind.container.node, bind.key, argv, COMMAND_TIMEOUT_S, at=bind.container.name, f=f)
 
 
-WORKLOAD = Experiment("bind-mount", BindMountParams, run)
+WORKLOAD = Experiment(
+    "bind-mount", BindMountParams, run, on_nodes=True, subject=("swarm", "`docker run` and what it tells of binds")
+)

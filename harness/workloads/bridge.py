@@ -143,4 +143,4 @@ def _lookup(asker: Container, key: str, name: str, timeout_s: float) -> Item:
     return asker.node, {**place(asker).fields, "key": key, "name": name, "timeout_s": timeout_s}
 
 
-WORKLOAD = Experiment("bridge", BridgeParams, run)
+WORKLOAD = Experiment("bridge", BridgeParams, run, on_nodes=True, subject=("swarm", "Docker's bridge networks"))

@@ -12,7 +12,7 @@ from harness.model.errors import UsageError
 from harness.model.plan import Plan
 from harness.model.topology import Check
 from harness.ports import Look, Scene
-from harness.workloads._experiment import Experiment, Params, Stages
+from harness.workloads._experiment import FROM_AND_TO_NODES, Experiment, Params, Stages
 from harness.workloads._places import listen
 from harness.workloads._probes import Prober
 
@@ -51,4 +51,4 @@ def only_services(scene: Scene, plan: Plan, services: list[str], check: str) -> 
     )
 
 
-WORKLOAD = Experiment("connectivity", ConnectivityParams, run)
+WORKLOAD = Experiment("connectivity", ConnectivityParams, run, node_part=FROM_AND_TO_NODES, asks_services=True)

@@ -103,4 +103,10 @@ def _target(params: ConsistencyParams, check: Check, plan: Plan) -> Target:
     raise UsageError(f"check {check.id}: {what} replicated service on an overlay network")
 
 
-WORKLOAD = Experiment("consistency", ConsistencyParams, run)
+WORKLOAD = Experiment(
+    "consistency",
+    ConsistencyParams,
+    run,
+    on_nodes=True,
+    subject=("swarm", "the tables of Docker's networks and the renaming of containers"),
+)

@@ -50,4 +50,4 @@ def chosen(name: str | None, check: Check, plan: Plan) -> str:
     return encrypted[0]
 
 
-WORKLOAD = Experiment("encrypted", EncryptedParams, run, (_capturing.TCPDUMP,))
+WORKLOAD = Experiment("encrypted", EncryptedParams, run, (_capturing.TCPDUMP,), on_nodes=True)

@@ -130,4 +130,6 @@ def _item(peer: Peer, port: int, scene: Scene, **settings: float) -> Item:
     return peer.source.node, {**peer.source.fields, **common, **settings}
 
 
-WORKLOAD = Experiment("host", HostParams, run)
+WORKLOAD = Experiment(
+    "host", HostParams, run, on_nodes=True, subject=("swarm", "`docker exec` in containers of the node's network")
+)

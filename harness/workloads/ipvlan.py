@@ -93,4 +93,4 @@ def _route(node: str, target: Container, network: str, parent: str, by: str) -> 
     return Command(node, f"route to {target.name} on {node}", add, COMMAND_TIMEOUT_S, undo=drop, at=node)
 
 
-WORKLOAD = Experiment("ipvlan", IpvlanParams, run)
+WORKLOAD = Experiment("ipvlan", IpvlanParams, run, on_nodes=True)

@@ -9,7 +9,7 @@ from pydantic import Field
 from harness.model.plan import Plan
 from harness.model.topology import Check
 from harness.ports import Look, Scene
-from harness.workloads._experiment import Experiment, Params, Stages
+from harness.workloads._experiment import FROM_AND_TO_NODES, Experiment, Params, Stages
 from harness.workloads._measure import measured_pairs
 from harness.workloads._places import Item, Peer, host_by_host, listen, on_hosts
 
@@ -45,4 +45,4 @@ def _pair(peer: Peer, scene: Scene, params: LatencyParams) -> Item:
     }
 
 
-WORKLOAD = Experiment("latency", LatencyParams, run)
+WORKLOAD = Experiment("latency", LatencyParams, run, node_part=FROM_AND_TO_NODES)

@@ -152,4 +152,4 @@ def _names(scene: Scene, link: _Link, timeout_s: float) -> Iterator[Item]:
                 yield asker.node, {**place(asker).fields, **asked}
 
 
-WORKLOAD = Experiment("macvlan", MacvlanParams, run)
+WORKLOAD = Experiment("macvlan", MacvlanParams, run, on_nodes=True)

@@ -132,4 +132,7 @@ class Table:
         }
 
 
-WORKLOAD = Experiment("policies", PoliciesParams, run)
+#: Each pod is asked by its own node too: without pods in the nodes' network nothing of it can run.
+WORKLOAD = Experiment(
+    "policies", PoliciesParams, run, node_part="", subject=("kubernetes", "NetworkPolicy objects")
+)

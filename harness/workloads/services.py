@@ -13,7 +13,7 @@ from harness.model.history import History
 from harness.model.plan import Plan, Target
 from harness.model.topology import Check
 from harness.ports import Act, Acts, Container, Look, Repeat, Scene
-from harness.workloads._experiment import Experiment, Params, Stages
+from harness.workloads._experiment import FROM_AND_TO_NODES, Experiment, Params, Stages
 from harness.workloads._names import Names, lookup_load
 from harness.workloads._places import Item, listen, members, one_per_node
 from harness.workloads._probes import Prober
@@ -99,4 +99,4 @@ class Asked:
         return [*others, *own][:MAX_SOURCES]
 
 
-WORKLOAD = Experiment("services", ServicesParams, run)
+WORKLOAD = Experiment("services", ServicesParams, run, node_part=FROM_AND_TO_NODES, asks_services=True)

@@ -65,4 +65,4 @@ def _between(scene: Scene, vlans: list[str]) -> Iterator[Peer]:
                 yield by_ip(sources[0], other, targets[-1])
 
 
-WORKLOAD = Experiment("vlan-trunk", VlanTrunkParams, run, (_capturing.TCPDUMP,))
+WORKLOAD = Experiment("vlan-trunk", VlanTrunkParams, run, (_capturing.TCPDUMP,), on_nodes=True)

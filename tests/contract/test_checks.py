@@ -13,9 +13,10 @@ from pydantic import BaseModel
 from harness import checkers, workloads
 from harness.features import feature
 from harness.model.history import History
-from harness.model.topology import Check
+from harness.model.topology import Check, Cluster
 from harness.ports import Commands, Load, Look, Repeat, Stage, Under
 from harness.session import CATALOG
+from harness.session.registries import ORCHESTRATORS
 from tests.runner_fakes import APP, make_check, make_plan, make_scene, walk
 
 #: Parameters without a default: the volume that a check is about.
@@ -58,6 +59,20 @@ def _undescribed(model: type[BaseModel]) -> Iterator[str]:
 def test_what_a_check_does_not_know_is_refused(kind: str) -> None:
     with pytest.raises(ValueError, match="Extra inputs"):
         workloads.REGISTRY[kind].params.model_validate({**NEEDED.get(kind, {}), "no_such_parameter": 1})
+
+
+@pytest.mark.parametrize("orchestrator", sorted(ORCHESTRATORS))
+@kinds
+def test_a_check_of_what_only_one_orchestrator_has_is_refused_on_others(kind: str, orchestrator: str) -> None:
+    check = check_of(kind)
+    cluster = Cluster(provider={"swarm": "docker", "kubernetes": "kind"}[orchestrator], orchestrator=orchestrator)
+    topology = make_plan(check).topology.model_copy(update={"cluster": cluster, "checks": [check]})
+    told = [message for key, message in CATALOG.problems(topology) if key == f"checks.{check.id}"]
+    subject = workloads.REGISTRY[kind].subject
+    if subject is None or subject[0] == orchestrator:
+        assert told == []
+    else:
+        assert told == [f"this check is about {subject[1]}: only orchestrator {subject[0]} has that"]
 
 
 @kinds

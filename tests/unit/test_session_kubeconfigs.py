@@ -105,13 +105,23 @@ def test_what_needs_a_shell_on_nodes_is_skipped_by_that_name() -> None:
     needs = skipped(live(), append)
     assert ("", "right lifecycle (fault pause)") in needs
     assert ("", "right shell (volume shared, local)") in needs
-    assert skipped(live(), Check(kind="access-mode", id="m")) == [("", "right shell (check access-mode)")]
     assert skipped(live(), Check(kind="connectivity", id="c")) == []
 
 
+ON_NODES = ["access-mode", "encrypted", "ipvlan", "macvlan", "vlan-trunk"]
+
+
+@pytest.mark.parametrize("kind", ON_NODES)
+def test_a_check_that_runs_commands_on_nodes_is_skipped_without_a_shell(kind: str) -> None:
+    assert skipped(live(), Check(kind=kind, id="m")) == [("", f"right shell (check {kind})")]
+
+
 def test_what_only_nodes_themselves_could_ask_is_skipped_where_no_pod_may_stand_there() -> None:
-    needs = skipped(live(in_nodes=False), Check(kind="connectivity", id="c"))
-    assert needs == [("from and to nodes", "pods in the nodes' network (hostNetwork)")]
+    for kind in ("connectivity", "latency", "services", "throughput"):
+        needs = skipped(live(in_nodes=False), Check(kind=kind, id="c"))
+        assert needs == [("from and to nodes", "pods in the nodes' network (hostNetwork)")]
+    all_of_it = skipped(live(in_nodes=False), Check(kind="policies", id="p"))
+    assert all_of_it == [("", "pods in the nodes' network (hostNetwork)")]
     assert skipped(live(in_nodes=False), Check(kind="dns", id="d")) == []
 
 

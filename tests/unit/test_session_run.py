@@ -22,7 +22,13 @@ from tests.session_fakes import Lab, make_lab, write_topology
 
 SCHEMA = json.loads((files("harness") / "schema" / "results.schema.json").read_text())
 BROKEN = EnvironmentBroken("it is broken", hint="mend it")
-VIP = {"web": {"deploy": {"mode": "global", "endpoint_mode": "vip"}, "networks": ["app"]}}
+VIP: dict[str, Any] = {
+    "web": {
+        "deploy": {"mode": "global", "endpoint_mode": "vip"},
+        "networks": ["app"],
+        "ports": [{"target": 5000, "published": 8000, "mode": "ingress"}],
+    }
+}
 FAULT = [{"fault": "partition", "target": "n2"}]
 
 
@@ -350,12 +356,21 @@ def test_under_no_skip_a_skip_fails_and_nothing_but_skips_is_unknown(lab: Lab) -
     assert run(lab, changes=both, no_skip=True).run.verdict == "fail"
 
 
-def test_a_part_of_connectivity_that_needs_a_feature_is_skipped_by_name(lab: Lab) -> None:
+@pytest.mark.parametrize("kind", ["connectivity", "services"])
+def test_parts_of_services_that_need_a_feature_are_skipped_by_name(lab: Lab, kind: str) -> None:
     lab.lacks["ipvs"] = "no"
-    result = run(lab, changes={"services": VIP, "checks": [{"mtu": None}, {"connectivity": None}]})
-    skips = {(skip["check"], skip["part"]) for skip in results(result)["skipped"]}
-    assert ("connectivity", "vip of service web") in skips
+    result = run(lab, changes={"services": VIP, "checks": [{"mtu": None}, {kind: {"timeout_s": 0.1}}]})
+    skips = [(skip["check"], skip["part"], skip["needs"]) for skip in results(result)["skipped"]]
+    assert [skip[:2] for skip in skips] == [(kind, "vip of service web"), (kind, "ingress of service web")]
+    assert all("ipvs" in needs for _, _, needs in skips)
     assert verdicts(result)["mtu"] == "pass"
+
+
+def test_parts_of_services_that_a_check_does_not_ask_for_are_no_skips_of_it(lab: Lab) -> None:
+    lab.lacks["ipvs"] = "no"
+    services = {**VIP, "plain": {"deploy": {"mode": "global"}, "networks": ["app"]}}
+    checks = [{"connectivity": {"services": ["plain"], "timeout_s": 0.1}}]
+    assert results(run(lab, changes={"services": services, "checks": checks}))["skipped"] == []
 
 
 # --- judged again

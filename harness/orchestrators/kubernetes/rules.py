@@ -15,13 +15,6 @@ Problem = tuple[str, str]
 _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _USER = re.compile(r"\d+(:\d+)?")
 STATIC = ("ipv4_address", "ipv6_address")
-#: Checks of what Docker alone has, and what of it that is.
-DOCKERS = {
-    "bridge": "Docker's bridge networks",
-    "consistency": "the tables of Docker's networks and the renaming of containers",
-    "bind-mount": "`docker run` and what it tells of binds",
-    "host": "`docker exec` in containers of the node's network",
-}
 #: Faults that speak to the Docker of a node.
 DOCKER_FAULTS = ("kill-container", "kill-engine")
 
@@ -38,7 +31,7 @@ def problems(topology: Topology, nodes: Sequence[NodePlan]) -> list[Problem]:
     ]
     attached = _attached(topology, len(nodes))
     foreign = _foreign(topology) if topology.cluster.is_foreign_kubernetes else ()
-    rest = [*_ambiguous(topology), *_modes(topology), *_checks(topology), *_policies(topology)]
+    rest = [*_ambiguous(topology), *_modes(topology), *_faults(topology), *_policies(topology)]
     return [*found, *attached, *rest, *foreign]
 
 
@@ -191,10 +184,8 @@ def _policies(topology: Topology) -> Iterator[Problem]:
         seen.add((space, policy.metadata.name))
 
 
-def _checks(topology: Topology) -> Iterator[Problem]:
+def _faults(topology: Topology) -> Iterator[Problem]:
     for check in topology.checks:
-        if check.kind in DOCKERS:
-            yield f"checks.{check.id}", f"this check is about {DOCKERS[check.kind]}; Kubernetes has none"
         for index, fault in enumerate(check.faults):
             if fault.fault in DOCKER_FAULTS:
                 key = f"checks.{check.id}.faults.{index}.fault"

@@ -12,8 +12,6 @@ from harness.orchestrators import constraints
 Problem = tuple[str, str]
 #: Addresses of a subnet that no container gets: the network's own, broadcast, the gateway.
 RESERVED = 3
-#: Checks of what Kubernetes alone has, and what of it that is.
-KUBERNETES_CHECKS = {"policies": "NetworkPolicy objects"}
 #: Keys of an attachment that fix an address, and its family.
 STATIC = {"ipv4_address": 4, "ipv6_address": 6}
 
@@ -51,10 +49,6 @@ def _of_kubernetes(topology: Topology) -> Iterator[Problem]:
     for name, service in topology.services.items():
         if service.namespace:
             yield f"services.{name}.namespace", "Swarm has no namespaces; orchestrator kubernetes has"
-    for check in topology.checks:
-        if check.kind in KUBERNETES_CHECKS:
-            what = KUBERNETES_CHECKS[check.kind]
-            yield f"checks.{check.id}", f"this check is about {what}; orchestrator kubernetes has them"
 
 
 def _faults(topology: Topology) -> Iterator[Problem]:
