@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,12 @@ def make_lab(folder: Path, patch: pytest.MonkeyPatch) -> Lab:
     provider = FakeProvider()
     lab = Lab(folder, provider, LabOrchestrator(provider.events))
     provider.make_host = lab.make_host
-    patch.setitem(registries.PROVIDERS, "docker", lambda: provider)
+    for made in (provider, FakeProvider(name="kind"), FakeProvider(name="vagrant")):
+        patch.setitem(registries.PROVIDERS, made.name, partial(_same, made))
     patch.setitem(registries.ORCHESTRATORS, "swarm", lambda: lab.orchestrator)
     patch.setattr(Agent, "start", lab.start_agent)
     return lab
+
+
+def _same(provider: FakeProvider) -> FakeProvider:
+    return provider
