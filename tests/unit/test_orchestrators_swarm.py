@@ -119,6 +119,15 @@ def test_nodes_that_never_become_ready_are_named(
         Swarm().join(cluster, made, quiet)
 
 
+def test_slow_nodes_are_given_as_many_times_longer_to_become_ready(
+    monkeypatch: pytest.MonkeyPatch, swarm: FakeSwarm, cluster: Cluster, made: Plan
+) -> None:
+    monkeypatch.setattr(joining, "READY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(swarm.hosts["n3"], "slowness", 1000.0, raising=False)
+    swarm.not_ready_looks = 3
+    Swarm().join(cluster, made, quiet)
+
+
 # --- apply
 
 

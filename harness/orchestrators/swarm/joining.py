@@ -47,7 +47,7 @@ def join(cluster: Cluster, plan: Plan, progress: Progress) -> None:
     _start(manager, members[manager.name], plan, progress)
     _join_workers(cluster, manager, members, progress)
     ids = {name: found.node_id for name, found in each(cluster.hosts.values(), member).items()}
-    _await_ready(manager, ids, progress)
+    _await_ready(manager, ids, READY_TIMEOUT_S * cluster.slowness, progress)
     _label(manager, plan, ids)
 
 
@@ -110,9 +110,8 @@ def _join_one(host: Host, manager: Host, token: str, progress: Progress) -> None
     progress(f"{host.name}: joined")
 
 
-def _await_ready(manager: Host, ids: Mapping[str, str], progress: Progress) -> None:
+def _await_ready(manager: Host, ids: Mapping[str, str], within_s: float, progress: Progress) -> None:
     missing: list[str] = sorted(ids)
-    within_s = READY_TIMEOUT_S * getattr(manager, "slowness", 1.0)
     for _ in ticks(within_s):
         rows = nodes(manager)
         _refuse_strangers(ids, rows)
