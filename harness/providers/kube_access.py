@@ -48,11 +48,15 @@ class Access:
         ).kubectl
 
     def api(self, progress: Progress) -> KubectlHost:
-        """Raises UsageError for a file or a context that is not there, EnvironmentBroken without kubectl."""
+        """Raises UsageError as `read`, EnvironmentBroken without kubectl."""
+        secrets = sorted({secret for each in self.read() for secret in _secrets(each)}, key=len, reverse=True)
+        return KubectlHost(program(progress), lambda text: _redacted(text, secrets))
+
+    def read(self) -> list[Any]:
+        """What its files hold. Raises UsageError for a file, or a context, that is not there."""
         told = [_read(path) for path in self._files()]
         self._require(told)
-        secrets = sorted({secret for each in told for secret in _secrets(each)}, key=len, reverse=True)
-        return KubectlHost(program(progress), lambda text: _redacted(text, secrets))
+        return told
 
     def _files(self) -> list[Path]:
         """As kubectl looks for them."""

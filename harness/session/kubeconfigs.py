@@ -8,6 +8,7 @@ the one that kubectl would take may be anybody's.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,13 +46,15 @@ def use(kubeconfig: Path | None = None, context: str | None = None, namespace: s
 
 def of_run(cluster: Cluster, folder: Path) -> Cluster:
     """`cluster` with what it is reached by, which is used from now on: what the command line says, else the
-    topology, whose file is meant from its `folder`, else the environment. Raises UsageError where nothing does.
+    topology, whose file is meant from its `folder`, else the environment. Raises UsageError where nothing does,
+    and for a file or a context that is not there.
     """
     in_file = str((folder / Path(cluster.kubeconfig).expanduser()).absolute()) if cluster.kubeconfig else None
     of_topology = {"kubeconfig": in_file, "context": cluster.context, "namespace": cluster.namespace}
     whole = {key: _CHOSEN.told.get(key) or of_topology[key] or os.environ.get(variable(key)) for key in KEYS}
     if not whole["kubeconfig"] and not whole["context"]:
         raise UsageError("provider existing needs a kubeconfig for orchestrator kubernetes", hint=_HINT)
+    _access(whole).read()
     _CHOSEN.used = {key: value for key, value in whole.items() if value}
     return Cluster.model_validate({**cluster.model_dump(), **_CHOSEN.used})
 
@@ -65,10 +68,13 @@ def provider() -> KubeconfigProvider:
     """Without access where nothing says which cluster it is."""
     asked = {key: os.environ.get(variable(key)) for key in KEYS} | _CHOSEN.told
     whole = _CHOSEN.used or {key: value for key, value in asked.items() if value}
-    file, context = whole.get("kubeconfig"), whole.get("context")
-    if not file and not context:
-        return KubeconfigProvider()
-    return KubeconfigProvider(Access(Path(file) if file else None, context, whole.get("namespace")))
+    meant = whole.get("kubeconfig") or whole.get("context")
+    return KubeconfigProvider(_access(whole)) if meant else KubeconfigProvider()
+
+
+def _access(chosen: Mapping[str, str | None]) -> Access:
+    file = chosen.get("kubeconfig")
+    return Access(Path(file) if file else None, chosen.get("context"), chosen.get("namespace"))
 
 
 def forget() -> None:

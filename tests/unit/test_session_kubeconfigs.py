@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,13 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     kubeconfigs.forget()
 
 
+def kubeconfig(folder: Path, name: str = "own") -> str:
+    path = folder / name
+    contexts: list[dict[str, object]] = [{"name": each, "context": {}} for each in ("a", "b", "prod")]
+    path.write_text(yaml.safe_dump({"contexts": contexts, "current-context": "prod"}))
+    return str(path)
+
+
 def written(folder: Path, **cluster: object) -> Path:
     whole = {
         **yaml.safe_load(EXAMPLE),
@@ -51,14 +59,16 @@ def read(path: Path, **chosen: object) -> Cluster:
 def test_the_command_line_goes_before_the_topology_and_that_before_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HARNESS_KUBECONFIG", "/env/config")
-    assert read(written(tmp_path)).kubeconfig == "/env/config"
-    assert read(written(tmp_path, kubeconfig="own")).kubeconfig == str(tmp_path / "own")
-    chosen = read(written(tmp_path, kubeconfig="own", context="a"), kubeconfig=Path("/cli"), context="b")
-    assert (chosen.kubeconfig, chosen.context) == ("/cli", "b")
+    own, cli, env = (kubeconfig(tmp_path, name) for name in ("own", "cli", "env"))
+    monkeypatch.setenv("HARNESS_KUBECONFIG", env)
+    assert read(written(tmp_path)).kubeconfig == env
+    assert read(written(tmp_path, kubeconfig="own")).kubeconfig == own
+    chosen = read(written(tmp_path, kubeconfig="own", context="a"), kubeconfig=Path(cli), context="b")
+    assert (chosen.kubeconfig, chosen.context) == (cli, "b")
 
 
 def test_a_topology_is_not_read_with_what_another_one_said(tmp_path: Path) -> None:
+    kubeconfig(tmp_path, "own"), kubeconfig(tmp_path, "theirs")
     assert read(written(tmp_path, kubeconfig="own", context="a", namespace="team")).namespace == "team"
     other = read(written(tmp_path, kubeconfig="theirs"))
     assert (other.context, other.namespace) == (None, None)
@@ -73,6 +83,23 @@ def test_the_cluster_that_kubectl_would_take_is_never_meant(
     assert kubeconfigs.provider().clusters() == []
 
 
+@pytest.mark.parametrize(
+    ("cluster", "told"),
+    [
+        ({"kubeconfig": "absent"}, r"/absent: cannot be read: No such file or directory$"),
+        ({"kubeconfig": "own", "context": "live"}, r"no context 'live'\n.*it has a, b, prod$"),
+    ],
+)
+def test_a_file_or_a_context_that_is_not_there_is_told_before_there_is_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], cluster: dict[str, str], told: str
+) -> None:
+    kubeconfig(tmp_path)
+    runs = tmp_path / "runs"
+    assert main(["run", str(written(tmp_path, **cluster)), "--runs-dir", str(runs)]) == 64
+    assert re.search(told, capsys.readouterr().err.strip())
+    assert not runs.exists()
+
+
 def test_a_kubeconfig_for_another_provider_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--context is for provider existing"):
         read(written(tmp_path, provider="kind"), context="prod")
@@ -81,6 +108,7 @@ def test_a_kubeconfig_for_another_provider_is_refused(tmp_path: Path) -> None:
 
 
 def test_hosts_and_a_kubeconfig_are_two_things(tmp_path: Path) -> None:
+    kubeconfig(tmp_path)
     with pytest.raises(UsageError, match="--inventory is for hosts"):
         read(written(tmp_path, kubeconfig="own"), inventory=Path("hosts.yaml"))
     topology = topology_of(written(tmp_path, kubeconfig="own"), Options())
@@ -130,7 +158,7 @@ def test_doctor_asks_the_cluster_that_it_is_told(
 ) -> None:
     world = World(denied={("delete", "namespaces")})
     monkeypatch.setattr(Access, "api", lambda _self, _progress: FakeApi(world))
-    asked = ["--kubeconfig", str(tmp_path / "config")]
+    asked = ["--kubeconfig", kubeconfig(tmp_path)]
     assert main(["doctor", str(written(tmp_path)), *asked]) == 70
     assert "in the whole cluster: delete namespaces" in capsys.readouterr().out
     world.denied.clear()
