@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, Field
 
-from harness.faults import _plain, _wire
+from harness.faults import _marks, _plain, _wire
 from harness.faults._rights import shell_of
 from harness.faults._tuned import Params, Tuned
 from harness.model.errors import EnvironmentBroken
@@ -64,15 +64,10 @@ class KillContainer(Tuned):
     def heal(self, cluster: Cluster, *, timeout_s: float) -> list[str]:
         shell_of(cluster, self.name)
         undone = []
-        for host in cluster.hosts.values():
-            try:
-                struck = host.run(["test", "-e", KILLED], timeout_s=timeout_s).ok
-            except EnvironmentBroken:
-                continue  # a node that is gone took its containers along
-            if struck:
-                _plain.start_exited(host, timeout_s)
-                _wire.run(host, ["rm", "-f", KILLED], timeout_s)
-                undone.append(f"started what was killed on {host.name}")
+        for host in _marks.struck(cluster, KILLED, timeout_s):
+            _plain.start_exited(host, timeout_s)
+            _wire.run(host, ["rm", "-f", KILLED], timeout_s)
+            undone.append(f"started what was killed on {host.name}")
         return undone
 
 

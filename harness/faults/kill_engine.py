@@ -7,13 +7,13 @@ started by the healing. Container nodes only: their first process holds the engi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from harness.faults import _plain, _wire
+from harness.faults import _marks, _plain, _wire
 from harness.faults._rights import shell_of
 from harness.faults._tuned import Params, Tuned
 from harness.model.errors import CommandFailed, EnvironmentBroken
@@ -64,7 +64,7 @@ class KillEngine(Tuned):
     def heal(self, cluster: Cluster, *, timeout_s: float) -> list[str]:
         """Every engine that is held back runs again, and the plain containers that ended with it."""
         shell_of(cluster, self.name)
-        struck = list(_struck(cluster, timeout_s))
+        struck = list(_marks.struck(cluster, STRUCK, timeout_s))
         for host in struck:
             if host.run(["test", "-e", HELD], timeout_s=timeout_s).ok:
                 _await_end(host, timeout_s)
@@ -87,16 +87,6 @@ def _start_plain(host: Host, timeout_s: float) -> None:
         return True
 
     _until(started, f"the plain containers of {host.name} cannot be started again")
-
-
-def _struck(cluster: Cluster, timeout_s: float) -> Iterator[Host]:
-    """Nodes that are gone hold nothing back."""
-    for host in cluster.hosts.values():
-        try:
-            if host.run(["test", "-e", STRUCK], timeout_s=timeout_s).ok:
-                yield host
-        except EnvironmentBroken:
-            continue
 
 
 def _alive(host: Host, timeout_s: float) -> bool:

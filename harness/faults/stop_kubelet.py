@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.faults import _wire
+from harness.faults import _marks, _wire
 from harness.faults._rights import shell_of
 from harness.model.errors import EnvironmentBroken
 from harness.model.plan import Demand
@@ -50,15 +50,10 @@ class StopKubelet:
     def heal(self, cluster: Cluster, *, timeout_s: float) -> list[str]:
         shell_of(cluster, self.name)
         undone = []
-        for host in cluster.hosts.values():
-            try:
-                struck = host.run(["test", "-e", STOPPED], timeout_s=timeout_s).ok
-            except EnvironmentBroken:
-                continue  # a node that is gone took its kubelet along
-            if struck:
-                _wire.run(host, ["systemctl", "start", "kubelet"], timeout_s)
-                _wire.run(host, ["rm", "-f", STOPPED], timeout_s)
-                undone.append(f"started the kubelet of {host.name}")
+        for host in _marks.struck(cluster, STOPPED, timeout_s):
+            _wire.run(host, ["systemctl", "start", "kubelet"], timeout_s)
+            _wire.run(host, ["rm", "-f", STOPPED], timeout_s)
+            undone.append(f"started the kubelet of {host.name}")
         return undone
 
 

@@ -1,5 +1,5 @@
-"""Placement constraints, read so that it is known before a deployment where a service may run; and nodes' shares
-of a network's addresses.
+"""Placement constraints, read so that it is known before a deployment where a service may run; what nodes'
+shares of a network's addresses, and mounts, cannot be.
 
 `node.hostname` means the topology's node names.
 """
@@ -59,6 +59,15 @@ def slices(name: str, network: Network, nodes: int) -> Iterator[tuple[str, str]]
             node_slices6(config, nodes)
     except ValueError as error:
         yield f"networks.{name}.ipam", str(error)
+
+
+def mounts(service: Service) -> Iterator[tuple[str, str]]:
+    """What of a service's mounts no node can do."""
+    for index, mount in enumerate(service.volumes):
+        if mount.type == "bind" and not (mount.source or "").startswith("/"):
+            yield f"volumes.{index}.source", "a bind needs the absolute path of a directory on the node"
+        if mount.type == "tmpfs" and (mount.source or mount.read_only):
+            yield f"volumes.{index}", "a tmpfs has no source and is never read-only"
 
 
 def _holds(constraint: str, node: NodePlan) -> bool:

@@ -87,7 +87,7 @@ def _service(name: str, service: Service, nodes: Sequence[NodePlan]) -> Iterator
                 yield f"networks.{network}.{key}", "pods have no static addresses: the CNI gives them"
     if service.namespace and service.networks:
         yield "namespace", "names of a network do not lead into other namespaces: leave `networks` out, or this"
-    yield from _mounts(service)
+    yield from constraints.mounts(service)
     if not service.node:
         yield from constraints.problems(service, nodes)
 
@@ -102,14 +102,6 @@ def _names(name: str, service: Service) -> Iterator[Problem]:
             if not _LABEL.fullmatch(alias) or len(alias) > 63:
                 message = f"{alias!r} is no name of a Service: lower case, digits and - (RFC 1035)"
                 yield f"networks.{network}.aliases.{index}", message
-
-
-def _mounts(service: Service) -> Iterator[Problem]:
-    for index, mount in enumerate(service.volumes):
-        if mount.type == "bind" and not (mount.source or "").startswith("/"):
-            yield f"volumes.{index}.source", "a bind needs the absolute path of a directory on the node"
-        if mount.type == "tmpfs" and (mount.source or mount.read_only):
-            yield f"volumes.{index}", "a tmpfs has no source and is never read-only"
 
 
 def _attached(topology: Topology, nodes: int) -> Iterator[Problem]:

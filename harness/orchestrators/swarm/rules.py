@@ -75,7 +75,7 @@ def _notes(topology: Topology, name: str, service: Service) -> Iterator[str]:
 
 def _service(topology: Topology, name: str, service: Service, nodes: Sequence[NodePlan]) -> Iterator[Problem]:
     yield from _network_mode(service)
-    yield from _mounts(service)
+    yield from constraints.mounts(service)
     if service.node:
         yield from _plain(topology, service)
     else:
@@ -89,14 +89,6 @@ def _network_mode(service: Service) -> Iterator[Problem]:
         yield "ports", f"nothing is published with network_mode {service.network_mode}"
     if service.network_mode == "none" and not service.node:
         yield "network_mode", "Swarm cannot run a scheduled service without a network; `node` can"
-
-
-def _mounts(service: Service) -> Iterator[Problem]:
-    for index, mount in enumerate(service.volumes):
-        if mount.type == "bind" and not (mount.source or "").startswith("/"):
-            yield f"volumes.{index}.source", "a bind needs the absolute path of a directory on the node"
-        if mount.type == "tmpfs" and (mount.source or mount.read_only):
-            yield f"volumes.{index}", "a tmpfs has no source and is never read-only"
 
 
 def _plain(topology: Topology, service: Service) -> Iterator[Problem]:
