@@ -165,12 +165,11 @@ def test_what_changes_the_experiment_is_refused(text: str, key: str) -> None:
     assert key in refused(service(text))
 
 
-def test_networks_and_checks_that_only_docker_has_are_refused() -> None:
+def test_networks_that_only_docker_has_are_refused() -> None:
     assert refused("name: x\nnetworks: {app: {driver: overlay, driver_opts: {encrypted: ''}}}") == [
         "networks.app.driver_opts.encrypted"
     ]
     assert refused("name: x\nnetworks: {lan: {driver: bridge}}") == ["networks.lan.driver"]
-    assert refused("name: x\nchecks: [{kind: consistency, id: tables}]") == ["checks.tables"]
 
 
 def test_faults_that_speak_to_docker_are_refused() -> None:
