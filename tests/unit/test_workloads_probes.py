@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.model.errors import UsageError
+from harness.model.history import History, Op
 from harness.model.plan import Demand, plan_from_json, plan_to_json
 from harness.ports import Load, Look, Repeat, Stage
 from harness.workloads import REGISTRY
@@ -295,6 +296,13 @@ def test_recovery_is_over_only_when_all_has_been_right_for_long_enough() -> None
     assert not steady.saw(False, 2 * second, 3 * second), "what broke again starts anew"
     assert not steady.saw(True, 3 * second, 4 * second)
     assert steady.saw(True, 4 * second, 5 * second)
+
+
+@pytest.mark.parametrize(("value", "enough"), [("ok web.1", True), ("ok ?", False), ("timeout", False)])
+def test_recovery_asks_again_a_peer_that_did_not_say_who_it_is(value: str, enough: bool) -> None:
+    (repeat,) = [stage for stage in stages_of("recovery", stable_s=0) if isinstance(stage, Repeat)][:1]
+    row = Op("p", "n1", "web.1", "recovery", "tcp", "name|app|web.1|web.2|4", value, start_ns=1, end_ns=2)
+    assert repeat.settled(History.of([row])) is enough
 
 
 def test_append_puts_writers_on_every_node_and_one_file() -> None:
