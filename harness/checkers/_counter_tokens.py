@@ -50,7 +50,7 @@ class Pair(NamedTuple):
 
 class Grants(NamedTuple):
     """`double` rows got the lock while another certainly held it, the first of them at `first_ns`; `contended`
-    rows asked for it while another had it.
+    rows asked for it before another gave it back that had got it before them.
     """
 
     double: int
@@ -61,20 +61,32 @@ class Grants(NamedTuple):
 
 def grants(found: Increments) -> Grants:
     """Holds, each shrunk by what its clock may be off: what then overlaps did so by any clock."""
+    contended = _contended(found)
     held, until = found.held + found.err, found.until - found.err
     certain = np.flatnonzero(held < until)
     order = certain[np.lexsort((until[certain], held[certain]))]
     if not len(order):
-        return Grants(0, 0, None, _NO_TIME)
+        return Grants(0, contended, None, _NO_TIME)
     latest = np.maximum.accumulate(until[order])
     before = np.concatenate([[_BEFORE_ALL], latest[:-1]])
     hits = np.flatnonzero(held[order] < before)
-    contended = int(np.count_nonzero(found.start[order] < before))
     if not len(hits):
         return Grants(0, contended, None, _NO_TIME)
     late = int(hits[0])
     early = int(np.argmax(until[order][:late]))
     return Grants(len(hits), contended, Pair(int(order[early]), int(order[late])), int(held[order[late]]))
+
+
+def _contended(found: Increments) -> int:
+    """By any clock. A hold that is shorter than its clock may be off shows no double grant, and who waited for its
+    end has waited all the same.
+    """
+    got = found.held + found.err
+    order = np.argsort(got, kind="stable")
+    latest = np.maximum.accumulate((found.until - found.err)[order])
+    count = np.searchsorted(got[order], found.held - found.err, side="left")
+    given_back = np.where(count > 0, latest[np.maximum(count - 1, 0)], _BEFORE_ALL)
+    return int(np.count_nonzero(found.start + found.err < given_back))
 
 
 class Tokens(NamedTuple):

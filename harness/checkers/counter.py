@@ -39,12 +39,15 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     )
 
 
-def _figures(history: History, done: History, measured: dict[str, Measured]) -> dict[str, int]:
+def _figures(history: History, done: History, measured: dict[str, Measured]) -> dict[str, float]:
+    """`wait_max_s`: the longest time from asking for the lock to certainly having it."""
     found = increments(done)
+    longest_ns = int((found.held - found.start).max(initial=0))
     return {
         "increments": len(done),
         "indeterminate": len(history.only(f="increment", outcome="info")),
         "contended": grants(found).contended,
+        "wait_max_s": round(longest_ns / 1e9, 3),
         "double_grants": measured["lock-exclusion"].count,
         "duplicate_tokens": len(done) - tokens(found).distinct,
         "fresh_mounts": fresh_mounts(history),

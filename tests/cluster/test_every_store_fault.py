@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from harness.session import Bench
 from harness.session.judging import fault_records
 from harness.transport.recorder import read_history
 from tests.cluster_bench import live_bench
+from tests.cluster_guests import NEED_GUESTS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.nightly]
 
@@ -26,19 +29,41 @@ ON_CEPH = [
     ("pause", "pool/mds", 2),
     ("evict", "n2", 2),
 ]
+ON_NFS = [("kill", "files/ganesha", 2), ("pause", "files/ganesha", 2)]
+#: Of two guests, the one that does not serve.
+ON_CLIENT = [(fault, "n2" if target == NODE else target, hold_s) for fault, target, hold_s in ON_NODES + ON_LINKS]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A store of a shipped topology: its volume, what can befall it, what is laid over the topology, and when a
+    fault strikes how long a load. Emulated writers take longer to begin.
+    """
+
+    volume: str
+    faults: Sequence[tuple[str, str, float]]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    at_s: float = 1
+    duration_s: float = 2
+    marks: Sequence[pytest.MarkDecorator] = ()
+
+
 BLUESTORE = {"stores__pool__options__objectstore": "bluestore"}
-#: Shipped topologies, the volume, what is laid over them, and what can befall their stores.
+GUESTS = {"cluster__provider": "vagrant", "cluster__nodes__worker": "1"}
 STORES = {
-    "volume-local-xfs": ("data", {}, ON_NODES),
-    "volume-local-ext4": ("data", {}, ON_NODES),
-    "volume-glusterfs": ("data", {}, ON_NODES + ON_LINKS + ON_BRICKS),
-    "volume-cephfs": ("shared", BLUESTORE, ON_NODES + ON_LINKS + ON_CEPH),
+    "volume-local-xfs": Stored("data", ON_NODES),
+    "volume-local-ext4": Stored("data", ON_NODES),
+    "volume-glusterfs": Stored("data", ON_NODES + ON_LINKS + ON_BRICKS),
+    "volume-cephfs": Stored("shared", ON_NODES + ON_LINKS + ON_CEPH, BLUESTORE),
+    "volume-nfs": Stored("shared", ON_CLIENT + ON_NFS, GUESTS, at_s=10, duration_s=12, marks=NEED_GUESTS),
 }
-CASES = [
-    pytest.param(name, Fault(fault=fault, target=target, at_s=1, hold_s=hold_s), id=f"{name}-{fault}-{target}")
-    for name, (_, _, faults) in STORES.items()
-    for fault, target, hold_s in faults
-]
+
+
+def _cases() -> Iterator[Any]:
+    for name, stored in STORES.items():
+        for fault, target, hold_s in stored.faults:
+            strike = Fault(fault=fault, target=target, at_s=stored.at_s, hold_s=hold_s)
+            yield pytest.param(name, strike, id=f"{name}-{fault}-{target}", marks=stored.marks)
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +71,18 @@ def store(
     own_engine: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Bench]:
     """One cluster for all faults of a store: each must leave it healthy for the next."""
-    settings = STORES[request.param][1]
+    settings = STORES[request.param].settings
     with live_bench(request.param, tmp_path_factory.mktemp("store"), **settings) as made:
         yield made
 
 
-@pytest.mark.parametrize(("store", "strike"), CASES, indirect=["store"])
+@pytest.mark.parametrize(("store", "strike"), list(_cases()), indirect=["store"])
 def test_what_was_synced_outlives_it(store: Bench, strike: Fault) -> None:
     """Processes that write are killed as well, but where a fault already kills a server."""
     dies = "server" if strike.fault == "kill" else "client"
-    load = {"rate_per_s": 20, "duration_s": 2, "killed": dies, "kill_share": 0.1}
-    verdict = store.check("durability", inject=[strike], volume=STORES[store.live.plan.topology.name][0], **load)
+    stored = STORES[store.live.plan.topology.name]
+    load = {"rate_per_s": 20, "duration_s": stored.duration_s, "killed": dies, "kill_share": 0.1}
+    verdict = store.check("durability", inject=[strike], volume=stored.volume, **load)
 
     records = fault_records(read_history(store.folder).only(check=verdict.id))
     assert [(record.name, record.felt, record.healed) for record in records] == [(strike.fault, True, True)]
@@ -64,4 +90,4 @@ def test_what_was_synced_outlives_it(store: Bench, strike: Fault) -> None:
     assert verdict.verdict == "pass", verdict.reason
     observed = {promise.name: promise.observed for promise in verdict.promises}
     assert observed[f"fsync-survives-{dies}-kill"] == "kept"
-    assert set(verdict.operations) == {"n1", "n2", "n3"}
+    assert set(verdict.operations) == {node.name for node in store.live.plan.nodes}

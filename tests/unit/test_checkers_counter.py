@@ -136,6 +136,18 @@ def test_without_contention_the_exclusion_is_unmeasured_and_the_check_unknown() 
     assert verdict.verdict == "unknown"
 
 
+def test_who_waited_for_a_hold_that_is_shorter_than_clocks_may_be_off_has_waited() -> None:
+    """As on emulated machines: holds of 6 us, clocks known to 4 us, waits of many."""
+    waiter = replace(held_after(increment(1, 2, 5, 5_000_090), 5_000_060, 5_000_066), err_ns=4_000)
+    others = [replace(held_after(increment(2, 1, 0, 40), 20, 26), err_ns=4_000)]
+    verdict = verdict_on([*others, waiter, *totals(2, 2)])
+    assert verdict.figures["contended"] == 1
+    assert verdict.figures["wait_max_s"] == 5.0
+    assert promise(verdict, "lock-exclusion").observed == "kept"
+    hasty = replace(held_after(increment(1, 2, 25, 90), 60, 66), err_ns=4_000)
+    assert verdict_on([*others, hasty, *totals(2, 2)]).figures["contended"] == 0, "it may have asked afterwards"
+
+
 @pytest.mark.parametrize("missing", ["workers", "totals", "everything"])
 def test_too_little_is_unknown(missing: str) -> None:
     alone = [increment(1, 1, 0, 10), increment(1, 2, 20, 30)]
@@ -203,6 +215,14 @@ def stale(case: Case) -> int:
     return count
 
 
+def waited(case: Case) -> int:
+    """By definition: rows that asked before another gave back what it had got before them, by any clock."""
+    return sum(
+        any(o[2] + o[5] < held - err and start + err < o[3] - o[5] for o in case)
+        for _, start, held, _, _, err in case
+    )
+
+
 def test_findings_equal_those_of_brute_force() -> None:
     rng, seen = random.Random(11), Counter[str]()
     for number in range(HISTORIES):
@@ -212,6 +232,7 @@ def test_findings_equal_those_of_brute_force() -> None:
         granted, read = grants(found), tokens(found)
         assert bool(granted.double) == bool(pairs), f"history {number}: {case}"
         assert read.stale == stale(case), f"history {number}: {case}"
+        assert granted.contended == waited(case), f"history {number}: {case}"
         assert (granted.pair is None) == (not pairs)
         if granted.pair is not None:
             assert overlap(case[granted.pair.early], case[granted.pair.late]), f"history {number}: {case}"
@@ -221,4 +242,5 @@ def test_findings_equal_those_of_brute_force() -> None:
             early, late = case[read.pair.early], case[read.pair.late]
             assert early[0] > late[0] or (early[0] == late[0] and early[2] <= late[2])
         seen.update(["overlap" if pairs else "excluded", "stale" if read.stale else "fresh"])
+        seen.update(["waited" if granted.contended else "alone"])
     assert min(seen.values()) * 20 > HISTORIES, seen

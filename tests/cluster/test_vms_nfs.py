@@ -1,0 +1,170 @@
+"""NFS by the kernel's client on guests: locks that several ask for, locks through a restart of the server and its
+grace period, and a server that is silent, before clients that wait for ever and clients that give up.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from harness.model.errors import EnvironmentBroken
+from harness.model.topology import Fault
+from harness.model.verdict import Verdict
+from harness.ports import Daemon, Host
+from harness.session import Bench
+from harness.session.judging import fault_records
+from harness.stores._scripted import hook
+from harness.transport import daemons
+from harness.transport.recorder import read_history
+from tests.cluster_bench import done, listening, live_bench
+from tests.cluster_guests import NEED_GUESTS_AND_TIME
+
+CALL_TIMEOUT_S = 20.0
+BACK_WITHIN_S = 300.0
+TOPOLOGY = Path(__file__).parent / "topologies" / "nfs-servers.yaml"
+PATIENT, HASTY = "/harness/stores/files", "/harness/stores/soft"
+GIVES_UP = (errno.EIO, errno.ETIMEDOUT)
+pytestmark = NEED_GUESTS_AND_TIME
+
+#: fcntl(2) locks the file whose path it gets, says so and keeps it.
+HOLD = """
+import fcntl, sys, time
+file = open(sys.argv[1], "w")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("listening", flush=True)
+time.sleep(3600)
+"""
+#: Whether another can have it: `granted`, or the error's name.
+TRY = """
+import errno, fcntl, sys
+file = open(sys.argv[1], "w")
+try:
+    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    print("granted")
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
+#: One synced write; prints the number of its error, and after how many seconds.
+WRITE = """
+import os, sys, time
+begun, number = time.monotonic(), 0
+try:
+    file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+    os.write(file, b"x" * 4096)
+    os.fsync(file)
+except OSError as error:
+    number = error.errno
+print(number, round(time.monotonic() - begun, 1))
+"""
+
+
+@pytest.fixture(scope="module")
+def guests(own_engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with live_bench(TOPOLOGY, tmp_path_factory.mktemp("guests")) as made:
+        yield made
+
+
+def server(guests: Bench, store: str) -> Daemon:
+    (found,) = daemons.daemons(guests.live.cluster, store, timeout_s=CALL_TIMEOUT_S)
+    return found
+
+
+def restart(guests: Bench, store: str) -> None:
+    """As after a crash: nobody is told, and clients are given a grace period."""
+    cluster, daemon = guests.live.cluster, server(guests, store)
+    daemons.tell(cluster, daemon, "KILL", timeout_s=CALL_TIMEOUT_S)
+    daemons.start(cluster, daemon, timeout_s=CALL_TIMEOUT_S)
+    done(cluster.hosts[daemon.node], ["sh", hook(store, "servers")])  # returns when it answers
+
+
+@contextmanager
+def silent(guests: Bench, store: str) -> Iterator[None]:
+    """The server stands still: connections stay, and nothing is answered."""
+    daemon = server(guests, store)
+    daemons.tell(guests.live.cluster, daemon, "STOP", timeout_s=CALL_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        daemons.tell(guests.live.cluster, daemon, "CONT", timeout_s=CALL_TIMEOUT_S)
+
+
+def tried(host: Host, path: str) -> str:
+    return done(host, ["python3", "-c", TRY, path]).strip()
+
+
+def promises(verdict: Verdict) -> dict[str, tuple[str, str]]:
+    return {each.name: (each.expected, each.observed) for each in verdict.promises}
+
+
+def test_a_lock_that_both_hosts_ask_for_is_waited_for_and_excludes(guests: Bench) -> None:
+    verdict = guests.check("counter", volume="patient", duration_s=20)
+    assert verdict.verdict == "pass", verdict.reason
+    assert verdict.figures["contended"] > 0
+    assert promises(verdict)["lock-exclusion"] == ("holds", "kept")
+    assert promises(verdict)["lock-read-write"] == ("holds", "kept")
+    assert set(verdict.operations) == {"n1", "n2"}
+
+
+def test_increments_under_a_lock_outlive_the_death_of_the_server(guests: Bench) -> None:
+    death = Fault(fault="kill", target="files/ganesha", at_s=10, hold_s=2)
+    verdict = guests.check("counter", inject=[death], volume="patient", duration_s=60)
+    rows = read_history(guests.folder).only(check=verdict.id)
+    assert [(each.name, each.felt, each.healed) for each in fault_records(rows)] == [("kill", True, True)]
+    (healed,) = [row for row in rows.only(f="fault").ops() if row.value == "heal"]
+    assert any(row.start_ns > healed.end_ns for row in rows.only(f="increment", outcome="ok").ops())
+    assert verdict.verdict == "pass", verdict.reason
+    assert promises(verdict)["lock-exclusion"] == ("holds", "kept")
+    assert promises(verdict)["lock-read-write"] == ("holds", "kept")
+
+
+def test_who_holds_a_lock_has_it_after_the_servers_restart_and_grace(guests: Bench) -> None:
+    hosts, path = guests.live.cluster.hosts, f"{PATIENT}/held"
+    with listening(hosts["n2"], ["python3", "-c", HOLD, path]):
+        assert tried(hosts["n1"], path) == "EAGAIN"
+        restart(guests, "files")
+        assert tried(hosts["n1"], path) == "EAGAIN", "answered after the grace period: until then nobody is"
+    assert tried(hosts["n1"], path) == "granted"
+
+
+def test_a_hard_mount_of_a_silent_server_is_bounded_and_its_place_told(guests: Bench) -> None:
+    with silent(guests, "files"), pytest.raises(EnvironmentBroken) as broken:
+        guests.check("durability", volume="patient", duration_s=1)
+    for words in ("on n1: ", "on n2: ", "writer.n", "/data"):
+        assert words in broken.value.message
+    assert comes_back(guests, PATIENT)
+    verdict = guests.check("durability", volume="patient", duration_s=5, rate_per_s=20)
+    assert verdict.verdict == "pass", verdict.reason
+    assert guests.problems() == []
+
+
+def comes_back(guests: Bench, mount: str) -> bool:
+    end = time.monotonic() + BACK_WITHIN_S
+    hosts = guests.live.cluster.hosts.values()
+    while not all(host.run(["timeout", "60", "ls", mount], timeout_s=CALL_TIMEOUT_S).ok for host in hosts):
+        if time.monotonic() > end:
+            return False
+    return True
+
+
+def test_a_soft_mount_of_a_silent_server_tells_an_error(guests: Bench) -> None:
+    with silent(guests, "soft"):
+        number, took_s = done(guests.live.cluster.hosts["n1"], ["python3", "-c", WRITE, f"{HASTY}/w"]).split()
+    print(f"error {number} after {took_s} s")
+    assert int(number) in GIVES_UP
+    assert comes_back(guests, HASTY)
+
+
+def test_errors_of_a_soft_mount_stand_in_the_history_and_break_no_promise(guests: Bench) -> None:
+    pause = Fault(fault="pause", target="soft/ganesha", at_s=10, hold_s=30)
+    verdict = guests.check("durability", inject=[pause], volume="hasty", duration_s=45, rate_per_s=20)
+    rows = read_history(guests.folder).only(check=verdict.id)
+    assert [(each.name, each.felt, each.healed) for each in fault_records(rows)] == [("pause", True, True)]
+    assert set(rows["errno"].tolist()) & set(GIVES_UP)
+    assert verdict.verdict == "pass", verdict.reason
+    assert promises(verdict)["fsync-survives-client-kill"][0] == "may"
+    assert guests.problems() == []
