@@ -35,9 +35,12 @@ def quiet(_line: str) -> None:
     pass
 
 
+def containers(bench: Bench, service: str | None = None) -> list[Container]:
+    return list(bench.live.orchestrator.containers(bench.live.cluster, bench.live.plan, service))
+
+
 def container(bench: Bench, name: str) -> Container:
-    found = bench.live.orchestrator.containers(bench.live.cluster, bench.live.plan)
-    return next(each for each in found if each.name == name)
+    return next(each for each in containers(bench) if each.name == name)
 
 
 def done(host: Host, argv: Sequence[str], stdin: str = "") -> str:

@@ -9,11 +9,11 @@ from threading import Thread
 import pytest
 
 from harness.model.topology import Fault
-from harness.ports import Container, Daemon, Host
+from harness.ports import Daemon, Host
 from harness.session import Bench
 from harness.transport import daemons
 from harness.transport.recorder import read_history
-from tests.cluster_bench import container, done, live_bench
+from tests.cluster_bench import container, containers, done, live_bench
 
 pytestmark = pytest.mark.cluster
 
@@ -156,7 +156,7 @@ def test_writes_that_land_in_a_directory_of_the_node_void_the_run(gluster: Bench
     done(host, ["umount", "-l", MOUNT])
     done(host, ["mkdir", "-p", f"{MOUNT}/data"])
     done(host, ["docker", "rm", "--force", old.id])
-    until(lambda: any(c.name == "writer.n3" and c.id != old.id for c in _containers(gluster)), "a new container")
+    until(lambda: any(c.name == "writer.n3" and c.id != old.id for c in containers(gluster)), "a new container")
     verdict = gluster.check("concurrent-append", volume="data", duration_s=0.5)
     assert verdict.verdict == "unknown"
     assert "data is not mounted for writer.n3 on n3" in verdict.reason
@@ -175,10 +175,6 @@ def test_a_node_that_was_killed_has_its_servers_and_mounts_before_its_containers
     mine = [daemon for daemon in _daemons(gluster) if daemon.node == "n2"]
     states = {daemon.name: daemons.state(cluster, daemon, timeout_s=TIMEOUT_S) for daemon in mine}
     assert states == {"brick": "running", "client": "running", "glusterd": "running", "plugin": "running"}
-
-
-def _containers(bench: Bench) -> list[Container]:
-    return list(bench.live.orchestrator.containers(bench.live.cluster, bench.live.plan))
 
 
 def _daemons(bench: Bench) -> list[Daemon]:

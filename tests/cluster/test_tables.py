@@ -10,7 +10,7 @@ import pytest
 from harness.model.topology import Fault
 from harness.session import Bench
 from harness.transport.recorder import read_history
-from tests.cluster_bench import container, done, live_bench
+from tests.cluster_bench import container, containers, done, live_bench
 
 pytestmark = pytest.mark.cluster
 
@@ -65,6 +65,24 @@ def test_an_update_replaces_every_container_and_names_follow(overlays: Bench) ->
     assert all(container(overlays, name).id != id for name, id in before.items())
 
 
+def test_a_node_that_dies_under_open_connections_fails_over(overlays: Bench) -> None:
+    """Longer than Swarm takes to call it Down, so that its replicas are made elsewhere and stay there."""
+    before = containers(overlays)
+    lost = {each.id for each in before if each.node == "n3"}
+    assert any(each.service == "web" for each in before if each.id in lost)
+    kill = Fault(fault="kill", target="n3", at_s=1, hold_s=12)
+    verdict = overlays.check("recovery", inject=[kill], hold_s=1, stable_s=1)
+    assert verdict.verdict == "pass", verdict.reason
+    assert verdict.figures["connections_died"] > 0
+    web = containers(overlays, "web")
+    assert {each.node for each in web} == {"n1", "n2"}
+    assert len(web) == 3
+    after = {each.id for each in containers(overlays)}
+    assert not lost & after
+    assert {each.id for each in before} - lost <= after
+    assert overlays.problems() == []
+
+
 def test_a_drained_node_is_emptied_felt_and_given_back(overlays: Bench) -> None:
     drain = Fault(fault="drain", target="n3", at_s=0.2, hold_s=5)
     verdict = overlays.check("recovery", inject=[drain], hold_s=1, stable_s=0.5)
@@ -72,5 +90,5 @@ def test_a_drained_node_is_emptied_felt_and_given_back(overlays: Bench) -> None:
     live = overlays.live
     nodes = done(live.cluster.hosts["n1"], ("docker", "node", "ls", "--format", "{{.Availability}}")).split()
     assert nodes == ["Active"] * 3
-    felt = read_history(overlays.folder).only(f="felt")
+    felt = read_history(overlays.folder).only(check=verdict.id, f="felt")
     assert {(row.key, row.outcome) for row in felt.ops()} == {("drain", "ok")}
