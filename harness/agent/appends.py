@@ -9,7 +9,7 @@ from .crew import Crew, Member
 from .frames import record_id
 from .nursery import Nursery
 from .protocol import Call
-from .rows import NEVER, Row, packed
+from .rows import NEVER, Row, packed_times
 from .writer import Taken
 
 _SHARED = ("record_bytes", "rate_per_s", "block", "fsync", "shim")
@@ -50,7 +50,7 @@ class _Appending(Crew):
         member.next = taken.first + count
         member.last_ns = taken.ends[-1]
         common = self._common(member, count, self._params["record_bytes"])
-        times = {"start_ns": _starts(taken), "end_ns": packed(taken.ends)}
+        times = {"start_ns": _starts(taken), "end_ns": packed_times(taken.ends)}
         self._call.batch({**common, "value": {"from": record_id(member.writer, taken.first)}, **times})
 
     def _common(self, member: Member, rows: int, length: int) -> Row:
@@ -71,4 +71,4 @@ def _starts(taken: Taken) -> Row:
     starts = array("q", [taken.begin_ns]) + taken.ends[:-1]
     for place, begin_ns in taken.pauses:
         starts[place] = begin_ns
-    return packed(starts)
+    return packed_times(starts)

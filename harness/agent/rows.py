@@ -16,6 +16,9 @@ Batch = dict[str, Any]
 NEVER = (1 << 63) - 1
 #: How long rows may wait before they are sent.
 FLUSH_S = 0.25
+_U4_VALUES = 1 << 32
+#: Which half of a 64-bit integer in memory is the lower one.
+_LOWER = 0 if sys.byteorder == "little" else 1
 
 
 def columns(rows: list[Row]) -> Batch:
@@ -33,6 +36,20 @@ def packed(values: array[int]) -> Batch:
         values = values[:]
         values.byteswap()
     return {"i8": base64.b64encode(values.tobytes()).decode()}
+
+
+def packed_times(times: array[int]) -> Batch:
+    """Times that never fall, as `packed`, in half of the room: the first in full, and of each the lower 32 bits.
+    Where the last is too late for that (2^32 ns, 4.3 s, after the first) they are sent in full.
+    """
+    if not times or times[-1] - times[0] >= _U4_VALUES:
+        return packed(times)
+    halves = memoryview(times).cast("B").cast("I")
+    lower = array("I")
+    lower.frombytes(halves[_LOWER::2].tobytes())  # item by item it takes five times as long
+    if sys.byteorder == "big":
+        lower.byteswap()
+    return {"u4": base64.b64encode(lower).decode(), "from": times[0]}
 
 
 class Rows:

@@ -105,7 +105,8 @@ class History:
         """Columns from batches: each maps a column to a list, or to one value that holds for the whole batch.
 
         A batch has an entry `n` (its number of rows) where no column is a list. Absent columns take Op's default.
-        A long column of integers may be packed: `{"i8": base64 of little-endian 64-bit integers}`, or
+        A long column of integers may be packed: `{"i8": base64 of little-endian 64-bit integers}`;
+        `{"from": first, "u4": base64 of the lower 32 bits of each}` for such as are within 2^32 of the first;
         `{"from": first}` for consecutive ones; starts may be `{"after": first}` where each row starts as the one
         before it ends.
         Raises ValueError where lists differ in length or a column is unknown; TypeError, OverflowError or
@@ -188,6 +189,9 @@ def _unpacked(value: Any, batch: Mapping[str, Any]) -> Any:
         return value
     if value.keys() == {"i8"}:
         return np.frombuffer(base64.b64decode(value["i8"], validate=True), dtype="<i8").astype(np.int64)
+    if value.keys() == {"from", "u4"}:
+        lower = np.frombuffer(base64.b64decode(value["u4"], validate=True), dtype="<u4").astype(np.uint32)
+        return int(value["from"]) + (lower - lower[:1]).astype(np.int64)
     if value.keys() == {"from"} and "n" in batch:
         return np.arange(value["from"], value["from"] + batch["n"], dtype=np.int64)
     if value.keys() == {"after"} and "end_ns" in batch:

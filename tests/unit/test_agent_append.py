@@ -443,6 +443,25 @@ def test_starts_that_follow_the_ends_travel_as_one_number() -> None:
         assert History.of_batches([{**batch, "start_ns": sent}])["start_ns"].tolist() == starts
 
 
+@pytest.mark.parametrize(
+    ("times", "way"),
+    [
+        ([FAR], "u4"),
+        ([FAR, FAR, FAR + 1700], "u4"),
+        ([(1 << 32) - 1, 1 << 32, (1 << 33) - 2], "u4"),  # the lower half begins anew twice
+        ([5, (1 << 32) + 4], "u4"),
+        ([5, (1 << 32) + 5], "i8"),  # a writer that was frozen
+        ([0, 1 << 62], "i8"),
+        ([], "i8"),
+    ],
+)
+def test_times_travel_in_half_of_the_room_where_that_says_it_all(times: list[int], way: str) -> None:
+    sent = rows.packed_times(array("q", times))
+    assert way in sent
+    told = History.of_batches([{"n": len(times), "f": "append", "value": {"from": 0}, "end_ns": sent}])
+    assert told["end_ns"].tolist() == times
+
+
 def test_the_agent_is_written_in_python_3_9() -> None:
     folder = Path(appends.__file__).parent
     for path in folder.glob("*.py"):

@@ -242,8 +242,12 @@ def test_packed_columns_are_integers_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "packed", [{"i8": "AAAA"}, {"i8": "*"}, {"zstd": "x"}, {"from": 1, "to": 2}, {"after": 3}, {}]
-)
+    "packed",
+    [
+        {"i8": "AAAA"}, {"i8": "*"}, {"zstd": "x"}, {"from": 1, "to": 2}, {"after": 3}, {},
+        {"u4": "AAAAAAAAAAAAAAAA"}, {"u4": "AAAA", "from": 1}, {"u4": "*", "from": 1},
+    ],
+)  # fmt: skip
 def test_a_packed_column_that_cannot_be_read_is_refused(packed: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         History.of_batches([{"n": 3, "f": "append", "value": 1, "start_ns": packed}])
