@@ -46,7 +46,8 @@ def join(cluster: Cluster, plan: Plan, progress: Progress) -> None:
     members = each(cluster.hosts.values(), member)
     _start(manager, members[manager.name], plan, progress)
     _join_workers(cluster, manager, members, progress)
-    ids = {name: found.node_id for name, found in each(cluster.hosts.values(), member).items()}
+    members |= each([host for host in cluster.hosts.values() if not members[host.name].is_active], member)
+    ids = {name: found.node_id for name, found in members.items()}
     _await_ready(manager, ids, READY_TIMEOUT_S * cluster.slowness, progress)
     _label(manager, plan, ids)
 
