@@ -35,11 +35,11 @@ class CephFS(Stored):
 
 
 def _options(store: StorePlan, client: str) -> dict[str, str]:
-    """All that decides what is promised, as the promise matrix names it."""
-    decided = {
-        "objectstore": str(store.options.get("objectstore", "memstore")),
-        "size": str(store.options.get("pool_size", 2)),
-    }
+    """All that decides what is promised, as the promise matrix names it. A Ceph that exists keeps its objects on
+    disks: memstore is for tests.
+    """
+    keeps = "bluestore" if store.address else str(store.options.get("objectstore", "memstore"))
+    decided = {"objectstore": keeps, "size": str(store.options.get("pool_size", 2))}
     if client == "fuse":
         decided["fuse_disable_pagecache"] = str(not store.options.get("page_cache", True)).lower()
     return decided

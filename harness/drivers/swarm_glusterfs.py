@@ -36,9 +36,13 @@ class GlusterFS(Stored):
 
 
 def _options(store: StorePlan) -> dict[str, str]:
-    """All that decides what is promised, as the promise matrix names it."""
+    """All that decides what is promised, as the promise matrix names it. How many bricks a volume that exists has
+    nobody says.
+    """
     replica = int(store.options["replica"])
-    shape = {"replica": str(replica), "distribute": str(len(store.nodes) // replica)}
+    shape = {"replica": str(replica)}
+    if store.nodes:
+        shape["distribute"] = str(len(store.nodes) // replica)
     mount = {"o": store.options["mount_options"]} if store.options["mount_options"] else {}
     return {**shape, **store.options["volume_options"], **mount}
 

@@ -11,8 +11,12 @@ from harness.transport.parallel import at_once
 
 
 def up(plan: Plan, cluster: Cluster, progress: Progress) -> None:
-    """All stores of `plan` at once, mounted on all nodes."""
-    at_once([partial(_up, plan, cluster, store.name, progress) for store in plan.stores])
+    """All stores of `plan` at once, mounted on all nodes; those that exist last, since what serves them may be one
+    that does not yet.
+    """
+    for exists in (False, True):
+        mine = [store.name for store in plan.stores if bool(store.address) == exists]
+        at_once([partial(_up, plan, cluster, name, progress) for name in mine])
 
 
 def _up(plan: Plan, cluster: Cluster, store: str, progress: Progress) -> None:

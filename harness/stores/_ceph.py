@@ -39,6 +39,10 @@ class CephOptions(Options):
     client: Literal["fuse", "kernel"] = Field("fuse", description="ceph-fuse, or the kernel's client")
     page_cache: bool = Field(True, description="ceph-fuse uses the kernel's page cache (fuse_disable_pagecache)")
     device_mib: int = Field(2048, ge=1024, le=1 << 20, description="Size of an OSD's device")
+    user: str = Field("", description="Of a CephFS that exists: its user, without `client.`; empty: admin")
+    keyring: str = Field("", description="Its file on every node; empty: /etc/ceph/ceph.client.USER.keyring")
+    file_system: str = Field("", description="Of a Ceph that exists: which file system; empty: its own default")
+    path: str = Field("", description="Of a CephFS that exists: the directory in which runs have theirs; empty: /")
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from pydantic import Field, field_validator
 
 from harness.model.places import STORE_DATA, STORES_DIR
 from harness.model.plan import Plan, StorePlan
-from harness.stores._scripted import SLOW, WAITS, Options, hook, image
-from harness.stores.local import directories, mounted, size_bytes
+from harness.stores import _existing
+from harness.stores._scripted import SLOW, WAITS, Options, directories, hook, image
+from harness.stores.local import mounted, size_bytes
 
 #: Where the server has the file system that it exports.
 EXPORTS = "/harness/exports"
@@ -91,11 +92,6 @@ def _check_option(word: str) -> None:
 def server(store: StorePlan) -> str:
     """Name or address of whoever serves."""
     return store.address or store.nodes[0]
-
-
-def own_folder(store: StorePlan, run: str) -> str:
-    """A run's own directory in the export of a server that exists: another run's files are not its own."""
-    return f"harness-{run}-{store.name}"
 
 
 def export(store: StorePlan) -> str:
@@ -256,17 +252,12 @@ waits 30 works
 
 
 def aside_script(plan: Plan, store: StorePlan, act: str) -> str:
-    """Does `act` in the whole export of a server that exists, mounted aside for so long."""
-    whole = store.mounted_from(plan.run).removesuffix(own_folder(store, plan.run))
+    """Does `act` to the run's directory in the whole export of a server that exists."""
+    whole = store.mounted_from(plan.run).removesuffix(_existing.own_folder(plan, store))
     whole = whole if whole.endswith(":/") else whole.removesuffix("/")
+    rpcbind = _RPCBIND if store.options["version"] == "3" else ":"
     attach = " ".join(mount_argv(store, whole, '"$aside"'))
-    return f"""
-set -eu
-{_RPCBIND if store.options["version"] == "3" else ":"}
-aside=$(mktemp -d)
-trap 'cd /; umount "$aside" 2>/dev/null || umount -l "$aside" 2>/dev/null || true; rmdir "$aside"' EXIT
-timeout -k 2 20 {attach} && cd "$aside" && timeout -k 2 20 {act} {own_folder(store, plan.run)}
-"""
+    return f"{rpcbind}\n{_existing.aside_script(plan, store, attach, act).strip()}\n"
 
 
 def down_script(plan: Plan, store: StorePlan) -> str:
@@ -290,13 +281,7 @@ def _helpers_down(store: StorePlan) -> str:
     return "for name in rpc.statd rpcbind; do pkill -KILL -x $name || true; done\n"
 
 
-def leave_script(plan: Plan, store: StorePlan, node: str) -> str:
-    """Of a server that exists only the run's own directory is removed, by one node; what it says is not fatal."""
-    removing = aside_script(plan, store, "rm -rf").strip()
-    return f"""
-if [ "$(uname -n)" = {node} ]; then
-(
-{removing}
-) || echo "{store.mounted_from(plan.run)} could not be removed" >&2
-fi
-{_helpers_down(store)}"""
+def leave_script(plan: Plan, store: StorePlan) -> str:
+    """Of a server that exists only the run's own directory is removed."""
+    removing = aside_script(plan, store, _existing.REMOVING)
+    return _existing.leaving_script(plan, store, removing) + _helpers_down(store)

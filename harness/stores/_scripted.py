@@ -100,6 +100,8 @@ class Scripted:
     options: ClassVar[type[Options]]
     #: Whether it also mounts a store that exists: `managed: false` with `address`.
     adopts: ClassVar[bool] = False
+    #: What may stand between several addresses of one that exists.
+    addresses: ClassVar[str] = ""
     #: Whether on Swarm a volume plugin, called as the kind is, serves directories of it to each node's engine.
     plugin: ClassVar[bool] = False
 
@@ -126,12 +128,23 @@ class Scripted:
             options = self.options.model_validate(spec.options)
         except ValidationError as error:
             return found + [self._option_problem(each) for each in error.errors(include_url=False)]
-        return [*found, *self.misfits(topology, store, options)]
+        return [*found, *self.misfits(topology, store, options), *self._served_by_another(topology, store)]
+
+    def _served_by_another(self, topology: Topology, store: str) -> Iterator[tuple[str, str]]:
+        mine = [name for name, volume in topology.volumes.items() if volume.store == store]
+        served = [name for name in mine if topology.volumes[name].driver_opts.get("via") == "plugin"]
+        if served and not self._is_first(topology, store):
+            told = f"a node's volume plugin {self.kind} serves one store, the first"
+            yield "kind", f"{told}: the volume {served[0]} cannot come via plugin"
+
+    def _is_first(self, topology: Topology, store: str) -> bool:
+        """Of its kind: that one has the volume plugin."""
+        return store == next(name for name, each in topology.stores.items() if each.kind == self.kind)
 
     def _unmanaged(self, managed: bool, address: str | None) -> Iterator[tuple[str, str]]:
         if not managed and not self.adopts:
             yield "managed", f"a store of kind {self.kind} that exists already is not supported yet"
-        elif not managed and not re.fullmatch(r"[\w.:%-]+", address or ""):
+        elif not managed and not re.fullmatch(rf"[\w.:%{self.addresses}-]+", address or ""):
             yield "address", "a store that exists (managed: false) needs its server's name or address"
         elif managed and address:
             yield "address", "an address is that of a store that exists (managed: false)"
@@ -159,7 +172,7 @@ class Scripted:
     def declare(self, plan: Plan, store: str) -> Declared:
         mine = plan.store(store)
         files = _files(store, self.scripts(plan, mine))
-        has_plugin = self.plugin and plan.orchestrator == "swarm"
+        has_plugin = self.plugin and plan.orchestrator == "swarm" and self._is_first(plan.topology, store)
         if has_plugin:
             files = _plugin.beside(mine, files)
         document = Document(f"store-{store}.sh", _installing(store, files))
@@ -200,6 +213,28 @@ def hook(store: str, name: str) -> str:
 def image(plan: Plan, store: str) -> str:
     """A node's file behind a loop device: loop devices belong to the kernel, so its name carries the run."""
     return f"{STORE_DATA}/{plan.engine_name(store)}.img"
+
+
+def directories(store: StorePlan) -> str:
+    """The volumes of a store, made inside its mount only."""
+    made = " ".join(f"{store.mount}/{name}" for name in store.volumes)
+    return f"mountpoint -q {store.mount}\n" + (f"mkdir -p {made}\nchmod 1777 {made}" if made else ":")
+
+
+def mounting(store: StorePlan, attach: str) -> str:
+    """A script that mounts by FUSE, or anew where the client has died; `attach` is all words but for where."""
+    return f"""
+set -eu
+{WAITS}
+works() {{
+  timeout 10 stat -t {store.mount}/. >/dev/null 2>&1 && mountpoint -q {store.mount} && return 0
+  umount -l {store.mount} 2>/dev/null || true
+  timeout 20 {attach} {store.mount} && mountpoint -q {store.mount}
+}}
+mkdir -p {store.mount} 2>/dev/null || true
+waits 45 works
+{directories(store)}
+"""
 
 
 def each_node(

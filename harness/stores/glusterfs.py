@@ -1,4 +1,6 @@
-"""`glusterfs`: a pool of peers, a brick on XFS on each server node, one volume, its FUSE client on every node."""
+"""`glusterfs`: a pool of peers, a brick on XFS on each server node, one volume, its FUSE client on every node;
+or a volume that exists, of which each run mounts a directory of its own (mount.glusterfs(8), subdirectory mount).
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,9 @@ from pydantic import Field, field_validator
 from harness.model.plan import Demand, Plan, Step, StorePlan
 from harness.model.topology import Topology
 from harness.ports import Store
-from harness.stores._scripted import WAITS, Options, Scripted, Scripts, each_node, hook, image
-from harness.stores.local import directories, formatting, mounted, size_bytes, taking, too_small
+from harness.stores import _existing
+from harness.stores._scripted import WAITS, Options, Scripted, Scripts, each_node, hook, image, mounting
+from harness.stores.local import formatting, mounted, size_bytes, taking, too_small
 
 BRICKS = "/harness/bricks"
 FORMAT_TIMEOUT_S = 60.0
@@ -29,6 +32,7 @@ class GlusterOptions(Options):
     size: str = Field("512M", description="Of each brick; the file behind it is sparse")
     volume_options: dict[str, str] = Field(default_factory=dict, description="As `gluster volume set` takes them")
     mount_options: str = Field("", description="As `mount -o` takes them: direct-io-mode=yes")
+    path: str = Field("", description="The volume of a server that exists, or a directory in it; empty: /STORE")
 
     @field_validator("size", mode="before")
     @classmethod
@@ -61,19 +65,31 @@ class GlusterOptions(Options):
             raise ValueError("mount options are words with commas between them: direct-io-mode=enable,acl")
         return value
 
+    @field_validator("path")
+    @classmethod
+    def _is_a_path(cls, value: str) -> str:
+        if value and not re.fullmatch(r"/[\w.-]+(/[\w.-]+)*/?", value):
+            raise ValueError("a volume, or a directory in it, is written as it is mounted: /gv0 or /gv0/tests")
+        return value
+
 
 class Gluster(Scripted):
-    """Options: `replica`, `size`, `volume_options`, `mount_options`."""
+    """Options: `replica`, `size`, `volume_options`, `mount_options`. Of a volume that exists (`managed: false`,
+    `address`): `path`, `mount_options`, and by `replica` and `volume_options` what it has; nothing of it is set.
+    """
 
     kind = "glusterfs"
     options = GlusterOptions
+    adopts = True
     plugin = True
 
     def demands(self, topology: Topology, store: str) -> list[Demand]:
         servers = tuple(topology.stores[store].nodes)
         wanted_by = f"store {store}"
-        on_servers = ("loop", "fs-xfs", "package:xfsprogs", "package:glusterfs-server")
+        on_servers: tuple[str, ...] = ("loop", "fs-xfs", "package:xfsprogs", "package:glusterfs-server")
         everywhere = ("fuse", "package:glusterfs-client")
+        if not topology.stores[store].managed:
+            on_servers = ()
         return [
             *(Demand(feature, wanted_by, nodes=servers) for feature in on_servers),
             *(Demand(feature, wanted_by) for feature in everywhere),
@@ -81,31 +97,52 @@ class Gluster(Scripted):
 
     def misfits(self, topology: Topology, store: str, options: GlusterOptions) -> Iterator[tuple[str, str]]:
         spec = topology.stores[store]
+        if not spec.managed:
+            yield from _existing.misfits(topology, store, ["size"])
+            return
+        if options.path:
+            yield "options.path", "it is the volume of a server that exists (managed: false); here it is /" + store
         nodes = len(spec.nodes or topology.cluster.nodes.names)
         if nodes % options.replica:
             bricks = f"{nodes} brick{'s' if nodes > 1 else ''}, one on each node"
             yield "options.replica", f"{bricks}, cannot be grouped by {options.replica}"
         yield from too_small("options.size", options.size, "xfs")
-        pools = [name for name, other in topology.stores.items() if other.kind == self.kind]
+        stores = topology.stores.items()
+        pools = [name for name, other in stores if other.kind == self.kind and other.managed]
         if store != pools[0]:
             yield "kind", f"a node has one pool of peers: {pools[0]} is a store of kind {self.kind} already"
 
     def plan(self, topology: Topology, store: str) -> StorePlan:
         """Every node mounts from the first server; others stand in where it does not answer."""
         made = super().plan(topology, store)
+        if made.address:
+            path = made.options["path"].rstrip("/") or f"/{store}"
+            return replace(made, nodes=(), source=f"{made.address}:{path}")
         return replace(made, source=f"{made.nodes[0]}:/{store}")
 
     def scripts(self, plan: Plan, store: StorePlan) -> Scripts:
+        attach = _attach(store, store.mounted_from(plan.run))
+        mount, fresh = mounting(store, attach), f'timeout 30 {attach} "$point"'
+        client = {"client": _client(store)}
+        if store.address:
+            down = _existing.leaving_script(plan, store, _aside(plan, store, _existing.REMOVING))
+            return Scripts(servers=":", mount=mount, down=down, fresh=fresh, daemons=client)
         return Scripts(
             servers=_servers(plan, store),
-            mount=_mount(store),
+            mount=mount,
             down=_down(plan, store),
-            fresh=f'timeout 30 {_attach(store)} "$point"',
-            daemons={"glusterd": _GLUSTERD, "brick": _brick(store), "client": _client(store)},
+            fresh=fresh,
+            daemons={"glusterd": _GLUSTERD, "brick": _brick(store), **client},
             disk=taking(_brick_mount(store)),
         )
 
     def make(self, plan: Plan, store: StorePlan) -> Iterator[Step]:
+        if store.address:
+            yield from _existing.making(plan, store, _aside(plan, store, _existing.MAKING))
+        else:
+            yield from self._create(plan, store)
+
+    def _create(self, plan: Plan, store: StorePlan) -> Iterator[Step]:
         yield from self._servers(plan, store)
         first = store.nodes[0]
         yield Step(f"store {store.name}, peers", "join the peers", first, _sh(_peers(store)), PEERS_TIMEOUT_S)
@@ -182,27 +219,16 @@ esac
 """
 
 
-def _attach(store: StorePlan) -> str:
+def _attach(store: StorePlan, source: str) -> str:
     """The words that mount it, but for where."""
     others = ":".join(store.nodes[1:])
     words = [f"backup-volfile-servers={others}" if others else "", store.options["mount_options"]]
     options = ",".join(word for word in words if word)
-    return f"mount -t glusterfs {f'-o {options} ' if options else ''}{store.source}"
+    return f"mount -t glusterfs {f'-o {options} ' if options else ''}{source}"
 
 
-def _mount(store: StorePlan) -> str:
-    return f"""
-set -eu
-{WAITS}
-works() {{
-  timeout 10 stat -t {store.mount}/. >/dev/null 2>&1 && mountpoint -q {store.mount} && return 0
-  umount -l {store.mount} 2>/dev/null || true
-  timeout 20 {_attach(store)} {store.mount} && mountpoint -q {store.mount}
-}}
-mkdir -p {store.mount} 2>/dev/null || true
-waits 45 works
-{directories(store)}
-"""
+def _aside(plan: Plan, store: StorePlan, act: str) -> str:
+    return _existing.aside_script(plan, store, f'{_attach(store, store.source)} "$aside"', act)
 
 
 def _peers(store: StorePlan) -> str:
@@ -234,8 +260,16 @@ gluster --mode=script volume start {store.name}
 
 
 def _down(plan: Plan, store: StorePlan) -> str:
+    """Clients of another store are left: it may mount a volume that exists."""
     return f"""
-for name in glusterd glusterfsd glusterfs; do pkill -KILL -x "$name" || true; done
+for name in glusterd glusterfsd; do pkill -KILL -x "$name" || true; done
+for pid in $(pgrep -x glusterfs); do
+  case "$(tr '\\0' ' ' <"/proc/$pid/cmdline")" in
+  *" {store.mount} " | *" {store.fresh} ") kill -KILL "$pid" || true ;;
+  *"--process-name fuse"*) ;;
+  *) kill -KILL "$pid" || true ;;
+  esac
+done
 umount {_brick_mount(store)} 2>/dev/null || umount -l {_brick_mount(store)} 2>/dev/null || true
 rm -rf {_brick_mount(store)} /var/lib/glusterd/* /run/gluster
 rm -f {image(plan, store.name)}

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from harness.model.plan import Demand, Plan, Step, StorePlan
 from harness.model.topology import Topology
 from harness.ports import Store
-from harness.stores._scripted import Options, Scripted, Scripts, each_node, image
+from harness.stores._scripted import Options, Scripted, Scripts, directories, each_node, image
 
 FORMAT_TIMEOUT_S = 60.0
 #: mkfs.xfs(8): smaller ones are refused since xfsprogs 5.19. ext4 needs room for its journal.
@@ -122,12 +122,6 @@ state)
   ;;
 esac
 """
-
-
-def directories(store: StorePlan) -> str:
-    """The volumes of a store, made inside its mount only."""
-    made = " ".join(f"{store.mount}/{name}" for name in store.volumes)
-    return f"mountpoint -q {store.mount}\n" + (f"mkdir -p {made}\nchmod 1777 {made}" if made else ":")
 
 
 STORE: Store = Local()

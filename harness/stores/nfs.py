@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness.model.plan import Demand, Plan, Step, StorePlan
 from harness.model.topology import Topology
 from harness.ports import Store
-from harness.stores import _nfs
+from harness.stores import _existing, _nfs
 from harness.stores._nfs import NfsOptions
 from harness.stores._scripted import Scripted, Scripts, each_node, hook, image
 from harness.stores.local import formatting, taking, too_small
@@ -41,10 +41,7 @@ class Nfs(Scripted):
     def misfits(self, topology: Topology, store: str, options: NfsOptions) -> Iterator[tuple[str, str]]:
         spec = topology.stores[store]
         if not spec.managed:
-            if spec.nodes:
-                yield "nodes", "a server that exists is on none of the nodes: leave `nodes` out"
-            if "size" in spec.options:
-                yield "options.size", "a server that exists has its size already"
+            yield from _existing.misfits(topology, store, ["size"])
             return
         yield from too_small("options.size", options.size, "xfs")
         if options.path:
@@ -70,8 +67,7 @@ class Nfs(Scripted):
         mount = _nfs.mount_script(plan, store)
         fresh = _nfs.fresh_words(plan, store)
         if store.address:
-            down = _nfs.leave_script(plan, store, plan.nodes[0].name)
-            return Scripts(servers=":", mount=mount, down=down, fresh=fresh)
+            return Scripts(servers=":", mount=mount, down=_nfs.leave_script(plan, store), fresh=fresh)
         return Scripts(
             servers=_nfs.servers_script(plan, store),
             mount=mount,
@@ -83,11 +79,9 @@ class Nfs(Scripted):
 
     def make(self, plan: Plan, store: StorePlan) -> Iterator[Step]:
         if store.address:
-            argv = ["sh", "-c", _nfs.aside_script(plan, store, "mkdir -p -m 1777")]
-            phase, first = f"store {store.name}, directory", plan.nodes[0].name
-            yield from each_node(plan, phase, "make the run's directory", argv, nodes=[first])
-            return
-        yield from self._serve(plan, store)
+            yield from _existing.making(plan, store, _nfs.aside_script(plan, store, _existing.MAKING))
+        else:
+            yield from self._serve(plan, store)
 
     def _serve(self, plan: Plan, store: StorePlan) -> Iterator[Step]:
         """The steps that make the server, and nothing of its clients."""

@@ -93,7 +93,7 @@ def test_all_scripts_are_shell(spec: dict[str, Any], options: dict[str, Any]) ->
     store = made.store("pool")
     scripts = [made.document("store-pool.sh").text, _nfs.mount_script(made, store), _nfs.daemon_script(store)]
     if store.address:
-        scripts += [_nfs.leave_script(made, store, "n1"), _nfs.aside_script(made, store, "mkdir")]
+        scripts += [_nfs.leave_script(made, store), _nfs.aside_script(made, store, "mkdir")]
     else:
         scripts += [_nfs.servers_script(made, store), _nfs.down_script(made, store)]
     scripts += [step.argv[2] for step in made.prepare if step.argv[:2] == ("sh", "-c")]
@@ -229,7 +229,7 @@ def test_each_run_has_a_directory_of_its_own_there_and_removes_no_other() -> Non
     own = f"harness-{RUN}-pool"
     assert f"mkdir -p -m 1777 {own}" in making.argv[2]
     assert '192.0.2.7:/srv/share "$aside"' in making.argv[2]
-    leaving = _nfs.leave_script(made, made.store("pool"), "n1")
+    leaving = _nfs.leave_script(made, made.store("pool"))
     assert f'&& cd "$aside" && timeout -k 2 20 rm -rf {own}\n' in leaving
     assert leaving.count("rm -rf") == 1
 
@@ -344,7 +344,7 @@ def test_what_is_made_there_is_made_inside_the_mount_or_not_at_all(tmp_path: Pat
     own = tmp_path / "share" / f"harness-{RUN}-pool"
     scripts = {
         "mkdir": _nfs.aside_script(made, made.store("pool"), "mkdir -p -m 1777"),
-        "leave": _nfs.leave_script(made, made.store("pool"), os.uname().nodename),
+        "leave": _nfs.leave_script(made, made.store("pool")).replace("= n1 ]", f"= {os.uname().nodename} ]"),
     }
     ended = {}
     for name, script in scripts.items():

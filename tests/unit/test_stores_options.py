@@ -61,10 +61,10 @@ def test_an_option_that_cannot_be_is_refused_by_name(
     assert words in message
 
 
-@pytest.mark.parametrize("kind", ["local", "glusterfs"])
-def test_a_store_that_exists_is_not_taken_for_one_that_is_made(kind: str) -> None:
-    assert problem_of(kind, {}, managed=False, address="192.0.2.7")[0] == "managed"
-    assert problem_of(kind, {}, address="192.0.2.7")[0] == "address"
+def test_a_store_that_exists_is_not_taken_for_one_that_is_made() -> None:
+    assert problem_of("local", {}, managed=False, address="192.0.2.7")[0] == "managed"
+    for kind in ("local", "glusterfs"):
+        assert problem_of(kind, {}, address="192.0.2.7")[0] == "address"
 
 
 def test_a_local_store_is_on_every_node() -> None:
