@@ -86,6 +86,14 @@ class FeatureMissing(EnvironmentBroken):
         self.needs = tuple(needs)
 
 
+def command_line(argv: Sequence[str]) -> str:
+    """A command for a message, quoted for a shell; of scripts that stand in it only how long they are, since
+    `harness plan` shows them.
+    """
+    lines = [(word, len(word.strip().splitlines())) for word in argv]
+    return " ".join(f"'<a script of {count} lines>'" if count > 1 else shlex.quote(word) for word, count in lines)
+
+
 class CommandFailed(EnvironmentBroken):
     """A command ended with a code other than 0. Carries what a person needs to run it again.
 
@@ -104,7 +112,7 @@ class CommandFailed(EnvironmentBroken):
     ) -> None:
         tail = output.strip()[-2000:]
         super().__init__(
-            f"{doing or f'on {where}'}: `{shlex.join(argv)}` ended with {code}\n{tail}".rstrip(), hint=hint
+            f"{doing or f'on {where}'}: `{command_line(argv)}` ended with {code}\n{tail}".rstrip(), hint=hint
         )
         self.argv = tuple(argv)
         self.code = code

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shlex
 import signal
 import subprocess
 import threading
@@ -14,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
-from harness.model.errors import ChannelLost, DeadlineExceeded
+from harness.model.errors import ChannelLost, DeadlineExceeded, command_line
 from harness.ports import Result
 from harness.transport.lines import Lines
 
@@ -72,7 +71,7 @@ class ProcessChannel:
         try:
             self._process = _start(argv, env)
         except OSError as error:
-            raise ChannelLost(f"on {where}: `{shlex.join(argv)}` cannot be started: {error.strerror}") from error
+            raise ChannelLost(f"on {where}: `{command_line(argv)}` cannot be started: {error.strerror}") from error
         self._lines = Lines(self._lost)
         self._complaints: deque[bytes] = deque(maxlen=_STDERR_TAIL_LINES)
         self._sending = threading.Lock()
@@ -208,7 +207,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 def _late(argv: Sequence[str], timeout_s: float, where: str, stderr: bytes | None) -> str:
     said = (stderr or b"").decode(errors="replace").strip()[-2000:]
-    return f"on {where}: `{shlex.join(argv)}` did not end within {timeout_s:g} s\n{said}".rstrip()
+    return f"on {where}: `{command_line(argv)}` did not end within {timeout_s:g} s\n{said}".rstrip()
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

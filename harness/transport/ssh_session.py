@@ -14,7 +14,7 @@ from typing import IO
 
 import paramiko
 
-from harness.model.errors import ChannelLost, DeadlineExceeded
+from harness.model.errors import ChannelLost, DeadlineExceeded, command_line
 from harness.transport.lines import Lines
 from harness.transport.process import CLOSE_GRACE_S, SEND_TIMEOUT_S
 from harness.transport.ssh_connection import Connection
@@ -111,7 +111,7 @@ def carry_out(
     late = time.monotonic() - started_s >= timeout_s
     if ended is None or (ended.code in TIMED_OUT and late):
         said = "" if ended is None else bytes(ended.stderr[-_TAIL_BYTES:]).decode(errors="replace").strip()
-        text = f"on {connection.name}: `{shlex.join(argv)}` did not end within {timeout_s:g} s\n{said}"
+        text = f"on {connection.name}: `{command_line(argv)}` did not end within {timeout_s:g} s\n{said}"
         raise DeadlineExceeded(text.rstrip())
     if ended.code < 0:
         raise _lost(connection, f"the connection ended under `{argv[0]}`; {INDETERMINATE}")

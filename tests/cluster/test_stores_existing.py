@@ -52,7 +52,8 @@ def test_writers_on_all_hosts_share_a_volume_that_exists_and_leave_what_was_ther
         observed = {promise.name: promise.observed for promise in verdict.promises}
         assert observed["shared"] == "kept"
         assert verdict.figures["fresh_mounts"] == len(cluster.hosts)
-        assert done(first, ["ls", f"{own}/data"])
+        done(other, ["sh", "-c", f"echo ours >{MOUNT}/data/ours"])
+        assert done(first, ["cat", f"{own}/data/ours"]) == "ours\n"
 
         done(other, ["sh", "-c", f"umount -l {MOUNT}"])  # as where the client is gone
         stores.REGISTRY[kind].mount(other, plan, "existing", timeout_s=60)
