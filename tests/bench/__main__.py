@@ -2,8 +2,8 @@
 
     python -m tests.bench [PART...] [--rounds N] [--write README.md]
 
-Parts: ready, run, kubernetes, ssh, mesh, appends, checkers, record, and scale (1e7 operations: minutes, 4 GB);
-default: all but scale. With --write the table also replaces what stands between `<!-- bench -->` and
+Parts: ready, run, compare, kubernetes, ssh, mesh, appends, checkers, record, and scale (1e7 operations: minutes,
+4 GB); default: all but scale. With --write the table also replaces what stands between `<!-- bench -->` and
 `<!-- /bench -->` there. Needs what `harness run` needs; clusters are taken down again.
 """
 
@@ -19,10 +19,23 @@ from pathlib import Path
 from harness.cli.interrupts import Interrupts
 from harness.cli.output import show_error
 from harness.model.errors import EXIT_INTERRUPTED, EXIT_PASS, HarnessError
-from tests.bench import appends, checkers, kubernetes, mesh, records, registers, remote, rig, scale, search, start
+from tests.bench import (
+    appends,
+    checkers,
+    comparing,
+    kubernetes,
+    mesh,
+    records,
+    registers,
+    remote,
+    rig,
+    scale,
+    search,
+    start,
+)
 from tests.bench.table import Row, around_markers, replace_between_markers, table
 
-PARTS = ("ready", "run", "kubernetes", "ssh", "mesh", "appends", "checkers", "record")
+PARTS = ("ready", "run", "compare", "kubernetes", "ssh", "mesh", "appends", "checkers", "record")
 #: Measured only where it is named.
 LONG = ("scale",)
 RUNS = 2
@@ -79,6 +92,8 @@ def _on_an_engine(parts: tuple[str, ...], rounds: int) -> list[Row]:
             rows += start.nodes_ready(rounds, _say)
         if "run" in parts:
             rows += start.whole_run(min(rounds, RUNS), _say)
+        if "compare" in parts:
+            rows += comparing.networks(_say)
         if "kubernetes" in parts:
             rows += kubernetes.warm(min(rounds, RUNS), _say)
         if "ssh" in parts:
