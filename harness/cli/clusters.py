@@ -109,9 +109,8 @@ def _look_at(inventory: Path | None, kubeconfig: Path | None, context: str | Non
 
 
 def _show(infos: Sequence[ClusterInfo]) -> None:
-    longest = max(len(info.name) for info in infos)  # a name is there to be copied
     table = Table(
-        Column("CLUSTER", min_width=longest),
+        Column("CLUSTER", no_wrap=True),  # a name is there to be copied
         "TOPOLOGY",
         "PROVIDER",
         "NODES",

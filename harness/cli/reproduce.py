@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from harness import reproduce as room
 from harness.cli.choices import Json, ProviderName, RunsDir, Seed, Set, WorkloadImage, options
@@ -90,26 +91,29 @@ def _show(told: room.Reproduction, bundle: Path, as_json: bool) -> None:
     errors.print(f"evidence: {bundle}")
 
 
+def _what(row: room.Listed) -> Text:
+    """What it is about, and, each on a line of its own, what it misses here and what cannot be asked."""
+    text = Text(row.scenario.header.title)
+    for line in (*(f"misses {each}" for each in row.misses), *(f"wants {each}" for each in row.wants)):
+        text.append(f"\n{line}", style="dim")
+    return text
+
+
 def _list(as_json: bool) -> int:
     rows = list(room.listed())
     if as_json:
         print(json.dumps({"scenarios": [_told(row) for row in rows]}, indent=1))
         return EXIT_PASS
-    longest = max((len(row.scenario.id) for row in rows), default=0)  # a name is there to be copied
     table = Table(
-        Column("SCENARIO", min_width=longest),
+        Column("SCENARIO", no_wrap=True),  # a name is there to be copied
         "RUNS HERE",
         "ENGINE",
-        "MISSES, WANTS",
         "WHAT",
         box=None,
         header_style="bold",
     )
     for row in rows:
-        lacks = "; ".join((*row.misses, *row.wants))
-        table.add_row(
-            row.scenario.id, "yes" if row.runs_here else "no", row.engine, lacks, row.scenario.header.title
-        )
+        table.add_row(row.scenario.id, "yes" if row.runs_here else "no", row.engine, _what(row))
     Console(highlight=False).print(table)
     errors.print("A kernel's features that are missed here, machines have: --provider vagrant")
     return EXIT_PASS

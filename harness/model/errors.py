@@ -49,7 +49,9 @@ class UsageError(HarnessError):
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One mistake in a topology file. `line` and `column` count from 1; `key` is a dotted path."""
+    """One mistake in a topology: of a file, where `line` and `column` count from 1, or of an option, whose words
+    `file` holds. `key` is a dotted path.
+    """
 
     file: str
     line: int
@@ -61,7 +63,8 @@ class Problem:
     def __str__(self) -> str:
         near = f" (did you mean {self.nearest!r}?)" if self.nearest else ""
         where = f"{self.key}: " if self.key else ""
-        return f"{self.file}:{self.line}:{self.column}: {where}{self.message}{near}"
+        place = "" if self.file.startswith("-") else f":{self.line}:{self.column}"
+        return f"{self.file}{place}: {where}{self.message}{near}"
 
 
 class TopologyError(UsageError):

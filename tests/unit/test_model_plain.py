@@ -76,6 +76,11 @@ def test_every_error_has_a_code_that_is_no_verdicts() -> None:
     assert {each.exit_code for each in found} == {64, 70, 130}
 
 
+def test_a_mistake_of_an_option_has_no_line() -> None:
+    problem = Problem("--set", 2, 1, "networks.app.drvier", "unknown key 'drvier'", "driver")
+    assert str(problem) == "--set: networks.app.drvier: unknown key 'drvier' (did you mean 'driver'?)"
+
+
 def test_a_topologys_problems_stand_in_its_message() -> None:
     problems = [Problem("x.yaml", 3, 5, "a.b", "wrong", "right"), Problem("x.yaml", 1, 1, "", "empty")]
     assert str(TopologyError(problems)) == "x.yaml:3:5: a.b: wrong (did you mean 'right'?)\nx.yaml:1:1: empty"

@@ -15,7 +15,7 @@ from harness.model.history import History, Op
 from harness.model.verdict import Promise, Verdict
 from harness.reproduce import running, write_bundle
 from harness.reproduce.catalog import Scenario, Versions, catalog, read_scenario
-from harness.reproduce.listing import listed
+from harness.reproduce.listing import Listed, listed
 from harness.reproduce.predicates import PREDICATES, Told, ask
 from harness.reproduce.running import Reproduction, Trial, engine_of, outside_of
 from harness.session import Options
@@ -352,3 +352,17 @@ def test_a_task_that_a_name_does_not_lead_to_is_missing_as_well() -> None:
     assert ask("names-missing", asked, History.of(rows), verdict()).holds is True
     whole = [truth, *names((10.5, "10.0.0.1,10.0.0.2"))]
     assert ask("names-missing", asked, History.of(whole), verdict()).holds is False
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "200"])
+def test_the_list_says_all_of_it_however_narrow_the_terminal(
+    columns: str, scenario: Scenario, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [Listed(scenario, "26.1.5", ("esp (Requested AEAD algorithm not found.)",), ("an affected NIC",))]
+    monkeypatch.setattr("harness.reproduce.listed", lambda: rows)
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main(["reproduce", "--list"]) == 0
+    told = capsys.readouterr().out
+    assert max(map(len, told.splitlines())) <= int(columns)
+    expected = f"{scenario.id} no 26.1.5 {scenario.header.title} misses {rows[0].misses[0]} wants an affected NIC"
+    assert sorted(told.split()) == sorted(f"SCENARIO RUNS HERE ENGINE WHAT {expected}".split())
