@@ -43,7 +43,7 @@ def _settling(history: History) -> dict[str, float]:
     if rounds < 2:
         return {}
     took_ns = max(row.start_ns for row in reads) - min(row.start_ns for row in reads)
-    return {"final_read_rounds": rounds, "settle_s": round(took_ns / 1e9, 3)}
+    return {"final_read_rounds": rounds, "settle_s": round(took_ns / 1e9, 6)}
 
 
 def _counted(verdict: Verdict, log: Log) -> Verdict:

@@ -47,7 +47,7 @@ def _figures(history: History, done: History, measured: dict[str, Measured]) -> 
         "increments": len(done),
         "indeterminate": len(history.only(f="increment", outcome="info")),
         "contended": grants(found).contended,
-        "wait_max_s": round(longest_ns / 1e9, 3),
+        "wait_max_s": round(longest_ns / 1e9, 6),
         "double_grants": measured["lock-exclusion"].count,
         "duplicate_tokens": len(done) - tokens(found).distinct,
         "fresh_mounts": fresh_mounts(history),

@@ -16,5 +16,5 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     """
     tally = Tally()
     slowest = judge_names(tally, history, plan)
-    tally.figures = {"settle_max_s": round(max(slowest.values(), default=0.0), 3), **settling(slowest)}
+    tally.figures = {"settle_max_s": round(max(slowest.values(), default=0.0), 6), **settling(slowest)}
     return tally.verdict(check, f"all {tally.correct} names were right in {len(slowest)} phases")

@@ -86,10 +86,10 @@ def _figures(tally: Tally, history: History) -> dict[str, float]:
     figures: dict[str, float] = {}
     for f, unit, values in (("rtt", "rtt_p50_us", micros), ("stream", "median_gbit_s", gbits)):
         medians = _medians(tally, history, f, values)
-        figures |= {f"{way}_{unit}": round(median, 2) for way, median in medians.items()}
+        figures |= {f"{way}_{unit}": round(median, 4) for way, median in medians.items()}
         if HOST in medians:
             others = {way: median / medians[HOST] for way, median in medians.items() if way != HOST}
-            ratios |= {f"{way}_to_host_{f}_ratio": round(ratio, 2) for way, ratio in others.items()}
+            ratios |= {f"{way}_to_host_{f}_ratio": round(ratio, 4) for way, ratio in others.items()}
     if HOST not in pairs_by_network(history, "rtt"):
         tally.doubts.append("the host's own network was not measured, so nothing can be compared with it")
     return ratios | figures

@@ -106,7 +106,7 @@ def _judge_connections(tally: Tally, history: History, healed_ns: int, within_s:
         "connections": len(connections),
         "connections_died": died,
         "connections_survived": len(connections) - died,
-        "stall_max_s": round(max((connection.stall_s for connection in connections), default=0.0), 3),
+        "stall_max_s": round(max((connection.stall_s for connection in connections), default=0.0), 6),
     }
 
 
@@ -174,7 +174,7 @@ def _judge_afterwards(tally: Tally, history: History, plan: Plan, healed_ns: int
         recovered_s = max(recovered_s, took_s)
     if not count:
         tally.doubts.append("nothing was asked after healing")
-    tally.figures["recovered_s"] = round(recovered_s, 3)
+    tally.figures["recovered_s"] = round(recovered_s, 6)
 
 
 def _judge_question(tally: Tally, asked: Settled, expected: str, healed_ns: int, within_s: float) -> float:

@@ -153,13 +153,13 @@ def times(ratio: float) -> str:
 
 
 def difference(matrix: Matrix, each: Difference) -> str:
-    """`glusterfs has 12.3x the write p50 of local, times its baseline (11 to 13.8x)`."""
+    """`write p50 of glusterfs is 12.3x that of local, as a ratio to the baseline (11x to 13.8x)`."""
     first, second = matrix.cells[each.first].name, matrix.cells[each.second].name
     name = labelled(each.figure.name, 0.0)[0] + (" rate" if each.figure.name.endswith("_per_s") else "")
     base = ", as a ratio to the baseline" if each.figure.relative else ""
     found = each.comparison
     low, high = times(found.low or 0.0), times(found.high or 0.0)
-    return f"{second} has {times(found.ratio or 0.0)} the {name} of {first}{base} ({low} to {high})"
+    return f"{name} of {second} is {times(found.ratio or 0.0)} that of {first}{base} ({low} to {high})"
 
 
 def called(matrix: Matrix) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,14 @@ from harness.model.verdict import Outcome, Skip, Verdict
 from harness.session.folder import RunFolder, telling
 from harness.transport.recorder import read_history
 
+#: How workloads begin what they refuse.
+_BY_ITS_NAME = re.compile(r"^check \S+: ")
+
 
 def stopped_by(error: HarnessError) -> str:
-    """Why a check came to no end, kept apart by whose doing it was."""
-    return f"{NOT_ASKED if isinstance(error, UsageError) else BROKE_OFF}{error.message}"
+    """Why a check came to no end, kept apart by whose doing it was. It stands beside the check's name."""
+    why = _BY_ITS_NAME.sub("", error.message)
+    return f"{NOT_ASKED if isinstance(error, UsageError) else BROKE_OFF}{why}"
 
 
 def judge(history: History, plan: Plan, stopped: Mapping[str, str], skipped: Iterable[Skip]) -> list[Verdict]:
