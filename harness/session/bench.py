@@ -17,7 +17,7 @@ from harness.model.errors import UsageError
 from harness.model.topology import Check, Fault
 from harness.model.verdict import Verdict
 from harness.ports import Progress
-from harness.runner import run_checks
+from harness.runner import measured_clocks, run_checks
 from harness.session.clusters import Live, agents_of, revive
 from harness.session.folder import RunFolder
 from harness.transport.recorder import LINES, Recorder, read_history
@@ -60,16 +60,19 @@ class Bench:
         self._count += 1
         check = _check(f"{kind}-{self._count}", kind, params, inject)
         plan = dataclasses.replace(self.live.plan, checks=(check,))
-        done = run_checks(
-            self.live.cluster,
-            plan,
-            self.live.orchestrator,
-            faults=faults.REGISTRY,
-            agents=self._agents,
-            recorder=self._recorder,
-            progress=self._progress,
-            revive=partial(revive, self._agents, self.live.cluster.hosts),
-        )
+        with ExitStack() as stack:
+            if not self.live.cluster.shared_clock:
+                stack.enter_context(measured_clocks(self._agents, self._recorder))
+            done = run_checks(
+                self.live.cluster,
+                plan,
+                self.live.orchestrator,
+                faults=faults.REGISTRY,
+                agents=self._agents,
+                recorder=self._recorder,
+                progress=self._progress,
+                revive=partial(revive, self._agents, self.live.cluster.hosts),
+            )
         if done[0].error is not None:
             raise done[0].error
         self._recorder.flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -219,6 +221,25 @@ def test_checks_run_one_by_one_with_names_of_their_own(lab: Lab, tmp_path: Path)
         assert bench.problems() == []
     assert [(v.id, v.verdict) for v in (first, second)] == [("mtu-1", "pass"), ("mtu-2", "fail")]
     assert all(agent.closed for agent in lab.agents)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_clocks_of_hosts_that_have_their_own_are_measured_around_a_single_check(
+    shared: bool, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[set[str]] = []
+
+    @contextmanager
+    def note(agents: Mapping[str, Any], _recorder: object) -> Iterator[None]:
+        measured.append(set(agents))
+        yield
+
+    monkeypatch.setattr("harness.session.bench.measured_clocks", note)
+    live = up(lab)
+    live = replace(live, cluster=replace(live.cluster, shared_clock=shared))
+    with Bench(live, tmp_path / "bench", lab.lines.append) as bench:
+        bench.check("mtu", network="app")
+    assert measured == ([] if shared else [{"n1", "n2", "n3"}])
 
 
 def test_an_unknown_check_or_parameter_is_refused(lab: Lab, tmp_path: Path) -> None:
