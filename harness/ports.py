@@ -26,8 +26,9 @@ from harness.model.topology import Check, Network, Topology, Volume
 from harness.model.verdict import Verdict
 
 #: What a cluster lets us do. `shell`: commands on its hosts; `wire`: the link between them;
-#: `lifecycle`: freeze, kill and start hosts; `networks`: make networks.
-Right = Literal["shell", "wire", "lifecycle", "networks"]
+#: `lifecycle`: freeze, kill and start hosts; `networks`: make networks; `pods` and `nodes`: by the orchestrator,
+#: end containers of ours, and shut nodes for new ones.
+Right = Literal["shell", "wire", "lifecycle", "networks", "pods", "nodes"]
 
 #: Says one line about long work. Called from several threads.
 Progress = Callable[[str], None]
@@ -154,11 +155,14 @@ class Cluster:
 
     @property
     def rights(self) -> frozenset[Right]:
-        """What every host allows, and the wire and the lifecycle where we have them."""
+        """What every host allows, and the wire and the lifecycle where we have them. Whoever has a shell on the
+        managers has the orchestrator.
+        """
         shared = frozenset.intersection(*(frozenset(host.rights) for host in self.hosts.values()))
         held: set[Right] = set(shared)
         held |= {"wire"} if self.wire else set()
         held |= {"lifecycle"} if self.lifecycle else set()
+        held |= {"pods", "nodes"} if "shell" in shared else set()
         return frozenset(held)
 
     @property

@@ -25,6 +25,8 @@ KINDS = {
     "pods": "Pod",
     "services": "Service",
     "networkpolicies": "NetworkPolicy",
+    "persistentvolumeclaims": "PersistentVolumeClaim",
+    "network-attachment-definitions.k8s.cni.cncf.io": "NetworkAttachmentDefinition",
     "events": "Event",
 }
 
@@ -40,6 +42,9 @@ class World:
     #: What the containers of pods wait for, instead of running.
     waiting: str = ""
     silent: str = ""
+    has_multus: bool = False
+    #: Nodes that take no new pods, with the run that shut them; empty where it was somebody else.
+    shut: dict[str, str] = field(default_factory=dict)
     objects: dict[tuple[str, str, str], Object] = field(default_factory=dict)
     asked: list[tuple[str, ...]] = field(default_factory=list)
     #: Says which call is answered by an error: the first word, and a word among the rest.
@@ -70,7 +75,8 @@ class FakeApi(KubectlHost):
             return Result(1, "", self.world.silent)
         if self.world.fails and words[0] == self.world.fails[0] and self.world.fails[1] in stdin.decode():
             return Result(1, "", "Error from server: no space left on device")
-        answer: Result = getattr(self, f"_{words[0]}")(space or _after(words, "--namespace"), words[1:], stdin)
+        verb = getattr(self, f"_{words[0].replace('-', '_')}")
+        answer: Result = verb(space or _after(words, "--namespace"), words[1:], stdin)
         return answer
 
     def _version(self, *_: object) -> Result:
@@ -147,6 +153,9 @@ class FakeApi(KubectlHost):
         return f"192.0.2.{1 + self.world.nodes.index(node)}"
 
     def _get(self, space: str, words: list[str], _stdin: bytes) -> Result:
+        if words[0] == "nodes":
+            run = _after(words, "--selector").partition("=")[2]
+            return Result(0, "".join(f"node/{node}\n" for node, by in self.world.shut.items() if by == run), "")
         return Result(0, json.dumps({"items": list(self._found(space, words))}), "")
 
     def _found(self, space: str, words: list[str]) -> Iterator[Object]:
@@ -179,6 +188,18 @@ class FakeApi(KubectlHost):
             and other.get("owner") != (where, name)
             and not (each["kind"] == "Namespace" and key[1] == name)
         }
+
+    def _api_resources(self, _space: str, words: list[str], _stdin: bytes) -> Result:
+        assert words[0] == "--api-group=k8s.cni.cncf.io"
+        return Result(0, "network-attachment-definitions.k8s.cni.cncf.io\n" if self.world.has_multus else "", "")
+
+    def _uncordon(self, _space: str, words: list[str], _stdin: bytes) -> Result:
+        del self.world.shut[words[0].removeprefix("node/")]
+        return Result(0, "", "")
+
+    def _label(self, _space: str, words: list[str], _stdin: bytes) -> Result:
+        assert words[1].endswith("-")
+        return Result(0, "", "")
 
     def _logs(self, *_: object) -> Result:
         return Result(0, "it said this\n", "")

@@ -75,10 +75,14 @@ class Plane:
             case ["get", "pod", name, *_]:
                 return Result(0, json.dumps(self.pods[name]) if name in self.pods else "", "")
             case ["get", "configmaps", "--all-namespaces", "--selector", selector, *_]:
-                assert selector == KEPT
+                assert selector == f"harness.run=r1,{KEPT}"
                 return _listed(list(self.kept.values()))
+            case ["get", "node", name, *_]:
+                labels = {LABEL: "r1"} if name in self.labelled else {}
+                row = {"metadata": {"labels": labels}, "spec": {"unschedulable": name in self.shut}}
+                return Result(0, json.dumps(row), "")
             case ["get", "nodes", "--selector", selector, *_]:
-                assert selector == f"{LABEL}=1"
+                assert selector == f"{LABEL}=r1"
                 return Result(0, "".join(f"node/{node}\n" for node in sorted(self.labelled)), "")
             case ["get", "nodes", "--field-selector", "spec.unschedulable=true", *_]:
                 return Result(0, "".join(f"node/{node}\n" for node in sorted(self.shut)), "")
@@ -95,7 +99,7 @@ class Plane:
             case ["delete", "configmap", name, "--ignore-not-found"]:
                 self.kept.pop(name, None)
             case ["label", "node", node, change, "--overwrite"]:
-                assert change == f"{LABEL}=1"
+                assert change == f"{LABEL}=r1"
                 self.labelled.add(node)
             case ["label", node, change]:
                 assert change == f"{LABEL}-"

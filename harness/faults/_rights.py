@@ -19,8 +19,12 @@ def wire_of(cluster: Cluster, fault: str) -> Wire:
 
 
 def shell_of(cluster: Cluster, fault: str) -> None:
-    if "shell" not in cluster.rights:
-        raise _lacking(cluster, fault, "shell")
+    right_of(cluster, fault, "shell")
+
+
+def right_of(cluster: Cluster, fault: str, right: Right) -> None:
+    if right not in cluster.rights:
+        raise _lacking(cluster, fault, right)
 
 
 def _lacking(cluster: Cluster, fault: str, right: Right) -> EnvironmentBroken:

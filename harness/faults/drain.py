@@ -11,17 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.faults import _kubectl
+from harness.faults._rights import right_of
 from harness.model.errors import CommandFailed, EnvironmentBroken
 from harness.model.plan import LABEL as RUN_LABEL
 from harness.model.plan import Demand
 from harness.ports import Cluster, Felt, Host, Right
+from harness.transport import cordons
 
-#: On a node that this fault drained; heal looks for it, and leaves nodes alone that somebody else drained.
-LABEL = "harness.drained"
+#: On a node of a swarm that this fault drained; heal looks for it, and leaves nodes alone that somebody else
+#: drained.
+LABEL = cordons.LABEL
 #: Pods that are evicted: what a Deployment makes has this label. Those of DaemonSets have none, nor plain ones.
 REPLICATED = "pod-template-hash"
 NAME_LABEL = "harness.name"
-_OURS = f"{RUN_LABEL},{REPLICATED}"
 #: For kubectl to see that what is evicted is gone. A kubelet tells so every 10 s at most, and needs some rounds on
 #: a busy machine: 30 s were not enough for one pod at a load of 13.
 EVICT_TIMEOUT_S = 120.0
@@ -34,7 +36,7 @@ _TASKS = ("docker", "ps", "--quiet", "--filter", "label=com.docker.swarm.task")
 @dataclass(frozen=True)
 class Drain:
     name: str = "drain"
-    rights: frozenset[Right] = frozenset({"shell"})
+    rights: frozenset[Right] = frozenset({"nodes"})
 
     def demands(self) -> list[Demand]:
         return []
@@ -44,7 +46,7 @@ class Drain:
         del direction  # a drained node is drained for everybody
         manager = _manager(cluster, timeout_s)
         if manager is None:
-            _drain_pods(_control_plane(cluster, timeout_s), targets, timeout_s)
+            _drain_pods(_api(cluster, timeout_s), targets, timeout_s)
             return
         for target in targets:
             change = ("--label-add", f"{LABEL}=1", "--availability", "drain")
@@ -53,8 +55,8 @@ class Drain:
     def felt(self, cluster: Cluster, targets: Sequence[str], direction: str, *, timeout_s: float) -> Felt:
         """No task, or no pod of a Deployment of ours, runs on any target any more."""
         del direction
-        if _manager(cluster, timeout_s) is None and (plane := _any_control_plane(cluster, timeout_s)):
-            return _felt_by_pods(plane, targets, timeout_s)
+        if _manager(cluster, timeout_s) is None and (api := _any_api(cluster, timeout_s)):
+            return _felt_by_pods(api, targets, timeout_s)
         left = {node: len(_run(cluster.hosts[node], _TASKS, timeout_s).split()) for node in targets}
         told = ", ".join(f"{count} tasks on {node}" for node, count in left.items())
         return Felt(not any(left.values()), told)
@@ -63,8 +65,8 @@ class Drain:
         """Where no host manages a swarm, nor is a control plane, nothing is drained."""
         manager = _manager(cluster, timeout_s)
         if manager is None:
-            plane = _any_control_plane(cluster, timeout_s)
-            return _heal_pods(plane, timeout_s) if plane else []
+            api = _any_api(cluster, timeout_s)
+            return _heal_pods(api, timeout_s) if api else []
         listed = ("docker", "node", "ls", "--quiet", "--filter", f"node.label={LABEL}=1")
         drained = _run(manager, listed, timeout_s).split()
         for node in drained:
@@ -73,59 +75,49 @@ class Drain:
         return [f"node {node} takes tasks again" for node in drained]
 
 
-def _drain_pods(plane: Host, targets: Sequence[str], timeout_s: float) -> None:
+def _drain_pods(api: _kubectl.Api, targets: Sequence[str], timeout_s: float) -> None:
     """Returns when what is evicted is gone; who waits no longer leaves the node drained, and its label."""
     within_s = max(timeout_s, EVICT_TIMEOUT_S)
-    for node in targets:
-        _kubectl.kubectl(plane, "label", "node", node, f"{LABEL}=1", "--overwrite", timeout_s=timeout_s)
+    for node in map(api.node, targets):
+        cordons.mark(api.host, api.client, api.run, node, timeout_s=timeout_s)
         words = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force")
-        which = (f"--pod-selector={_OURS}", f"--timeout={within_s:g}s")
-        _kubectl.kubectl(plane, *words, *which, timeout_s=within_s + EVICT_GRACE_S)
+        which = (f"--pod-selector={RUN_LABEL}={api.run},{REPLICATED}", f"--timeout={within_s:g}s")
+        api.kubectl(*words, *which, timeout_s=within_s + EVICT_GRACE_S)
 
 
-def _felt_by_pods(plane: Host, targets: Sequence[str], timeout_s: float) -> Felt:
-    left = {node: len(_kubectl.pods(plane, node, REPLICATED, timeout_s)) for node in targets}
+def _felt_by_pods(api: _kubectl.Api, targets: Sequence[str], timeout_s: float) -> Felt:
+    left = {node: len(api.pods(node, REPLICATED, timeout_s)) for node in targets}
     told = ", ".join(f"{count} replicated pods on {node}" for node, count in left.items())
-    shut = _kubectl.kubectl(
-        plane, "get", "nodes", "--field-selector", "spec.unschedulable=true", "-o", "name", timeout_s=timeout_s
-    )
-    unschedulable = {line.removeprefix("node/") for line in shut.split()}
-    return Felt(not any(left.values()) and unschedulable >= set(targets), told)
+    asked = ("get", "nodes", "--field-selector", "spec.unschedulable=true", "-o", "name")
+    shut = {line.removeprefix("node/") for line in api.kubectl(*asked, timeout_s=timeout_s).split()}
+    return Felt(not any(left.values()) and shut >= set(map(api.node, targets)), told)
 
 
-def _heal_pods(plane: Host, timeout_s: float) -> list[str]:
-    listed = ("get", "nodes", "--selector", f"{LABEL}=1", "-o", "name")
-    drained = _kubectl.kubectl(plane, *listed, timeout_s=timeout_s).split()
-    for node in drained:
-        _kubectl.kubectl(plane, "uncordon", node, timeout_s=timeout_s)
-        _kubectl.kubectl(plane, "label", node, f"{LABEL}-", timeout_s=timeout_s)
-    return [f"{node.replace('/', ' ')} takes pods again" for node in drained]
+def _heal_pods(api: _kubectl.Api, timeout_s: float) -> list[str]:
+    released = cordons.release(api.host, api.client, api.run, timeout_s=timeout_s)
+    return [f"node {node} takes pods again" for node in released]
 
 
-def _any_control_plane(cluster: Cluster, timeout_s: float) -> Host | None:
-    return _kubectl.any_control_plane(cluster, "drain", timeout_s)
+def _any_api(cluster: Cluster, timeout_s: float) -> _kubectl.Api | None:
+    return _kubectl.any_api(cluster, "drain", "nodes", timeout_s)
 
 
-def _control_plane(cluster: Cluster, timeout_s: float) -> Host:
-    plane = _any_control_plane(cluster, timeout_s)
-    if plane is None:
+def _api(cluster: Cluster, timeout_s: float) -> _kubectl.Api:
+    found = _any_api(cluster, timeout_s)
+    if found is None:
         lacking = "a manager of a swarm or a control plane of Kubernetes"
         raise EnvironmentBroken(f"the fault drain needs {lacking}, and {cluster.name} has none")
-    return plane
+    return found
 
 
 def _manager(cluster: Cluster, timeout_s: float) -> Host | None:
-    """The first host that manages a swarm. Raises EnvironmentBroken where hosts give no shell."""
-    _require_shell(cluster)
-    for host in cluster.hosts.values():
+    """The first host that manages a swarm. Raises EnvironmentBroken without the right."""
+    right_of(cluster, "drain", "nodes")
+    hosts = cluster.hosts.values() if "shell" in cluster.rights else ()
+    for host in hosts:
         if host.run(_MANAGER, timeout_s=timeout_s).stdout.strip() == "true":
             return host
     return None
-
-
-def _require_shell(cluster: Cluster) -> None:
-    if "shell" not in cluster.rights:
-        raise EnvironmentBroken(f"the fault drain needs the right `shell`, which {cluster.name} does not give")
 
 
 def _id(manager: Host, node: str, timeout_s: float) -> str:

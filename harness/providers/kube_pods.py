@@ -19,6 +19,7 @@ import yaml
 from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentBroken, UsageError
 from harness.model.plan import LABEL, Plan, cluster_key
 from harness.ports import Progress
+from harness.providers import kube_rights
 from harness.transport.kubectl import CONTAINER, KubectlHost
 
 NAME = "existing"
@@ -96,8 +97,15 @@ def namespace(plan: Plan) -> dict[str, Any]:
 
 
 def marker(plan: Plan, called: Mapping[str, str]) -> dict[str, Any]:
-    """`called` maps the topology's nodes to the cluster's; empty while they are not known."""
-    shape = {"topology": plan.topology.name, "key": cluster_key(plan.topology), "nodes": json.dumps(dict(called))}
+    """`called` maps the topology's nodes to the cluster's; empty while they are not known. `kinds` are those of
+    which whoever removes the run would not know.
+    """
+    shape = {
+        "topology": plan.topology.name,
+        "key": cluster_key(plan.topology),
+        "nodes": json.dumps(dict(called)),
+        "kinds": ",".join(kube_rights.further_kinds(plan)),
+    }
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -147,8 +155,8 @@ def refuse_taken(api: Api, plan: Plan) -> None:
     EnvironmentBroken that names what is, by another run of ours or by anybody.
     """
     wanted = {(each["kind"], each["metadata"]["name"]) for each in _objects(plan)}
-    claims = any(volume.driver == "claim" for volume in plan.topology.volumes.values())
-    rows = api.rows(f"{TAKEN},persistentvolumeclaims" if claims else TAKEN, "--namespace", plan.namespace)
+    kinds = ",".join([TAKEN, *kube_rights.further_kinds(plan)])
+    rows = api.rows(kinds, "--namespace", plan.namespace)
     taken = sorted(f"{row['kind']} {row['metadata']['name']}" for row in rows if _key(row) in wanted)
     if taken:
         raise EnvironmentBroken(

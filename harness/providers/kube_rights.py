@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.model.errors import EnvironmentBroken
+from harness.model.errors import EnvironmentBroken, FeatureMissing
 from harness.model.plan import Plan
 from harness.ports import Result
 from harness.providers.kube_access import CALL_TIMEOUT_S
@@ -35,8 +35,15 @@ _IN_NAMESPACE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("networking.k8s.io", "networkpolicies", _APPLY),
 )
 _CLAIMS = ("", "persistentvolumeclaims", _APPLY)
+#: What Multus brings.
+_MULTUS = "k8s.cni.cncf.io"
+_ATTACHMENTS = (_MULTUS, "network-attachment-definitions", _APPLY)
 #: Where every run has a namespace of its own.
 _NAMESPACES = ("", "namespaces", ("create", "get", "list", "delete"))
+#: To shut a node, and to see that its pods are gone (kubectl drain looks through all namespaces); and in the run's
+#: own namespace.
+_DRAIN = (("", "nodes", ("get", "list", "patch")), ("", "pods", ("list",)))
+_EVICT = ("", "pods/eviction", ("create",))
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,24 @@ def wishes(plan: Plan) -> Iterator[Wish]:
         yield from _each(_NAMESPACES, "")
     for row in _IN_NAMESPACE:
         yield from _each(row, plan.namespace)
+    for row in _further(plan):
+        yield from _each(row, plan.namespace)
+
+
+def further_kinds(plan: Plan) -> list[str]:
+    """What this plan makes and not every one does, as kubectl names it."""
+    return [Wish("", group, resource).whole for group, resource, _ in _further(plan)]
+
+
+def _further(plan: Plan) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if any(volume.driver == "claim" for volume in plan.topology.volumes.values()):
-        yield from _each(_CLAIMS, plan.namespace)
+        yield _CLAIMS
+    if _macvlans(plan):
+        yield _ATTACHMENTS
+
+
+def _macvlans(plan: Plan) -> list[str]:
+    return [name for name, network in plan.topology.networks.items() if network.driver == "macvlan"]
 
 
 def _each(row: tuple[str, str, tuple[str, ...]], namespace: str) -> Iterator[Wish]:
@@ -77,9 +100,12 @@ def _each(row: tuple[str, str, tuple[str, ...]], namespace: str) -> Iterator[Wis
 
 def require(api: KubectlHost, client: tuple[str, ...], plan: Plan) -> str:
     """The version of the API server. Raises EnvironmentBroken where it does not answer, does not know who we are,
-    or does not allow all that a run does: then everything that is missing is named.
+    or does not allow all that a run does: then everything that is missing is named. Raises FeatureMissing where
+    the plan has networks for which the cluster has nothing.
     """
     version = reach(api, client)
+    if macvlans := _macvlans(plan):
+        _require_multus(api, client, macvlans)
     missing = denied(api, client, list(wishes(plan)))
     if missing:
         told = "; ".join(_grouped(missing))
@@ -89,6 +115,21 @@ def require(api: KubectlHost, client: tuple[str, ...], plan: Plan) -> str:
         )
         raise EnvironmentBroken(f"the cluster does not allow us {told}", hint=hint)
     return version
+
+
+def _require_multus(api: KubectlHost, client: tuple[str, ...], networks: Sequence[str]) -> None:
+    result = api.run((*client, "api-resources", f"--api-group={_MULTUS}", "-o", "name"), timeout_s=CALL_TIMEOUT_S)
+    wanted = Wish("", *_ATTACHMENTS[:2]).whole
+    if wanted not in result.stdout.split():
+        what = "Multus"
+        message = f"network {', '.join(networks)} cannot work here: the cluster has no {what} (resource {wanted})"
+        raise FeatureMissing(message, [what], hint="whoever administers the cluster can install Multus")
+
+
+def may_drain(api: KubectlHost, client: tuple[str, ...], space: str) -> bool:
+    """Whether we may shut nodes, and evict what is in the namespace `space`. Raises EnvironmentBroken."""
+    asked = [wish for row in _DRAIN for wish in _each(row, "")]
+    return not denied(api, client, [*asked, *_each(_EVICT, space)])
 
 
 def reach(api: KubectlHost, client: tuple[str, ...]) -> str:

@@ -16,11 +16,12 @@ from typing import Any
 from harness.model.errors import CommandFailed, EnvironmentBroken, HarnessError, UsageError
 from harness.model.plan import LABEL, PREFIX, Demand, Plan, cluster_name
 from harness.model.topology import Topology
-from harness.ports import Cluster, ClusterInfo, Host, Progress
+from harness.ports import Cluster, ClusterInfo, Host, Progress, Right
 from harness.providers import kube_pods, kube_rights
 from harness.providers.inspection import Complaint
 from harness.providers.kube_access import Access
 from harness.providers.kube_pods import NAME, PROVIDER_LABEL, Agent, Api
+from harness.transport import cordons
 from harness.transport.kubectl import Place, PodHost
 from harness.transport.pods import await_gone
 
@@ -134,12 +135,13 @@ class KubeconfigProvider:
             return []
         run = name.removeprefix(PREFIX)
         api = self._api(_quiet)
+        opened = _open_nodes(api, run, self._access.namespace or cluster_name(run))
         if not self._of_ours:
-            return _remove_from(api, str(self._access.namespace), run)
+            return opened + _remove_from(api, str(self._access.namespace), run)
         spaces = [row["metadata"]["name"] for row in api.rows("namespaces", *_mine(run)) if _is_ours(row)]
         for space in spaces:
             _remove_from(api, space, run)
-        return _remove_namespaces(api, spaces, run)
+        return opened + _remove_namespaces(api, spaces, run)
 
     def tidy(self) -> list[str]:
         return []
@@ -202,8 +204,10 @@ def _cluster(api: Api, space: Mapping[str, Any], run: str, called: Mapping[str, 
     if not there:
         raise EnvironmentBroken(f"{cluster_name(run)}: none of its nodes has a pod of ours that runs")
     version = kube_rights.reach(api.host, api.client)
+    can_drain = kube_rights.may_drain(api.host, api.client, _space_of(space))
+    rights: frozenset[Right] = frozenset({"pods", "nodes"} if can_drain else {"pods"})
     hosts: dict[str, Host] = {
-        name: _host(api, name, agent, _space_of(space), version) for name, agent in there.items()
+        name: _host(api, name, agent, _space_of(space), version, rights) for name, agent in there.items()
     }
     return Cluster(
         cluster_name(run),
@@ -217,21 +221,32 @@ def _cluster(api: Api, space: Mapping[str, Any], run: str, called: Mapping[str, 
     )
 
 
-def _host(api: Api, name: str, agent: Agent, space: str, version: str) -> PodHost:
-    return PodHost(name, agent.address, api.host, api.client, Place(space, agent.pod), version=version)
+def _host(api: Api, name: str, agent: Agent, space: str, version: str, rights: frozenset[Right]) -> PodHost:
+    home = Place(space, agent.pod)
+    return PodHost(name, agent.address, api.host, api.client, home, rights, version)
 
 
 def _mine(run: str) -> tuple[str, str]:
     return "-l", f"{LABEL}={run},{OURS}"
 
 
+def _open_nodes(api: Api, run: str, space: str) -> list[str]:
+    """Those that a killed run has drained. Who may not shut nodes has shut none."""
+    if not kube_rights.may_drain(api.host, api.client, space):
+        return []
+    released = cordons.release(api.host, api.client, run, timeout_s=kube_pods.CALL_TIMEOUT_S)
+    return [f"drain of node {node}" for node in released]
+
+
 def _remove_from(api: Api, space: str, run: str) -> list[str]:
-    """Everything with our label from a namespace, the marker last."""
+    """Everything with our label from a namespace, the marker last: it says which further kinds there may be."""
     selected = ("--namespace", space, "-l", f"{LABEL}={run}")
+    markers = api.rows("configmaps", "--namespace", space, "-l", f"{LABEL}={run},{OURS}")
+    further = [kind for row in markers for kind in row["data"].get("kinds", "").split(",") if kind]
     removed = _delete(api, MAKERS, *selected, "--cascade=foreground", "--wait=false")
     removed += _delete(api, "pods", *selected, "--wait=false")
     await_gone(api.host, api.client, selected, timeout_s=REMOVE_TIMEOUT_S)
-    removed += _delete(api, f"{MAKERS},{REST}", *selected, "--wait=true")
+    removed += _delete(api, ",".join([MAKERS, REST, *further]), *selected, "--wait=true")
     removed += _delete(api, "configmaps", *selected, "--wait=true")
     return [f"{line} of namespace {space}" for line in dict.fromkeys(removed)]
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import get_args
 
 import pytest
 
@@ -15,13 +16,13 @@ from harness import faults
 from harness.features import FEATURES
 from harness.model.errors import ChannelLost, EnvironmentBroken, UsageError
 from harness.model.places import STORES_DIR
-from harness.ports import Cluster, Fault, Felt, Host, Result, Tunable
+from harness.ports import Cluster, Fault, Felt, Host, Result, Right, Tunable
 from tests.fakes import Answer, FakeHost, FakeLifecycle, FakeWire
 from tests.faulty_nodes import Inside, Links, knocked
 from tests.faulty_pods import MANAGER, Plane
 
 NODES = {"n1": "192.0.2.1", "n2": "192.0.2.2", "n3": "192.0.2.3"}
-ALL = {"shell", "wire", "lifecycle", "networks"}
+ALL = set(get_args(Right))
 
 
 class Bridge:
@@ -350,6 +351,15 @@ def test_a_drain_on_kubernetes_is_felt_when_no_replicated_pod_is_left(cluster: C
     assert "alone-n2" in plane.pods
     assert drain.heal(pods, timeout_s=5) == ["node n2 takes pods again"]
     assert plane.shut == {"n3"}
+
+
+def test_a_node_that_somebody_else_has_shut_is_not_drained_since_healing_would_open_it(cluster: Cluster) -> None:
+    drain, (pods, plane) = faults.REGISTRY["drain"], pods_of(cluster)
+    plane.shut.add("n2")
+    with pytest.raises(EnvironmentBroken, match="node n2 is shut for new pods already, and not by a run of ours"):
+        drain.inject(pods, ["n2"], "both", timeout_s=5)
+    assert drain.heal(pods, timeout_s=5) == []
+    assert plane.shut == {"n2"}
 
 
 def test_a_node_without_pods_that_others_may_still_give_some_is_not_drained(cluster: Cluster) -> None:

@@ -157,10 +157,61 @@ def test_what_cannot_be_expressed_is_refused_with_its_key(old: str, new: str, ke
     assert words in found[key]
 
 
-def test_on_a_cluster_that_exists_nodes_are_not_written_to() -> None:
-    there = {**ON_KIND, "provider": "existing"}
-    found = dict(problems(topology(TEXT, cluster=there), KUBERNETES, wire_mtu=1500))
-    assert "not supported yet on a cluster that exists" in found["networks.lan.driver"]
+THEIRS = {**ON_KIND, "provider": "existing", "kubeconfig": "/theirs"}
+PAIR = """
+name: pair
+networks:
+  lan:
+    driver: macvlan
+    enable_ipv6: true
+    driver_opts: {parent: eth0}
+    ipam: {config: [{subnet: 10.71.0.0/24, gateway: 10.71.0.2}, {subnet: "fd00:71::/64"}]}
+services:
+  a: {node: n1, networks: [lan]}
+  b: {node: n2, networks: [lan]}
+  c: {node: n2, networks: [lan]}
+"""
+
+
+def test_on_a_cluster_that_exists_pods_of_one_template_would_all_have_one_address() -> None:
+    found = dict(problems(topology(TEXT, cluster=THEIRS), KUBERNETES, wire_mtu=1500))
+    refused = {key for key, words in found.items() if "only plain containers" in words}
+    assert refused == {"services.web.networks.lan", "services.edge.networks.lan", "services.edge.networks.wan"}
+    assert problems(topology(PAIR, cluster=THEIRS), KUBERNETES, wire_mtu=1500) == []
+
+
+def test_on_a_cluster_that_exists_every_pod_asks_for_addresses_of_its_own_and_no_node_is_written_to() -> None:
+    plan = planned_on_kubernetes(PAIR, cluster=THEIRS)
+    made = plan.engine_name("lan")
+    given = {}
+    for service in ("a", "b", "c"):
+        [asked] = json.loads(objects(plan)["Pod", service]["metadata"]["annotations"][names.NETWORKS_ANNOTATION])
+        assert (asked["name"], asked["namespace"]) == (made, plan.namespace)
+        given[service] = asked["ips"]
+    assert given == {
+        "a": ["10.71.0.1/24", "fd00:71::2/64"],
+        "b": ["10.71.0.3/24", "fd00:71::3/64"],  # the gateway's is not given away
+        "c": ["10.71.0.4/24", "fd00:71::4/64"],
+    }
+    [definition] = yaml.safe_load_all(plan.document("network-lan.yaml").text)
+    config = json.loads(definition["spec"]["config"])
+    assert (config["type"], config["master"], config["ipam"]) == ("macvlan", "eth0", {"type": "static"})
+    assert config["capabilities"] == {"ips": True}
+    commands = [step.argv[0] for step in (*plan.steps, *plan.undo)]
+    assert set(commands) == {"kubectl"}
+
+
+def test_a_subnet_with_too_few_addresses_for_the_pods_is_refused() -> None:
+    small = PAIR.replace("{subnet: 10.71.0.0/24, gateway: 10.71.0.2}", "{subnet: 10.71.0.0/30}")
+    found = dict(problems(topology(small, cluster=THEIRS), KUBERNETES, wire_mtu=1500))
+    assert found["networks.lan.ipam"] == "it has room for 1 of its 3 containers"
+    many = "".join(f"  s{number}: {{node: n1, networks: [lan]}}\n" for number in range(11))
+    crowded = PAIR.replace("10.71.0.0/24", "10.71.0.0/28") + many
+    found = dict(problems(topology(crowded, cluster=THEIRS), KUBERNETES, wire_mtu=1500))
+    assert found["networks.lan.ipam"] == "it has room for 13 of its 14 containers"
+    assert objects(
+        planned_on_kubernetes(crowded.replace("  s10: {node: n1, networks: [lan]}\n", ""), cluster=THEIRS)
+    )
 
 
 def test_a_subnet_of_a_further_network_is_used_and_not_noted_otherwise() -> None:

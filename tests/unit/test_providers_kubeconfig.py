@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.model.errors import EnvironmentBroken, UsageError
+from harness.model.errors import EnvironmentBroken, FeatureMissing, UsageError
 from harness.model.plan import Plan
 from harness.providers import kube_pods, kube_rights
 from harness.providers.kube_access import Access
@@ -72,7 +72,23 @@ def test_nodes_are_those_that_take_pods_in_the_order_of_their_names() -> None:
     world = World()
     cluster = KubeconfigProvider(access(world)).up(plan(), quiet)
     assert cluster.called == {"n1": "theirs-2", "n2": "theirs-10"}
-    assert (cluster.rights, cluster.shared_clock, cluster.in_nodes) == (frozenset(), False, True)
+    assert (cluster.rights, cluster.shared_clock, cluster.in_nodes) == (frozenset({"pods", "nodes"}), False, True)
+
+
+@pytest.mark.parametrize("denied", [("patch", "nodes"), ("list", "pods"), ("create", "pods/eviction")])
+def test_who_may_not_shut_nodes_may_end_pods_of_its_own_only(denied: tuple[str, str]) -> None:
+    provider = KubeconfigProvider(access(world := World()))
+    made = provider.up(plan(), quiet)
+    world.denied = {denied}
+    assert provider.find(made.name).rights == frozenset({"pods"})
+
+
+def test_a_node_that_a_killed_run_has_shut_takes_pods_again_and_no_other_does() -> None:
+    provider = KubeconfigProvider(access(world := World()))
+    provider.up(plan(), quiet)
+    world.shut = {"theirs-2": "r1", "theirs-10": "", "theirs-3": "r2"}
+    assert "drain of node theirs-2" in provider.down("r1")
+    assert world.shut == {"theirs-10": "", "theirs-3": "r2"}
 
 
 def test_of_more_nodes_than_are_wanted_the_rest_is_left_alone() -> None:
@@ -107,6 +123,39 @@ def test_an_image_that_cannot_be_had_is_told_with_the_way_out() -> None:
 
 
 # --- a namespace of somebody else's
+
+
+LAN = """
+name: lan
+networks: {lan: {driver: macvlan, driver_opts: {parent: eth0}, ipam: {config: [{subnet: 10.71.0.0/24}]}}}
+volumes: {data: {driver: claim}}
+services:
+  a: {node: n1, networks: [lan], volumes: ["data:/data"]}
+  b: {node: n2, networks: [lan]}
+"""
+
+
+def test_a_cluster_without_multus_is_told_by_the_network_that_needs_it_and_nothing_is_made() -> None:
+    made = planned_on_kubernetes(LAN, cluster={**TWO, "namespace": "team"})
+    with pytest.raises(FeatureMissing, match="network lan cannot work here: the cluster has no Multus") as caught:
+        KubeconfigProvider(access(world := World(), "team")).up(made, quiet)
+    assert caught.value.needs == ("Multus",)
+    assert not world.objects
+    denied = {("create", "network-attachment-definitions")}
+    with pytest.raises(EnvironmentBroken, match=r"create network-attachment-definitions\.k8s\.cni\.cncf\.io"):
+        KubeconfigProvider(access(World(has_multus=True, denied=denied), "team")).up(made, quiet)
+
+
+def test_claims_and_definitions_of_a_killed_run_go_from_a_namespace_that_stays() -> None:
+    provider = KubeconfigProvider(access(world := World(has_multus=True), "team"))
+    cluster = provider.up(planned_on_kubernetes(LAN, cluster={**TWO, "namespace": "team"}), quiet)
+    for kind in ("PersistentVolumeClaim", "NetworkAttachmentDefinition"):
+        for name, run in (("ours", "r1"), ("theirs", "r2")):
+            metadata = {"name": name, "namespace": "team", "labels": {"harness.run": run}}
+            world.objects[kind, "team", name] = {"kind": kind, "metadata": metadata}
+    provider.down(cluster.name)
+    left = {(kind, name) for kind, _, name in world.objects}
+    assert left == {("PersistentVolumeClaim", "theirs"), ("NetworkAttachmentDefinition", "theirs")}
 
 
 def test_what_has_our_names_already_is_refused_and_left_as_it_is() -> None:

@@ -229,7 +229,7 @@ def test_the_planner_speaks_no_swarm() -> None:
 def test_a_vm_by_ssh_carries_a_whole_swarm() -> None:
     vms = FakeSwarm()
     cluster, made = vms.cluster(RUN, "vagrant"), planned()
-    assert cluster.rights == {"shell"}
+    assert cluster.rights == {"shell", "pods", "nodes"}
     Swarm().join(cluster, made, quiet)
     Swarm().apply(cluster, made, quiet)
     assert len(Swarm().containers(cluster, made)) == sum(target.containers for target in made.targets)

@@ -131,9 +131,7 @@ def _container(plan: Plan, target: Target, number: int, pod: Row, pid: int) -> C
         id=_id(pod),
         pid=pid,
         networks={} if target.host else _addresses(plan, target, pod),
-        aliases=dict.fromkeys(target.networks, (f"{pod['metadata']['name']}.{target.service}",))
-        if target.stable
-        else {},
+        aliases=_own_names(target, pod),
         host=target.host,
         hostname=_node(pod) if target.host else pod["metadata"]["name"],
         pod=None if target.host else _as_policies_see(plan, pod),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -67,9 +68,16 @@ def workload(
 
 def _annotations(plan: Plan, target: Target, networks: Mapping[str, Declared]) -> Object:
     """Which further networks a pod is to have, with their interfaces: net1, net2 and on."""
-    further = [networks[name].stack["name"] for name in target.networks if names.is_attached(plan.topology, name)]
-    asked = [f"{names.namespace(plan)}/{name}" for name in further]
-    return {"annotations": {names.NETWORKS_ANNOTATION: ", ".join(asked)}} if asked else {}
+    space = names.namespace(plan)
+    further = [networks[name].stack for name in target.networks if names.is_attached(plan.topology, name)]
+    if not further:
+        return {}
+    if not any("ips" in each for each in further):
+        asked = ", ".join(f"{space}/{each['name']}" for each in further)
+    else:
+        whole = [{"name": e["name"], "namespace": space, "ips": e["ips"][target.service]} for e in further]
+        asked = json.dumps(whole)
+    return {"annotations": {names.NETWORKS_ANNOTATION: asked}}
 
 
 def _names(plan: Plan) -> Iterator[Object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator, Sequence
 
@@ -117,19 +118,30 @@ def _attached(topology: Topology, nodes: int) -> Iterator[Problem]:
 
 
 def _foreign(topology: Topology) -> Iterator[Problem]:
-    """All is in one namespace of a cluster that is not ours, and its nodes have no directories for us."""
-    for name in topology.networks:
-        if names.is_attached(topology, name):
-            yield (
-                f"networks.{name}.driver",
-                "further networks of pods are not supported yet on a cluster that exists",
-            )
+    """All is in one namespace of a cluster that is not ours, and its nodes have no directories for us. Nor do they
+    share out addresses: pods of one template would all ask for the same.
+    """
+    yield from _few_addresses(topology)
     for name, service in topology.services.items():
+        for network in service.networks:
+            if not service.node and network in topology.networks and names.is_attached(topology, network):
+                message = "on a cluster that exists only plain containers (`node: n1`) have addresses on it"
+                yield f"services.{name}.networks.{network}", message
         if service.namespace:
             yield f"services.{name}.namespace", "on a cluster that exists all is in one namespace: leave it out"
         for index, mount in enumerate(service.volumes):
             if mount.type == "bind":
                 yield f"services.{name}.volumes.{index}", "a bind takes a directory of nodes that are not ours"
+
+
+def _few_addresses(topology: Topology) -> Iterator[Problem]:
+    """Each pod on a further network is given one: all but the first, the last and the gateway's."""
+    for name, network in topology.networks.items():
+        members = [spec for spec in topology.services.values() if name in spec.networks]
+        for config in network.subnets_of(4)[:1] if names.is_attached(topology, name) else ():
+            room = ipaddress.ip_network(config.ip_range or config.subnet or "").num_addresses - 3
+            if len(members) > room:
+                yield f"networks.{name}.ipam", f"it has room for {max(room, 0)} of its {len(members)} containers"
 
 
 def _ambiguous(topology: Topology) -> Iterator[Problem]:
