@@ -217,9 +217,18 @@ RUNS = (
 )
 
 
-def may_run(name: str, *, but: str = "") -> list[dict[str, Any]]:
-    """The rights of a run, for an account; without the rule about `but`."""
-    return [role(name, [rule for rule in RUNS if rule[1] != but]), bound(name, role=name)]
+#: What claims, further networks and drains need beyond that.
+MORE = (
+    ("", "persistentvolumeclaims", "get list watch create patch delete"),
+    ("k8s.cni.cncf.io", "network-attachment-definitions", "get list watch create patch delete"),
+    ("", "nodes", "get list patch"),
+    ("", "pods/eviction", "create"),
+)
+
+
+def may_run(name: str, *, but: str = "", more: Sequence[tuple[str, str, str]] = ()) -> list[dict[str, Any]]:
+    """The rights of a run, for an account; without the rule about `but`, and with those of `more`."""
+    return [role(name, [rule for rule in (*RUNS, *more) if rule[1] != but]), bound(name, role=name)]
 
 
 def may_run_in(name: str, namespace: str) -> list[dict[str, Any]]:

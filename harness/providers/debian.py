@@ -26,7 +26,7 @@ def mmdebstrap(*arguments: str, sources: Sequence[str] = (), scratch: Path, time
     """
     if shutil.which("mmdebstrap") is None:
         raise EnvironmentBroken(
-            "no image registry is used here, and mmdebstrap, which builds the images, is missing",
+            "mmdebstrap, which makes of Debian's packages what no registry is asked for, is missing",
             hint="apt-get install mmdebstrap",
         )
     words = ["mmdebstrap", *arguments, *(sources or mirror())]

@@ -21,6 +21,15 @@ SERVICE_SUBNETS = ("10.96.0.0/16", "10.97.0.0/16", "10.98.0.0/16", "172.30.0.0/1
 NODE_PORTS = (30000, 32767)
 #: Room for pods on a node: kubeadm's own, and the least that is of use.
 NODE_PREFIX, LONGEST_NODE_PREFIX = 24, 27
+#: A kubelet looks every 10 s whether its node has become Ready; here it looks sooner. What has not changed it
+#: reports as rarely as before: a node's heartbeats are its leases.
+KUBELET_PATCH = {
+    "kind": "KubeletConfiguration",
+    "nodeStatusUpdateFrequency": "2s",
+    "nodeStatusReportFrequency": "5m0s",
+}
+#: Of one control plane only: the first question comes before the API server knows who may ask it.
+ELECTION = {"leader-elect-retry-period": "1s"}
 
 
 def render(plan: Plan, *, wire: str, shared: str) -> str:
@@ -37,7 +46,7 @@ def render(plan: Plan, *, wire: str, shared: str) -> str:
             "disableDefaultCNI": not has_default_cni(plan),
             "kubeProxyMode": "iptables",
         },
-        "kubeadmConfigPatches": [_text(_cluster_patch(plan, pods))],
+        "kubeadmConfigPatches": [_text(_cluster_patch(plan, pods)), _text(KUBELET_PATCH)],
         "nodes": [_node(node.name, node.role == "manager", shared) for node in plan.nodes],
     }
     return yaml.dump(document, Dumper=_Blocks, sort_keys=False)
@@ -91,10 +100,12 @@ def _free(candidates: tuple[str, ...], taken: list[ipaddress.IPv4Network | ipadd
 
 def _cluster_patch(plan: Plan, pods: str) -> dict[str, Any]:
     low, high = node_ports(plan)
+    mask = {"node-cidr-mask-size": str(_node_prefix(plan, pods))}
     return {
         "kind": "ClusterConfiguration",
         "apiServer": {"extraArgs": {"service-node-port-range": f"{low}-{high}"}},
-        "controllerManager": {"extraArgs": {"node-cidr-mask-size": str(_node_prefix(plan, pods))}},
+        "controllerManager": {"extraArgs": {**mask, **ELECTION}},
+        "scheduler": {"extraArgs": dict(ELECTION)},
     }
 
 

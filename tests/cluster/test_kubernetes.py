@@ -24,7 +24,7 @@ from harness.ports import Cluster
 from harness.transport.recorder import read_history
 from tests.cluster_bench import TIMEOUT_S, done
 from tests.cluster_cli import Ended, Process, harness, only_run, start
-from tests.cluster_foreign import Foreign, foreign, may_run, may_run_in
+from tests.cluster_foreign import MORE, Foreign, foreign, may_run, may_run_in
 
 #: Making the node image is not part of it, making the cluster and seven checks are.
 RUN_TIMEOUT_S = 1500.0
@@ -368,8 +368,8 @@ def soon(timeout_s: float) -> Iterator[None]:
         time.sleep(1)
 
 
-def begun(folder: Path, account: Path, *more: str) -> Process:
-    return start("run", OVERLAY, *FOREIGN, "--kubeconfig", account, "--runs-dir", folder, "--seed", "5", *more)
+def begun(folder: Path, account: Path, *more: str, topology: Path = OVERLAY) -> Process:
+    return start("run", topology, *FOREIGN, "--kubeconfig", account, "--runs-dir", folder, "--seed", "5", *more)
 
 
 def test_the_file_runs_in_one_namespace_of_somebody_elses_cluster(theirs: Foreign, tmp_path: Path) -> None:
@@ -389,6 +389,96 @@ def test_the_file_runs_in_one_namespace_of_somebody_elses_cluster(theirs: Foreig
     written = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     assert token.encode() not in written
     assert token not in ended.told
+
+
+THEIRS = Path(__file__).parent / "topologies" / "kubernetes-theirs.yaml"
+CLASS = "harness-theirs"
+
+
+@pytest.fixture
+def provided(theirs: Foreign) -> Iterator[Foreign]:
+    """With a storage class, and a volume of it that nobody has claimed yet, as its administrator makes them."""
+    named = {"metadata": {"name": CLASS}}
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteMany"],
+        "persistentVolumeReclaimPolicy": "Retain",
+        "storageClassName": CLASS,
+        "hostPath": {"path": "/harness/shared/theirs", "type": "DirectoryOrCreate"},
+    }
+    provisioner = {"provisioner": "kubernetes.io/no-provisioner"}
+    made = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", **named, **provisioner}
+    volume = {"apiVersion": "v1", "kind": "PersistentVolume", **named, "spec": spec}
+    theirs.kubectl(
+        "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": [made, volume]})
+    )
+    yield theirs
+    theirs.kubectl("delete", f"storageclass/{CLASS}", f"persistentvolume/{CLASS}", "--wait=true")
+
+
+@pytest.mark.usefixtures("ended")
+def test_pods_nodes_claims_and_further_networks_of_somebody_elses_cluster(
+    provided: Foreign, tmp_path: Path
+) -> None:
+    """What stands in for their Multus is our plugin, which stayed with the cluster."""
+    account = provided.account("more", may_run("more", more=MORE))
+    with untouched(provided):
+        ended = begun(tmp_path / "runs", account, topology=THEIRS).end(RUN_TIMEOUT_S)
+    assert ended.code == 0, ended.told
+    results = json.loads((only_run(tmp_path / "runs") / "results.json").read_text())
+    assert results["skipped"] == []
+    assert [(fault["name"], fault["felt"], fault["healed"]) for fault in results["faults"]] == [
+        ("delete-pod", True, True),
+        ("drain", True, True),
+    ]
+    checks = {check["id"]: check for check in results["checks"]}
+    assert checks["mtu"]["figures"]["lan_packet_bytes"] == 1500
+    shared = {promise["name"]: promise["observed"] for promise in checks["concurrent-append"]["promises"]}
+    assert shared["shared"] == "kept"
+
+
+@pytest.mark.usefixtures("ended")
+def test_who_may_not_shut_a_node_of_theirs_is_told_the_right_and_the_rest_runs(
+    provided: Foreign, tmp_path: Path
+) -> None:
+    account = provided.account("some", may_run("some", but="nodes", more=MORE))
+    with untouched(provided):
+        ended = begun(tmp_path / "runs", account, "--only", "drain", "--only", "mtu", topology=THEIRS).end(
+            RUN_TIMEOUT_S
+        )
+    assert ended.code == 0, ended.told
+    results = json.loads((only_run(tmp_path / "runs") / "results.json").read_text())
+    assert [(skip["check"], skip["needs"]) for skip in results["skipped"]] == [
+        ("drain", "right nodes (fault drain)")
+    ]
+    assert [check["id"] for check in results["checks"]] == ["mtu"]
+
+
+@pytest.mark.nightly
+@pytest.mark.usefixtures("ended")
+def test_a_node_that_a_killed_run_has_shut_takes_pods_again(provided: Foreign, tmp_path: Path) -> None:
+    account = provided.account("more", may_run("more", more=MORE))
+    with untouched(provided):
+        process = begun(tmp_path / "runs", account, "--only", "drain", topology=THEIRS)
+        process.wait_for("drain felt")
+        process.send(signal.SIGKILL)
+        process.end()
+        shut = ("get", "nodes", "-o", "jsonpath={.items[*].spec.unschedulable}")
+        assert "true" in provided.kubectl(*shut)
+        ended = harness("down", "--all", "--kubeconfig", account)
+        assert ended.code == 0, ended.told
+        assert "drain of node n3" in ended.stdout
+        assert "true" not in provided.kubectl(*shut)
+
+
+@pytest.mark.nightly
+def test_a_storage_class_that_they_do_not_have_is_named(provided: Foreign, tmp_path: Path) -> None:
+    account = provided.account("more", may_run("more", more=MORE))
+    wrong = ("--set", "volumes.data.storage_class=nowhere")
+    with untouched(provided):
+        ended = begun(tmp_path / "runs", account, *wrong, topology=THEIRS).end(RUN_TIMEOUT_S)
+    assert ended.code == 70, ended.told
+    assert "nowhere" in ended.stderr
 
 
 def test_a_right_that_is_missing_is_named_and_nothing_is_made(theirs: Foreign, tmp_path: Path) -> None:

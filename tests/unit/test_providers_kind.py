@@ -95,10 +95,16 @@ def test_pods_get_the_overlays_subnet_where_it_has_room_and_else_one_that_is_fre
     assert found["networking"]["serviceSubnet"] == "10.96.0.0/16"
 
 
+def patch_of(config: dict[str, Any], kind: str = "ClusterConfiguration") -> dict[str, Any]:
+    [found] = [each for text in config["kubeadmConfigPatches"] if (each := yaml.safe_load(text))["kind"] == kind]
+    assert isinstance(found, dict)
+    return found
+
+
 def test_a_small_subnet_is_shared_in_smaller_parts() -> None:
     text = "networks: {app: {driver: overlay, ipam: {config: [{subnet: 10.60.0.0/24}]}}}"
-    [patch] = rendered(plan_of(text))["kubeadmConfigPatches"]
-    assert yaml.safe_load(patch)["controllerManager"]["extraArgs"] == {"node-cidr-mask-size": "26"}
+    arguments = patch_of(rendered(plan_of(text)))["controllerManager"]["extraArgs"]
+    assert arguments["node-cidr-mask-size"] == "26"
 
 
 def test_services_do_not_overlap_what_the_topology_has() -> None:
@@ -113,8 +119,14 @@ def test_services_do_not_overlap_what_the_topology_has() -> None:
 def test_the_range_of_node_ports_holds_every_published_one(ports: tuple[int, ...], range_: str) -> None:
     published = tuple({"target": 5000, "published": port} for port in ports)
     target = Target("web", 1, "replicated", {}, ports=(*published, {"target": 9}))
-    [patch] = rendered(plan_of(targets=(target,)))["kubeadmConfigPatches"]
-    assert yaml.safe_load(patch)["apiServer"]["extraArgs"] == {"service-node-port-range": range_}
+    patch = patch_of(rendered(plan_of(targets=(target,))))
+    assert patch["apiServer"]["extraArgs"] == {"service-node-port-range": range_}
+
+
+def test_nodes_say_soon_that_they_are_ready_and_no_oftener_than_before_that_they_still_are() -> None:
+    patch = patch_of(rendered(plan_of()), "KubeletConfiguration")
+    assert patch["nodeStatusUpdateFrequency"] == "2s"
+    assert patch["nodeStatusReportFrequency"] == "5m0s"  # else it follows the other one
 
 
 def test_a_driver_with_a_network_of_its_own_gets_nodes_without_one() -> None:

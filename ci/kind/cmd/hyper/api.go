@@ -2,12 +2,17 @@ package main
 
 import (
 	"context"
+	"net"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 )
+
+// Where kube-proxy has no rules yet, nobody answers at a service's address: then it is tried again soon.
+const dialTimeout = time.Second
 
 // client speaks to the API server as the pod's service account.
 func client() (kubernetes.Interface, error) {
@@ -15,6 +20,7 @@ func client() (kubernetes.Interface, error) {
 	if err != nil {
 		return nil, err
 	}
+	config.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	return kubernetes.NewForConfig(config)
 }
 
