@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.model.errors import EnvironmentBroken, UsageError
+from harness.model.errors import DeadlineExceeded, EnvironmentBroken, UsageError
 from harness.model.plan import Plan
 from harness.orchestrators.kubernetes import Kubernetes, waiting
 from harness.ports import Act, Cluster
@@ -134,6 +134,9 @@ def test_nodes_of_a_cluster_that_exists_keep_their_names_there_and_have_the_topo
     assert (by_name["probe"].node, by_name["edge.n3"].node) == ("n1", "n3")
     assert len({(container.node, container.pid) for container in seen.containers}) == len(by_name)
     assert {published.node for _, published in seen.published} == {"n1", "n2", "n3"}
+    theirs.api.silent = True  # no fault of ours stops it: then a check must say so, and not that nothing runs
+    with pytest.raises(DeadlineExceeded):
+        Kubernetes().look(cluster, plan)
 
 
 def test_a_pod_of_which_nothing_runs_is_gone_without_asking_its_kubelet_again() -> None:

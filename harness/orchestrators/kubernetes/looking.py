@@ -17,6 +17,8 @@ from harness.ports import Address, Cluster, Container, HasSeats, Host, Published
 from harness.transport.parallel import at_once
 
 LOOK_TIMEOUT_S = 10.0
+#: Of a cluster that exists: it may be far away, and no fault of ours stops its API.
+API_TIMEOUT_S = 30.0
 #: A line a container: ID PID STATUS.
 _TASKS = ("ctr", "--namespace", "k8s.io", "tasks", "ls")
 #: A pod's link leads to its node only, whatever the CNI calls it.
@@ -47,15 +49,18 @@ def sight(cluster: Cluster, plan: Plan) -> Sight:
 def pods_of(cluster: Cluster, plan: Plan) -> list[Row]:
     """All pods of the plan that are not on their way out. Raises CommandFailed, DeadlineExceeded, ChannelLost."""
     argv = names.everywhere(plan, "get", "pods", "-l", f"{LABEL}={plan.run}", "-o", "json")
-    rows = json.loads(must(names.manager(cluster, plan), argv, timeout_s=LOOK_TIMEOUT_S))["items"]
+    timeout_s = LOOK_TIMEOUT_S if cluster.api is None else API_TIMEOUT_S
+    rows = json.loads(must(names.manager(cluster, plan), argv, timeout_s=timeout_s))["items"]
     return names.home_again(cluster, (row for row in rows if not row["metadata"].get("deletionTimestamp")))
 
 
 def _ask(cluster: Cluster, plan: Plan) -> tuple[list[Row], Pids]:
-    """The API and every node at once. An API that does not answer knows of no pods."""
+    """The API and every node at once. An API that a fault of ours may have stopped knows of no pods; another one
+    must answer.
+    """
     hosts = list(cluster.hosts.values())
     if cluster.api is not None:
-        pods = _pods(cluster, plan)
+        pods = pods_of(cluster, plan)
         return pods, {host.name: _seats(host, pods) for host in hosts}
     pods, *found = at_once([partial(_pods, cluster, plan), *(partial(_pids, host) for host in hosts)])
     return pods, {host.name: pids for host, pids in zip(hosts, found, strict=True)}
