@@ -24,6 +24,8 @@ RECOVER_EVERY_S = 0.25
 HEAL_ATTEMPTS = 3
 #: Faults that end all that runs on the nodes that they strike.
 POWER = frozenset({"kill"})
+#: Faults that end pods, and with them the agents that stand in pods: those of a cluster that gives no shell.
+EVICTING = frozenset({"delete-pod", "drain"})
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Nemesis:
     recover_s: float
     check: str
     unhealed: list[str] = field(default_factory=list)
-    #: Nodes that lost their power, and with it whatever ran on them. The check's runner empties it.
+    #: Nodes that lost what ran on them, agents among it. The check's runner empties it.
     downed: set[str] = field(default_factory=set)
 
     def refuse_nonsense(self, specs: Sequence[FaultSpec]) -> None:
@@ -105,7 +107,7 @@ class Nemesis:
 
     def _inject(self, fault: Fault, spec: FaultSpec, targets: tuple[str, ...]) -> None:
         start_ns, outcome = self.clock.now_ns(), "info"
-        if fault.name in POWER:
+        if fault.name in POWER or (fault.name in EVICTING and self.cluster.api is not None):
             self.downed.update(target for target in targets if target in self.cluster.hosts)
         try:
             fault.inject(self.cluster, targets, spec.direction, timeout_s=FAULT_TIMEOUT_S)

@@ -17,7 +17,7 @@ from harness.model.history import History
 from harness.model.plan import Demand
 from harness.model.topology import Check
 from harness.model.verdict import Verdict
-from harness.ports import Assignment, Cluster, Fault, Felt, Load, Program, Right
+from harness.ports import Assignment, Cluster, Fault, Felt, Host, Load, Program, Right
 from harness.runner import CheckRun, run_checks
 from harness.runner._journal import Journal
 from harness.runner._load import LoadRunner
@@ -26,6 +26,7 @@ from harness.transport.agent import Agent
 from harness.transport.local import LocalHost
 from harness.transport.recorder import Recorder, read_history
 from harness.workloads import REGISTRY
+from tests.fakes import FakeHost
 from tests.runner_fakes import NODES, TARGETS, FakeOrchestrator, make_check, make_cluster, make_plan
 
 START_TIMEOUT_S = 30.0
@@ -82,7 +83,12 @@ def run_on(folder: Path, agents: dict[str, Agent], check: Check) -> Verdict:
 
 
 def tried(
-    folder: Path, agents: dict[str, Agent], check: Check, faults: Mapping[str, Fault] = EMPTY, revive: Any = None
+    folder: Path,
+    agents: dict[str, Agent],
+    check: Check,
+    faults: Mapping[str, Fault] = EMPTY,
+    revive: Any = None,
+    api: Host | None = None,
 ) -> tuple[CheckRun, Verdict]:
     """Every made-up container is this machine itself (pid 0), and the volume a folder of it."""
     volume = folder / "volume"
@@ -93,7 +99,7 @@ def tried(
     orchestrator.live = [replace(container, pid=0) for container in orchestrator.live]
     recorder, lines = Recorder(folder / "history"), list[str]()
     [run] = run_checks(
-        make_cluster(), plan, orchestrator, faults=faults, agents=agents, recorder=recorder,
+        replace(make_cluster(), api=api), plan, orchestrator, faults=faults, agents=agents, recorder=recorder,
         progress=lines.append, revive=revive,
     )  # fmt: skip
     recorder.close()
@@ -129,6 +135,19 @@ def test_an_agent_that_went_down_with_its_node_is_started_anew_for_the_last_read
     assert len(history.only(f="append", host="n2", outcome="ok"))
     assert len(history.only(f="read", host="n2", outcome="ok"))
     assert not len(history.only(f="lost"))
+
+
+@pytest.mark.parametrize(("api", "lost"), [(FakeHost("kubectl"), False), (None, True)])
+def test_an_agent_that_stood_in_a_pod_ends_with_it(
+    tmp_path: Path, agents: dict[str, Agent], api: Host | None, lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a cluster gives no shell; elsewhere agents stand on nodes, and must outlive every pod."""
+    monkeypatch.setattr("harness.runner._check.RECOVER_S", 1.0)
+    evicting = Power(agents, name="delete-pod")
+    strike = make_check("x", faults=[{**STRIKE, "fault": "delete-pod"}])
+    check = append_check().model_copy(update={"faults": strike.faults})
+    run, _ = tried(tmp_path, agents, check, {"delete-pod": evicting}, evicting.revive, api)
+    assert (run.error is not None) == lost
 
 
 def test_an_agent_that_nobody_starts_anew_is_lost(
