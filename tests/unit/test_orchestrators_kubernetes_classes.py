@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -59,3 +60,21 @@ def test_nothing_is_deployed_where_one_is_missing() -> None:
     host = cluster.hosts["n1"]
     assert isinstance(host, FakeHost)
     assert not any("apply" in call for call in host.ran)
+
+
+@pytest.mark.parametrize(
+    ("claim", "words", "is_told"),
+    [
+        ("data", 'storageclass.storage.k8s.io "fast" not found', True),
+        ("data", "no persistent volumes available for this claim and no storage class is set", True),
+        ("data", "waiting for first consumer to be created before binding", False),
+        ("theirs", 'storageclass.storage.k8s.io "fast" not found', False),
+    ],
+)
+def test_who_may_not_ask_for_classes_is_told_by_the_claims_events(claim: str, words: str, is_told: bool) -> None:
+    event = {"involvedObject": {"kind": "PersistentVolumeClaim", "name": claim}, "message": words}
+    api = FakeHost("kubectl", answers={("kubectl",): Result(0, json.dumps({"items": [event]}), "")})
+    cluster = replace(cluster_with(), api=api)
+    told = list(classes.lacking(cluster, plan_of(", storage_class: fast")))
+    assert told == ([f"volumes.data: {words}"] if is_told else [])
+    assert list(classes.lacking(cluster_with(), plan_of())) == []  # of a cluster of ours it was asked before

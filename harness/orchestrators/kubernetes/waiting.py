@@ -11,7 +11,7 @@ from typing import Any
 from harness.model.errors import EnvironmentBroken
 from harness.model.plan import LABEL, Plan
 from harness.orchestrators.hosts import must, ticks
-from harness.orchestrators.kubernetes import looking, names
+from harness.orchestrators.kubernetes import classes, looking, names
 from harness.ports import Cluster, Progress
 
 RUNNING_TIMEOUT_S = 180.0
@@ -101,7 +101,8 @@ def _lacking(cluster: Cluster, plan: Plan) -> dict[str, int]:
 
 
 def _troubles(cluster: Cluster, plan: Plan) -> Iterator[tuple[bool, str]]:
-    """(whether waiting is in vain, words) of every pod that says something."""
+    """(whether waiting is in vain, words) of every pod and claim that says something."""
+    yield from ((True, text) for text in classes.lacking(cluster, plan))
     for pod in looking.pods_of(cluster, plan):
         yield from _of_pod(pod)
         yield from _of_networks(plan, pod)
