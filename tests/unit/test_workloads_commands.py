@@ -103,3 +103,15 @@ def test_an_exit_code_is_an_answer_and_silence_is_none() -> None:
     assert judged(row("ok")) == ("pass", "1 commands ran")
     assert judged(row("fail", 3)) == ("pass", "1 commands ran")
     assert judged(row("info"))[0] == "unknown"
+
+
+def stress_timeout_s(*stressors: str) -> float:
+    check = make_check("stress-ng", volume="shared", stressors=list(stressors), workers=1, duration_s=2.0)
+    stages = walk(REGISTRY["stress-ng"].stages(check, make_plan(check), random.Random(1)), make_scene())
+    [work] = [stage for stage in stages if isinstance(stage, Commands)]
+    return max(command.timeout_s for command in work.commands)
+
+
+def test_a_stressor_that_ends_by_removing_thousands_of_names_may_take_minutes_for_it() -> None:
+    """Cut short it would be taken for a volume that hangs."""
+    assert stress_timeout_s("rename", "link") > stress_timeout_s("rename", "flock") + 120
