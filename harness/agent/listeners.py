@@ -62,7 +62,10 @@ class Listeners:
         opened: dict[str, list[int]] = {}
         taken: dict[str, list[int]] = {}
         errors: dict[str, str] = {}
-        self._rename({endpoint["pid"]: endpoint["at"] for endpoint in call.params["endpoints"]})
+        names: dict[int, set[str]] = {}
+        for endpoint in call.params["endpoints"]:
+            names.setdefault(endpoint["pid"], set()).add(endpoint["at"])
+        self._rename(names)
         for endpoint in call.params["endpoints"]:
             at = endpoint["at"]
             try:
@@ -79,13 +82,13 @@ class Listeners:
         self._wake()
         return {}
 
-    def _rename(self, names: dict[int, str]) -> None:
+    def _rename(self, names: dict[int, set[str]]) -> None:
         """A container may be called otherwise now, as pods are that take the number of one that is gone: what
-        answers by its old name would keep its ports.
+        answers by its old name would keep its ports. Within a pod an agent knows it as 0, too.
         """
         with self._changing:
             for owner in list(self._owners.values()):
-                if owner.pid and names.get(owner.pid, owner.at) != owner.at:
+                if owner.at not in names.get(owner.pid, {owner.at}):
                     self._close(owner.at)
 
     def _open(self, endpoint: dict[str, Any], token: str) -> tuple[list[int], list[int]]:

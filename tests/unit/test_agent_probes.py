@@ -200,6 +200,16 @@ def test_listening_again_replaces_and_unlisten_ends_it() -> None:
         assert values(agent, *asked) == ["refused", "refused"]
 
 
+def test_an_agent_within_a_pod_answers_by_the_pods_new_name_only() -> None:
+    """It knows its pod as 0; the port must not be taken by who it was before."""
+    with started_agent() as agent:
+        port = free_port()
+        listen(agent, "web.2", port)
+        told = listen(agent, "web.1", port)
+        assert (told["opened"], told["taken"]) == ({"web.1": [port]}, {})
+        assert values(agent, ask("tcp", port), ask("udp", port)) == ["ok web.1", "ok web.1"]
+
+
 def test_a_container_that_is_gone_cannot_listen(agent: Agent) -> None:
     told = listen(agent, "gone.1", free_port(), pid=2**22 - 1)
 
