@@ -456,8 +456,11 @@ def test_who_may_not_shut_a_node_of_theirs_is_told_the_right_and_the_rest_runs(
 
 @pytest.mark.nightly
 @pytest.mark.usefixtures("ended")
-def test_a_node_that_a_killed_run_has_shut_takes_pods_again(provided: Foreign, tmp_path: Path) -> None:
+def test_a_node_that_a_killed_run_has_shut_takes_pods_again(
+    provided: Foreign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     account = provided.account("more", may_run("more", more=MORE))
+    monkeypatch.setenv("HARNESS_STATE", "elsewhere")  # where no cluster is but theirs
     with untouched(provided):
         process = begun(tmp_path / "runs", account, "--only", "drain", topology=THEIRS)
         process.wait_for("drain felt")
