@@ -5,7 +5,8 @@ public=$1 host_key=$2
 
 # --- who may come in: by key only, the machine's own
 
-useradd --create-home --shell /bin/bash vagrant
+# no password, but not locked: without PAM, sshd lets nobody in whose password begins with `!` (sshd(8))
+useradd --create-home --shell /bin/bash --password '*' vagrant
 echo 'vagrant ALL=(ALL) NOPASSWD:ALL' >/etc/sudoers.d/vagrant
 for home in /root /home/vagrant; do
   mkdir -p -m 700 "$home/.ssh"
