@@ -39,7 +39,7 @@ def test_it_is_unpacked_once_and_can_be_started(tmp_path: Path, monkeypatch: pyt
 
 def test_without_mmdebstrap_what_to_install_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    with pytest.raises(EnvironmentBroken, match=r"there is no tool in PATH, and mmdebstrap.* is missing") as missing:
+    with pytest.raises(EnvironmentBroken, match=r"no tool in PATH, and mmdebstrap.* is missing") as missing:
         unpacked(tmp_path / "cache", [], "https://tool.example")
     hint = "install tool (https://tool.example) into PATH, or: apt-get install mmdebstrap"
     assert missing.value.hint == hint
