@@ -12,7 +12,7 @@ if [ "${1:-}" = vm ]; then
   package_of+=(
     [vagrant]=vagrant [virsh]=libvirt-clients [libvirtd]=libvirt-daemon-system [qemu-system-x86_64]=qemu-system-x86
     [qemu-img]=qemu-utils [dnsmasq]=dnsmasq-base [iptables]=iptables [ssh-keygen]=openssh-client [cpio]=cpio [xz]=xz-utils
-    [mke2fs]=e2fsprogs [tini]=tini
+    [mke2fs]=e2fsprogs [tini]=tini [zstd]=zstd
   )
 fi
 missing=()

@@ -139,7 +139,8 @@ class Cluster:
 
     `shared_clock`: its hosts have one kernel with this machine, and so one CLOCK_MONOTONIC. `api` is where the
     orchestrator's client runs, None: on the managers. `called` maps a host's name to what the orchestrator calls
-    that node, where it is another name. `in_nodes`: agents can stand in the nodes' own networks.
+    that node, where it is another name. `in_nodes`: agents can stand in the nodes' own networks. `woken` is when
+    the snapshot was taken that its hosts were woken from (ISO 8601, UTC), empty where they were started.
     """
 
     name: str
@@ -152,6 +153,7 @@ class Cluster:
     api: Host | None = None
     called: Mapping[str, str] = field(default_factory=dict)
     in_nodes: bool = True
+    woken: str = ""
 
     @property
     def rights(self) -> frozenset[Right]:
@@ -223,6 +225,21 @@ class Provider(Protocol):
 
     def tidy(self) -> list[str]:
         """Stop what no cluster needs any more (an engine of our own), also after kill -9. Idempotent."""
+
+
+@runtime_checkable
+class TakesSnapshots(Protocol):
+    """A provider whose next cluster of the same shape can go on where this one stood, instead of being made."""
+
+    def wake(self, plan: Plan, progress: Progress) -> Cluster | None:
+        """The plan's nodes from a snapshot of their like, under the names of the plan's run, with clocks that are
+        right. None where there is none that fits, or where it did not wake: then nothing of it is left.
+        """
+
+    def take_snapshot(self, cluster: Cluster, plan: Plan, progress: Progress) -> Cluster:
+        """Take one of `cluster`, which is formed and empty. Returns the cluster to go on with: its hosts may have
+        been woken, or, where no snapshot could be taken, been made anew, without an orchestrator.
+        """
 
 
 # --- orchestrators ---------------------------------------------------------------------------------------

@@ -34,7 +34,11 @@ Set = Annotated[
 Only = Annotated[list[str] | None, typer.Option("--only", metavar="CHECK", help="This check only; repeatable.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Repeat the plan of an earlier run.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Leave the cluster up.")]
-Reuse = Annotated[bool, typer.Option("--reuse", help="Use a cluster that was kept, and leave it up.")]
+REUSE = (
+    "Use a cluster that was kept, and leave it up. Else, with provider vagrant: wake machines from a snapshot of "
+    "a formed Swarm, or take one."
+)
+Reuse = Annotated[bool, typer.Option("--reuse", help=REUSE)]
 NoSkip = Annotated[bool, typer.Option("--no-skip", help="What is skipped for a missing feature fails.")]
 StopOnFail = Annotated[
     bool,

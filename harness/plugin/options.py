@@ -19,7 +19,7 @@ _VALUES = {
 }
 _FLAGS = {
     "keep": "leave clusters up",
-    "reuse": "use a cluster that was kept, and leave it up",
+    "reuse": "use a cluster that was kept, and leave it up; or wake, or take, a snapshot of guests",
     "no-skip": "what is skipped for a missing feature fails",
 }
 

@@ -58,7 +58,7 @@ class State:
 
             chosen = options_of(self._config)
             plan = session.make_plan(session.topology_of(path, chosen), chosen, run=session.new_run())
-            live = session.up(plan, _say)
+            live = session.up(plan, _say, snapshots=chosen.reuse)
             folder = Path(tempfile.mkdtemp(prefix="harness-"))
             self._benches[path] = session.Bench(live, folder, _say).__enter__()
         return self._benches[path]

@@ -75,7 +75,7 @@ def leases(libvirt: Libvirt, run: str) -> dict[str, str]:
 
 def cluster_of(libvirt: Libvirt, run: str, found: Sequence[Guest], box: Box) -> Cluster:
     """Raises EnvironmentBroken for a guest that never came so far as to have an address."""
-    addresses = leases(libvirt, run)
+    addresses = {**leases(libvirt, run), **{guest.mac: guest.control for guest in found if guest.control}}
     lost = [guest.node for guest in found if guest.mac not in addresses]
     if lost:
         raise EnvironmentBroken(
@@ -93,6 +93,7 @@ def cluster_of(libvirt: Libvirt, run: str, found: Sequence[Guest], box: Box) -> 
         wire=GuestWire(wire, libvirt, run),
         lifecycle=GuestLifecycle(libvirt, run),
         shared_clock=False,
+        woken=found[0].woken,
     )
 
 

@@ -39,6 +39,8 @@ from harness.providers.machine import (
 from harness.transport.process import run_process
 
 URI = "qemu:///system"
+#: Where disks are.
+POOL = "default"
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
 CALL_TIMEOUT_S = 60.0

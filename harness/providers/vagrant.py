@@ -20,17 +20,28 @@ from pathlib import Path
 
 from harness.model.errors import ChannelLost, CommandFailed, EnvironmentBroken, HarnessError, UsageError
 from harness.model.places import SHARED_DIR, SLOWNESS_FILE, data_dir, vms_dir
-from harness.model.plan import PREFIX, Demand, Plan, cluster_name
+from harness.model.plan import PREFIX, Demand, Plan, cluster_key, cluster_name
 from harness.model.topology import Topology
 from harness.ports import Cluster, ClusterInfo, Progress
 from harness.providers import box as boxes
-from harness.providers import images, kvm, libvirt
+from harness.providers import images, kvm, libvirt, snapshots, waking
 from harness.providers.box import Box
-from harness.providers.guests import LAST_LINES, GuestHost, cluster_of, console, guests
+from harness.providers.cache import alone
+from harness.providers.guests import LAST_LINES, GuestHost, cluster_of, console, guests, leases
 from harness.providers.labels import remove_tables_on
-from harness.providers.libvirt import Libvirt, OwnLibvirt, within
+from harness.providers.libvirt import POOL, Libvirt, OwnLibvirt, within
 from harness.providers.machine import call, tell, wait_until
-from harness.providers.vagrant_plan import Guest, console_lines, death, render, run_of, subnets
+from harness.providers.snapshots import Snapshot
+from harness.providers.vagrant_plan import (
+    MEMORY_MB,
+    RUN_VARIABLE,
+    Guest,
+    console_lines,
+    death,
+    render,
+    run_of,
+    subnets,
+)
 from harness.transport.local import LocalHost
 from harness.transport.parallel import at_once
 from harness.transport.process import ProcessChannel
@@ -43,9 +54,8 @@ STOP_TIMEOUT_S = 15.0
 PREPARE_TIMEOUT_S = 120.0
 LOAD_TIMEOUT_S = 120.0
 LOG_TIMEOUT_S = 20.0
-POOL = "default"
-#: What stands in the environment of every process that makes something for a run.
-RUN_VARIABLE = "HARNESS_RUN"
+#: A machine's memory is written as it is before it is packed, and its disk is copied.
+SNAPSHOT_ROOM = 2
 
 #: On a guest that has come up: names, what drivers will ask the kernel for, and an engine that answers.
 _PREPARE = r"""
@@ -115,7 +125,7 @@ class VagrantProvider:
             wire=wire,
             control=control,
             serial=folder,
-            since=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            since=_now(),
             boot_timeout_s=int(UP_TIMEOUT_S[driver]),
         )
         (folder / "plan.json").write_text(json.dumps(rendered, indent=1))
@@ -132,6 +142,84 @@ class VagrantProvider:
         if images.tag("workload") in plan.images:
             archive = images.plain_archive("workload", progress)
             at_once([partial(_load, host, archive) for host in _guest_hosts(cluster)])
+
+    # --- asleep and awake
+
+    def wake(self, plan: Plan, progress: Progress) -> Cluster | None:
+        """Only on a libvirt of our own: QEMU of the machine's may not read what is the user's."""
+        chosen = libvirt.choose(lambda: self.own.start(progress))
+        box = boxes.built(boxes.recipe_hash(boxes.packages_for(plan.demands)))
+        snapshot = _snapshot(chosen, plan, box) if box and chosen.own else None
+        if snapshot is None:
+            return None
+        try:
+            return self._woken(chosen, snapshot, plan, progress)
+        except (HarnessError, OSError, ValueError) as error:
+            progress(f"the snapshot of {snapshot.taken} did not wake ({_in_words(error)}): it is made anew")
+            _remove(chosen, plan.run)
+            with alone(snapshot.folder.parent, progress):
+                waking.discard(chosen, snapshot)
+            return None
+        except BaseException:
+            with contextlib.suppress(HarnessError):
+                self.down(plan.cluster)
+            raise
+
+    def _woken(self, chosen: Libvirt, snapshot: Snapshot, plan: Plan, progress: Progress) -> Cluster | None:
+        maker = waking.Maker(chosen, plan.run, _folder(plan.run))
+        maker.folder.mkdir(parents=True, exist_ok=True)
+        says = {"topology": plan.topology.name, "key": cluster_key(plan.topology), "since": _now()}
+        with alone(snapshot.folder.parent, progress):
+            if why := waking.flaw(maker, snapshot):
+                raise EnvironmentBroken(why)
+            if taken := waking.in_the_way(snapshot, [*_routes(chosen), *_declared(plan)]):
+                progress(f"the snapshot of {snapshot.taken} sleeps on: {taken} overlaps its addresses")
+                return None
+            heads = waking.lay_out(maker, snapshot, {node.name: says for node in plan.nodes})
+        progress(f"waking {len(plan.nodes)} machines from the snapshot of {snapshot.taken}")
+        waking.wake(maker, snapshot, heads)
+        cluster = self.find(plan.cluster)
+        at_once([partial(waking.greet, host) for host in _guest_hosts(cluster)])
+        at_once([partial(_prepare, host, cluster) for host in _guest_hosts(cluster)])
+        progress(f"the engines of {', '.join(cluster.hosts)} answer")
+        return cluster
+
+    def take_snapshot(self, cluster: Cluster, plan: Plan, progress: Progress) -> Cluster:
+        chosen = self.own.running()
+        found = guests(chosen, plan.run) if chosen else []
+        if chosen is None or not found:
+            progress("note: no snapshot is taken: the machines are of a libvirt that is not the harness's own")
+            return cluster
+        box = _box_of(found[0])
+        if why := self._why_not(chosen, plan, box):
+            progress(f"note: no snapshot is taken: {why}")
+            return cluster
+        progress(f"taking a snapshot of {cluster.name}, for the next start with --reuse")
+        for host in _guest_hosts(cluster):
+            host.close()
+        try:
+            self._take(chosen, found, plan, box, progress)
+        except (HarnessError, OSError, ValueError) as error:
+            progress(f"no snapshot could be taken ({_in_words(error)}): the machines are started anew")
+        _remove(chosen, plan.run)
+        return self.wake(plan, progress) or self.up(plan, progress)
+
+    def _why_not(self, chosen: Libvirt, plan: Plan, box: Box) -> str:
+        """Why this cluster cannot have a snapshot; empty where it can."""
+        if _snapshot(chosen, plan, box) is not None:
+            return "there is one of its like, which could not be woken here"
+        needed = len(plan.nodes) * (plan.topology.cluster.memory_mb or MEMORY_MB) * SNAPSHOT_ROOM
+        free = shutil.disk_usage(vms_dir()).free // 2**20
+        return "" if free > needed else f"it needs {needed} MiB in {vms_dir()}, where {free} are free"
+
+    def _take(self, chosen: Libvirt, found: list[Guest], plan: Plan, box: Box, progress: Progress) -> None:
+        maker = waking.Maker(chosen, plan.run, _folder(plan.run))
+        new = waking.take(maker, found, leases(chosen, plan.run))
+        place = waking.place(chosen, plan, box, "qemu" if found[0].emulated else "kvm")
+        with alone(place.parent, progress):
+            if snapshots.read(place) is None:  # else another run was first, and may stand on it
+                snapshots.publish(new, place)
+            snapshots.prune(place.parent, waking.used(chosen))
 
     # --- finding
 
@@ -184,6 +272,16 @@ class VagrantProvider:
         return ["the harness's own libvirt"] if was_there and self.own.stop_if_unused(_is_used) else []
 
 
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _in_words(error: Exception) -> str:
+    """One line: what was done, and the last word about it."""
+    lines = (error.message if isinstance(error, HarnessError) else str(error)).splitlines()
+    return " ".join([*lines[:1], *lines[1:][-1:]])
+
+
 def _box_of(guest: Guest) -> Box:
     """The one that it was made of: the recipe may have changed since."""
     found = boxes.built(guest.box)
@@ -199,6 +297,19 @@ def _folder(run: str) -> Path:
 
 def _guest_hosts(cluster: Cluster) -> list[GuestHost]:
     return [host for host in cluster.hosts.values() if isinstance(host, GuestHost)]
+
+
+# --- snapshots
+
+
+def _snapshot(chosen: Libvirt, plan: Plan, box: Box) -> Snapshot | None:
+    """The one that fits. KVM is not tried first, for seconds: machines that ran under it here will do so again."""
+    found = (snapshots.read(waking.place(chosen, plan, box, driver)) for driver in ("kvm", "qemu"))
+    return next(filter(None, found), None)
+
+
+def _declared(plan: Plan) -> list[str]:
+    return [text for network in plan.topology.networks.values() for text in network.subnets]
 
 
 # --- parts of making

@@ -20,13 +20,19 @@ WIRE_BLOCK = ipaddress.IPv4Network("10.213.0.0/16")
 CONTROL_BLOCK = ipaddress.IPv4Network("10.212.0.0/16")
 FIRST_ADDRESS = 10
 MEMORY_MB = 1024
+#: What stands in the environment of every process that makes something for a run.
+RUN_VARIABLE = "HARNESS_RUN"
 #: What an emulated guest's second processor costs the others; KVM's is there anyhow.
 CPUS = {"kvm": 2, "qemu": 1}
 
 
 @dataclass(frozen=True)
 class Guest:
-    """A domain of ours, from its XML. `mac` is that of its control link, `port` its interface on the wire."""
+    """A domain of ours, from its XML. `mac` is that of its control link, `port` its interface on the wire.
+
+    One that was woken says from which `snapshot`, of when (`woken`), and its address on the control link, for
+    which it asks nobody.
+    """
 
     domain: str
     run: str
@@ -41,6 +47,9 @@ class Guest:
     port: str = ""
     serial: str = ""
     box: str = ""
+    snapshot: str = ""
+    woken: str = ""
+    control: str = ""
 
 
 def subnets(plan: Plan, taken: Iterable[str]) -> tuple[ipaddress.IPv4Network, ipaddress.IPv4Network]:
@@ -125,7 +134,7 @@ def _guest(domain: ET.Element) -> Guest | None:
     run = run_of(name)
     if run is None:
         return None
-    about = _about(domain.findtext("description", ""))
+    said = about(domain.findtext("description", ""))
     control, wire = (_interface(domain, f"{cluster_name(run)}-{which}") for which in ("control", "wire"))
     serial = domain.find("devices/serial/source")
     return Guest(
@@ -134,18 +143,22 @@ def _guest(domain: ET.Element) -> Guest | None:
         node=name.removeprefix(f"{cluster_name(run)}-"),
         running="id" in domain.attrib,
         emulated=domain.get("type") == "qemu",
-        address=about.get("address", ""),
-        topology=about.get("topology", ""),
-        key=about.get("key", ""),
-        since=about.get("since", ""),
-        box=about.get("box", ""),
+        address=said.get("address", ""),
+        topology=said.get("topology", ""),
+        key=said.get("key", ""),
+        since=said.get("since", ""),
+        box=said.get("box", ""),
+        snapshot=said.get("snapshot", ""),
+        woken=said.get("woken", ""),
+        control=said.get("control", ""),
         mac=control.get("mac", ""),
         port=wire.get("port", ""),
         serial="" if serial is None else serial.get("path", ""),
     )
 
 
-def _about(text: str) -> Mapping[str, str]:
+def about(text: str) -> Mapping[str, str]:
+    """What a domain's description says, if it is one of ours."""
     try:
         found = json.loads(text)
     except ValueError:

@@ -21,6 +21,7 @@ from harness.ports import (
     Progress,
     Provider,
     Survey,
+    TakesSnapshots,
 )
 from harness.providers.existing import ExistingProvider
 from harness.session import storage
@@ -51,11 +52,20 @@ class Live:
     unmet: tuple[tuple[Demand, str], ...] = ()
 
 
-def up(plan: Plan, progress: Progress) -> Live:
-    """Nodes, orchestrator, networks and services of `plan`. When it fails, what was made is gone again."""
+def up(plan: Plan, progress: Progress, *, snapshots: bool = False) -> Live:
+    """Nodes, orchestrator, networks and services of `plan`. When it fails, what was made is gone again.
+
+    With `snapshots` nodes are woken from a snapshot of a formed cluster, where the provider has one that fits;
+    where it takes them, and has none, one is taken for the next time.
+    """
     chosen = provider_of(plan.topology)
-    cluster = chosen.up(plan, progress)
+    taker = chosen if snapshots and isinstance(chosen, TakesSnapshots) else None
+    woken = taker.wake(plan, progress) if taker else None
+    cluster = woken or chosen.up(plan, progress)
     try:
+        if taker and not woken:
+            _form(plan, cluster, chosen, progress)
+            cluster = taker.take_snapshot(cluster, plan, progress)
         return deploy(plan, cluster, chosen, progress)
     except BaseException:
         progress(f"{cluster.name} could not be set up: removing it")
@@ -64,6 +74,14 @@ def up(plan: Plan, progress: Progress) -> Live:
         except HarnessError as error:
             progress(f"{cluster.name} could not be removed: {error.message}")
         raise
+
+
+def _form(plan: Plan, cluster: Cluster, chosen: Provider, progress: Progress) -> None:
+    """All that does not depend on what is deployed. To do it again changes nothing."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        supplied = pool.submit(chosen.supply, cluster, plan, progress)
+        orchestrator(plan.orchestrator).join(cluster, plan, progress)
+    supplied.result()
 
 
 def deploy(plan: Plan, cluster: Cluster, chosen: Provider, progress: Progress) -> Live:

@@ -12,10 +12,10 @@ from harness.model.run import Tried
 @dataclass(frozen=True)
 class Options:
     """`settings` are `--set` pairs. `seed` None: one is drawn, and stands in the report. `only` are checks' ids or
-    kinds. `keep` leaves the cluster, `reuse` takes one that was left and fits. `stop_on_fail` ends a check's
-    load at the first proof that it fails. `series`, `attempt` and `tries` go into the results (`Run`). Evidence is
-    collected where something fails, with `evidence` always. `inventory` names hosts that exist;
-    `kubeconfig`, `context` and `namespace` a Kubernetes that does.
+    kinds. `keep` leaves the cluster, `reuse` takes one that was left and fits, or a snapshot, which is taken where
+    there is none. `stop_on_fail` ends a check's load at the first proof that it fails. `series`, `attempt` and
+    `tries` go into the results (`Run`). Evidence is collected where something fails, with `evidence` always.
+    `inventory` names hosts that exist; `kubeconfig`, `context` and `namespace` a Kubernetes that does.
     `pcap` are networks whose packets are captured meanwhile, `*` is all of them.
     """
 

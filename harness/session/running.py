@@ -200,9 +200,12 @@ class _Execution:
     # --- the cluster
 
     def _bring_up(self) -> None:
-        self.live = self._find_and_deploy() if self.reuse else clusters.up(self.plan, self.progress)
+        self.live = self._find_and_deploy() if self.reuse else self._make()
         self._take_note()
         self._say_all(evidence.capturing.start(self.live.cluster, self._captures))
+
+    def _make(self) -> Live:
+        return clusters.up(self.plan, self.progress, snapshots=self.options.reuse)
 
     @property
     def _captures(self) -> dict[str, str]:
@@ -331,7 +334,7 @@ class _Execution:
         assert self.live is not None
         clusters.take_down(self.live.provider, self.live.cluster.name)
         self.live = None
-        self.live = clusters.up(self.plan, self.progress)
+        self.live = self._make()
 
     # --- the checks
 
@@ -483,7 +486,8 @@ def _environment(live: Live) -> dict[str, Any]:
     """Versions and addresses, for env.json and the report."""
     hosts = live.cluster.hosts
     nodes = dict(zip(hosts, at_once([partial(_node_facts, host) for host in hosts.values()]), strict=True))
-    return {"cluster": live.cluster.name, "rights": sorted(live.cluster.rights), "nodes": nodes}
+    woken = {"woken": live.cluster.woken} if live.cluster.woken else {}
+    return {"cluster": live.cluster.name, "rights": sorted(live.cluster.rights), "nodes": nodes, **woken}
 
 
 def _node_facts(host: Host) -> dict[str, str]:

@@ -187,9 +187,9 @@ def up(folder: Path, script: str, timeout_s: float, monkeypatch: pytest.MonkeyPa
 
 
 def test_up_follows_vagrant_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = f"env | grep ^{vagrant.RUN_VARIABLE}; echo 'harness: vagrant ended with 0'"
+    script = f"env | grep ^{vagrant_plan.RUN_VARIABLE}; echo 'harness: vagrant ended with 0'"
     up(tmp_path, script, 30, monkeypatch, [])
-    assert (tmp_path / "up.log").read_text() == f"{vagrant.RUN_VARIABLE}={RUN}\n"
+    assert (tmp_path / "up.log").read_text() == f"{vagrant_plan.RUN_VARIABLE}={RUN}\n"
 
 
 def test_up_that_fails_shows_vagrants_words_and_the_consoles(
@@ -436,7 +436,7 @@ def test_the_lifecycle_asks_before_it_acts(virsh: Path) -> None:
 
 def test_what_a_killed_harness_left_making_machines_is_ended() -> None:
     run = "20260102-030405-00dead"
-    maker = ProcessChannel(["sleep", "600"], where="a maker", env={vagrant.RUN_VARIABLE: run})
+    maker = ProcessChannel(["sleep", "600"], where="a maker", env={vagrant_plan.RUN_VARIABLE: run})
     vagrant._end_makers(run)
     with pytest.raises(ChannelLost):
         maker.receive(30)

@@ -13,9 +13,10 @@ import pytest
 from harness import session
 from harness.model.errors import ChannelLost, EnvironmentBroken, Incomplete, Unreachable, UsageError
 from harness.model.history import History, Op
+from harness.model.plan import Plan, cluster_key
 from harness.model.run import FaultRecord
 from harness.model.verdict import Verdict
-from harness.ports import Cluster, ClusterInfo
+from harness.ports import Cluster, ClusterInfo, Progress
 from harness.session import Bench, Options, registries
 from harness.session import clusters as session_clusters
 from harness.session.judging import fault_records, judge
@@ -42,6 +43,12 @@ def up(lab: Lab, **changes: Any) -> session.Live:
     return session.up(plan, lab.lines.append)
 
 
+def up_asleep(lab: Lab) -> session.Live:
+    options = lab.options()
+    plan = session.make_plan(session.topology_of(write_topology(lab.folder), options), options, run=new_run())
+    return session.up(plan, lab.lines.append, snapshots=True)
+
+
 # --- clusters
 
 
@@ -50,6 +57,60 @@ def test_up_leaves_a_cluster_that_is_listed_and_found(lab: Lab) -> None:
     assert [info.name for info in session.cluster_infos()] == [live.cluster.name]
     assert session.find(live.cluster.name).run == session.find(live.cluster.run).run == live.plan.run
     assert session.host_of(live.cluster.name, "n2").address == "192.0.2.2"
+
+
+def take_snapshots(lab: Lab) -> set[str]:
+    """The lab's provider learns to. Returns the keys of clusters that have one."""
+    taken: set[str] = set()
+
+    def wake(plan: Plan, _progress: Progress) -> Cluster | None:
+        lab.events.append("wake")
+        if cluster_key(plan.topology) not in taken:
+            return None
+        return replace(lab.provider.up(plan, print), woken="2026-01-02T03:04:05Z")
+
+    def take(cluster: Cluster, plan: Plan, _progress: Progress) -> Cluster:
+        lab.events.append("take")
+        taken.add(cluster_key(plan.topology))
+        return replace(cluster, woken="just now")
+
+    vars(lab.provider).update(wake=wake, take_snapshot=take)
+    return taken
+
+
+def verbs(lab: Lab) -> list[str]:
+    return [event.split()[0] for event in lab.events]
+
+
+def test_a_snapshot_is_taken_of_a_cluster_that_is_formed_and_empty_and_woken_the_next_time(lab: Lab) -> None:
+    take_snapshots(lab)
+    assert up_asleep(lab).cluster.woken == "just now"
+    assert verbs(lab) == ["wake", "up", "join", "take", "join", "apply"]
+    lab.events.clear()
+    assert up_asleep(lab).cluster.woken == "2026-01-02T03:04:05Z"
+    assert verbs(lab) == ["wake", "up", "join", "apply"]
+
+
+def test_nothing_is_woken_and_nothing_taken_unless_it_is_asked_for(lab: Lab) -> None:
+    take_snapshots(lab)
+    assert up(lab).cluster.woken == ""
+    assert verbs(lab) == ["up", "join", "apply"]
+
+
+def test_a_cluster_of_which_a_snapshot_fails_is_taken_down(lab: Lab) -> None:
+    take_snapshots(lab)
+
+    def break_it(*_: object) -> Cluster:
+        raise EnvironmentBroken("no room")
+
+    vars(lab.provider).update(take_snapshot=break_it)
+    with pytest.raises(EnvironmentBroken, match="no room"):
+        up_asleep(lab)
+    assert lab.provider.made == {}
+
+
+def test_a_provider_that_takes_none_makes_its_clusters(lab: Lab) -> None:
+    assert up_asleep(lab).cluster.woken == ""
 
 
 def test_what_is_not_there_is_named_with_what_is(lab: Lab) -> None:
