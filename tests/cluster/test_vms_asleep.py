@@ -1,0 +1,171 @@
+"""Machines that are woken from a snapshot of a formed Swarm, and snapshots that were interrupted or spoilt."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness import session
+from harness.model.places import vms_dir
+from harness.providers import snapshots
+from harness.session import Live, Options
+from tests.cluster_cli import Ended, only_run, start
+from tests.cluster_guests import NEED_GUESTS_AND_TIME, RUN_TIMEOUT_S
+from tests.cluster_traces import Traces
+
+LINE_TIMEOUT_S = 1800.0
+DOWN_TIMEOUT_S = 300.0
+pytestmark = NEED_GUESTS_AND_TIME
+#: Nobody else's topology has so much memory: what is taken and spoilt here is the test's own.
+ALONE: dict[str, Any] = {
+    "name": "alone",
+    "cluster": {"provider": "vagrant", "nodes": {"manager": 1, "worker": 0}, "memory_mb": 777},
+    "services": {"web": {"deploy": {"mode": "global"}}},
+    "checks": [{"commands": {"steps": [{"name": "there", "node": "n1", "run": "true"}]}}],
+}
+MESH: dict[str, Any] = {
+    "name": "mesh",
+    "cluster": {"provider": "vagrant", "nodes": {"manager": 1, "worker": 2}, "memory_mb": 1021},
+    "networks": {"app": {"driver": "overlay"}},
+    "services": {
+        "web": {
+            "deploy": {"mode": "replicated", "replicas": 1, "endpoint_mode": "vip"},
+            "networks": ["app"],
+            "ports": [{"target": 5000, "published": 8000, "mode": "ingress"}],
+        }
+    },
+    "checks": [{"connectivity": {"timeout_s": 5}}],
+}
+
+
+def place() -> Path:
+    return vms_dir() / "snapshots"
+
+
+def entries() -> set[str]:
+    return {path.name for path in place().glob("*")} if place().is_dir() else set()
+
+
+def left() -> list[str]:
+    found = [*(vms_dir() / "lib" / "images").glob("harness-2*"), *(vms_dir() / "runs").glob("*")]
+    return sorted(path.name for path in found)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ours() -> Iterator[None]:
+    """Snapshots of these tests go with them."""
+    before = entries()
+    yield
+    for name in entries() - before:
+        shutil.rmtree(place() / name)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(traces: Traces) -> Iterator[None]:
+    before = left()
+    yield
+    start("down", "--all").end(DOWN_TIMEOUT_S)  # also after a test that failed
+    assert left() == before
+
+
+def written(folder: Path, topology: dict[str, Any]) -> Path:
+    path = folder / f"{topology['name']}.yaml"
+    path.write_text(yaml.safe_dump(topology))
+    return path
+
+
+def run(folder: Path, topology: dict[str, Any]) -> Ended:
+    runs = folder / f"runs-{time.time_ns()}"
+    ended = start("run", written(folder, topology), "--reuse", "--runs-dir", runs).end(RUN_TIMEOUT_S)
+    assert ended.code == 0, ended.told
+    return Ended(ended.code, str(only_run(runs)), ended.stderr)
+
+
+def killed(folder: Path, topology: dict[str, Any], line: str) -> None:
+    process = start("run", written(folder, topology), "--reuse", "--runs-dir", folder / "runs-killed")
+    process.wait_for(line, LINE_TIMEOUT_S)
+    process.send(signal.SIGKILL)
+    process.end(DOWN_TIMEOUT_S)
+    ended = start("down", "--all").end(DOWN_TIMEOUT_S)
+    assert ended.code == 0, ended.told
+    assert json.loads(start("list", "--json").end(DOWN_TIMEOUT_S).stdout)["clusters"] == []
+    assert left() == []
+
+
+def spoil(name: str) -> None:
+    """The memory of a machine, cut short in a way that its size does not tell."""
+    memory = next((place() / name).glob("n1.memory*"))
+    size = memory.stat().st_size
+    with memory.open("r+b") as stream:
+        stream.truncate(size // 2)
+        stream.truncate(size)
+
+
+def test_a_snapshot_that_was_interrupted_or_spoilt_is_taken_anew(tmp_path: Path) -> None:
+    """One cold start after another, so in one test: killed while it is taken; taken; killed while it is woken;
+    woken; spoilt, and told so; woken once more.
+    """
+    before = entries()
+    killed(tmp_path, ALONE, "taking a snapshot")
+    assert entries() == before
+    assert "taking a snapshot" in run(tmp_path, ALONE).stderr
+    [name] = entries() - before
+    killed(tmp_path, ALONE, "waking 1 machines")
+    assert "waking 1 machines" in run(tmp_path, ALONE).stderr
+    spoil(name)
+    again = run(tmp_path, ALONE).stderr
+    assert "did not wake" in again
+    assert "taking a snapshot" in again
+    assert "taking a snapshot" not in run(tmp_path, ALONE).stderr
+    assert entries() - before == {name}
+
+
+# --- three machines
+
+
+def up(folder: Path) -> tuple[Live, dict[str, float]]:
+    """A live cluster of `MESH`, and after how many seconds what was said."""
+    options, began = Options(seed=1), time.monotonic()
+    plan = session.make_plan(session.topology_of(written(folder, MESH), options), options, run=session.new_run())
+    said: dict[str, float] = {}
+
+    def say(line: str) -> None:
+        said[line] = round(time.monotonic() - began, 1)
+        print(f"{said[line]:8.1f} s  {line}")
+
+    return session.up(plan, say, snapshots=True), said
+
+
+def test_a_woken_swarm_answers_through_its_mesh_and_knows_what_time_it_is(tmp_path: Path) -> None:
+    """Every node x the published port, also nodes without a task (part `ingress` of check connectivity)."""
+    before = entries()
+    first = run(tmp_path, MESH)
+    [name] = entries() - before
+    taken = snapshots.read(place() / name)
+    assert taken is not None
+    live, said = up(tmp_path)
+    try:
+        age_s = time.time() - taken.taken_s
+        for host in live.cluster.hosts.values():
+            behind_s = time.time() - float(host.run(["date", "+%s.%N"], timeout_s=20).stdout)
+            assert abs(behind_s) < age_s / 2, f"{host.name} is {behind_s:.1f} s behind"
+        assert live.cluster.woken == taken.taken
+    finally:
+        session.down(live.cluster.name)
+    second = run(tmp_path, MESH)
+    assert "waking 3 machines" in second.stderr
+    for ended in (first, second):
+        results = json.loads((Path(ended.stdout) / "results.json").read_text())
+        [check] = results["checks"]
+        assert (results["verdict"], check["verdict"], check["wrong"]) == ("pass", "pass", 0)
+        assert not results["skipped"]
+    assert json.loads((Path(second.stdout) / "env.json").read_text())["woken"]
+    print(f"asleep {age_s:.0f} s; deployed after {max(said.values())} s")
