@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.model.places import data_dir
+from harness.model.places import data_dir, vms_dir
 from tests.cluster_cli import start
 
 #: Emulated, on a busy machine, most of it is the guests' boot and what starts on them: Ceph takes longest.
@@ -30,6 +30,12 @@ def results_of(topology: str, runs: Path, *arguments: str) -> dict[str, Any]:
     assert ended.code == 0, ended.told
     found: dict[str, Any] = json.loads((runs / "latest" / "results.json").read_text())
     return found
+
+
+def named_after_runs() -> list[str]:
+    """Disks and folders of runs, which libvirt's end does not take away."""
+    found = [*(vms_dir() / "lib" / "images").glob("harness-2*"), *(vms_dir() / "runs").glob("*")]
+    return sorted(path.name for path in found)
 
 
 def check(results: dict[str, Any], name: str) -> dict[str, Any]:

@@ -13,12 +13,10 @@ from typing import ClassVar
 
 from harness.model.places import STORE_MOUNTS
 from harness.model.plan import LABEL, Demand, Plan, Step
-from harness.model.topology import Volume
+from harness.model.topology import VIA, Volume
 from harness.ports import Declared
 
 COMMAND_TIMEOUT_S = 30.0
-#: The option that says how a volume comes to containers.
-VIA = "via"
 
 
 class Stored:
@@ -49,7 +47,7 @@ class Stored:
 
 
 def by_plugin(volume: Volume) -> bool:
-    return volume.driver_opts.get(VIA) == "plugin"
+    return volume.via == "plugin"
 
 
 def store_device(name: str, volume: Volume) -> str:

@@ -6,7 +6,7 @@ What they promise is what the same store promises on Swarm: servers, clients and
 from __future__ import annotations
 
 from harness.drivers import _hosted, swarm_nfs
-from harness.drivers._stored import VIA, Stored
+from harness.drivers._stored import Stored
 from harness.drivers.swarm_cephfs import CephFS as SwarmCephFS
 from harness.drivers.swarm_glusterfs import GlusterFS as SwarmGlusterFS
 from harness.model.plan import Plan, StorePlan
@@ -55,7 +55,7 @@ class NFS(_Hosted, swarm_nfs.NFS):
     ways = ("bind", IN_TREE)
 
     def declare(self, name: str, volume: Volume, plan: Plan) -> Declared:
-        if volume.driver_opts.get(VIA) != IN_TREE:
+        if volume.via != IN_TREE:
             return super().declare(name, volume, plan)
         store = plan.store(volume.store or "")
         server, _, path = f"{store.mounted_from(plan.run)}/{name}".rpartition(":")

@@ -260,8 +260,8 @@ class Plan:
 
     def within_store(self, volume: str) -> str:
         """The directory of a volume, from the root of its store on."""
-        via = self.topology.volumes[volume].driver_opts.get("via")
-        return f"{PLUGIN_FOLDER}/{self.engine_name(volume)}" if via == "plugin" else volume
+        served = self.topology.volumes[volume].via == "plugin"
+        return f"{PLUGIN_FOLDER}/{self.engine_name(volume)}" if served else volume
 
     def joining(self, node: str, networks: Iterable[str], other: str, others: Iterable[str]) -> list[str]:
         """Through which networks a container on `node` with `networks` reaches one on `other` with `others`."""

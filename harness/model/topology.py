@@ -19,6 +19,8 @@ Name = Annotated[str, Field(pattern=NAME)]
 #: RFC 1123, as core/v1 wants a namespace's name.
 NAMESPACE = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 MAX_NODES = 64
+#: The driver option that says how a volume of a store comes to containers.
+VIA = "via"
 
 
 class Part(BaseModel):
@@ -181,6 +183,11 @@ class Volume(Part):
     @classmethod
     def _texts(cls, value: Any) -> Any:
         return _text_values(value)
+
+    @property
+    def via(self) -> str:
+        """How a volume of a store comes to containers, where the topology says it: `plugin`, `bind`, `in-tree`."""
+        return self.driver_opts.get(VIA, "")
 
 
 def _text_values(value: Any) -> Any:

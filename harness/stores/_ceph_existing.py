@@ -41,10 +41,10 @@ def whole(options: CephOptions) -> str:
 
 
 def scripts(plan: Plan, store: StorePlan) -> Scripts:
-    own = f"{whole(_options(store))}/{_existing.own_folder(plan, store)}"
+    own = f"{whole(_options(store))}/{plan.engine_name(store.name)}"
     leaving = _existing.leaving_script(plan, store, _aside_script(plan, store, _existing.REMOVING))
     return Scripts(
-        servers=_settle(store),
+        servers=":",
         mount=f"{_settle(store)}\n{mounting(store, _attach(store, own))}",
         down=leaving,
         fresh=f'timeout 30 {_attach(store, own, fresh=True)} "$point"',

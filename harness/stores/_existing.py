@@ -24,18 +24,13 @@ def misfits(topology: Topology, store: str, decided: Sequence[str]) -> Iterator[
             yield f"options.{option}", "a store that exists has its own already: leave it out"
 
 
-def own_folder(plan: Plan, store: StorePlan) -> str:
-    """The last part of StorePlan.mounted_from."""
-    return f"{plan.cluster}-{store.name}"
-
-
 def aside_script(plan: Plan, store: StorePlan, attach: str, act: str) -> str:
     """Does `act` to the run's directory, in the whole store, which `attach` mounts at `$aside` for so long."""
     return f"""
 set -eu
 aside=$(mktemp -d)
 trap 'cd /; umount "$aside" 2>/dev/null || umount -l "$aside" 2>/dev/null || true; rmdir "$aside"' EXIT
-timeout -k 2 20 {attach} && cd "$aside" && timeout -k 2 20 {act} {own_folder(plan, store)}
+timeout -k 2 20 {attach} && cd "$aside" && timeout -k 2 20 {act} {plan.engine_name(store.name)}
 """
 
 
@@ -48,7 +43,7 @@ def making(plan: Plan, store: StorePlan, script: str) -> Iterator[Step]:
 
 def leaving_script(plan: Plan, store: StorePlan, removing: str) -> str:
     """One node removes the directory by the script `removing`; where it fails, it is told, not fatal."""
-    told = f"the directory {own_folder(plan, store)} of {store.address} could not be removed"
+    told = f"the directory {plan.engine_name(store.name)} of {store.address} could not be removed"
     return f"""
 if [ "$(uname -n)" = {plan.nodes[0].name} ]; then
 (

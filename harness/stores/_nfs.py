@@ -253,8 +253,7 @@ waits 30 works
 
 def aside_script(plan: Plan, store: StorePlan, act: str) -> str:
     """Does `act` to the run's directory in the whole export of a server that exists."""
-    whole = store.mounted_from(plan.run).removesuffix(_existing.own_folder(plan, store))
-    whole = whole if whole.endswith(":/") else whole.removesuffix("/")
+    whole = f"{store.source}/" if store.source.endswith(":") else store.source
     rpcbind = _RPCBIND if store.options["version"] == "3" else ":"
     attach = " ".join(mount_argv(store, whole, '"$aside"'))
     return f"{rpcbind}\n{_existing.aside_script(plan, store, attach, act).strip()}\n"

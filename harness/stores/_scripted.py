@@ -132,7 +132,7 @@ class Scripted:
 
     def _served_by_another(self, topology: Topology, store: str) -> Iterator[tuple[str, str]]:
         mine = [name for name, volume in topology.volumes.items() if volume.store == store]
-        served = [name for name in mine if topology.volumes[name].driver_opts.get("via") == "plugin"]
+        served = [name for name in mine if topology.volumes[name].via == "plugin"]
         if served and not self._is_first(topology, store):
             told = f"a node's volume plugin {self.kind} serves one store, the first"
             yield "kind", f"{told}: the volume {served[0]} cannot come via plugin"

@@ -84,16 +84,12 @@ class Gluster(Scripted):
     plugin = True
 
     def demands(self, topology: Topology, store: str) -> list[Demand]:
-        servers = tuple(topology.stores[store].nodes)
-        wanted_by = f"store {store}"
-        on_servers: tuple[str, ...] = ("loop", "fs-xfs", "package:xfsprogs", "package:glusterfs-server")
-        everywhere = ("fuse", "package:glusterfs-client")
-        if not topology.stores[store].managed:
-            on_servers = ()
-        return [
-            *(Demand(feature, wanted_by, nodes=servers) for feature in on_servers),
-            *(Demand(feature, wanted_by) for feature in everywhere),
-        ]
+        spec, wanted_by = topology.stores[store], f"store {store}"
+        client = [Demand(feature, wanted_by) for feature in ("fuse", "package:glusterfs-client")]
+        if not spec.managed:
+            return client
+        on_servers = ("loop", "fs-xfs", "package:xfsprogs", "package:glusterfs-server")
+        return [*(Demand(feature, wanted_by, nodes=tuple(spec.nodes)) for feature in on_servers), *client]
 
     def misfits(self, topology: Topology, store: str, options: GlusterOptions) -> Iterator[tuple[str, str]]:
         spec = topology.stores[store]

@@ -25,6 +25,7 @@ from harness.transport.recorder import read_history
 from tests.cluster_bench import TIMEOUT_S, done
 from tests.cluster_cli import Ended, Process, harness, only_run, start
 from tests.cluster_foreign import MORE, Foreign, foreign, may_run, may_run_in
+from tests.cluster_kind import storage_class
 
 #: Making the node image is not part of it, making the cluster and seven checks are.
 RUN_TIMEOUT_S = 1500.0
@@ -398,20 +399,8 @@ CLASS = "harness-theirs"
 @pytest.fixture
 def provided(theirs: Foreign) -> Iterator[Foreign]:
     """With a storage class, and a volume of it that nobody has claimed yet, as its administrator makes them."""
-    named = {"metadata": {"name": CLASS}}
-    spec = {
-        "capacity": {"storage": "1Gi"},
-        "accessModes": ["ReadWriteMany"],
-        "persistentVolumeReclaimPolicy": "Retain",
-        "storageClassName": CLASS,
-        "hostPath": {"path": "/harness/shared/theirs", "type": "DirectoryOrCreate"},
-    }
-    provisioner = {"provisioner": "kubernetes.io/no-provisioner"}
-    made = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", **named, **provisioner}
-    volume = {"apiVersion": "v1", "kind": "PersistentVolume", **named, "spec": spec}
-    theirs.kubectl(
-        "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": [made, volume]})
-    )
+    made = storage_class(CLASS, "ReadWriteMany", "/harness/shared/theirs")
+    theirs.kubectl("apply", "-f", "-", stdin=made)
     yield theirs
     theirs.kubectl("delete", f"storageclass/{CLASS}", f"persistentvolume/{CLASS}", "--wait=true")
 

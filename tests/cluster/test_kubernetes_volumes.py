@@ -18,6 +18,7 @@ from harness import faults, session
 from harness.ports import Cluster
 from tests.cluster_bench import done
 from tests.cluster_cli import Ended, harness, only_run, start
+from tests.cluster_kind import storage_class
 from tests.cluster_traces import Traces
 
 TOPOLOGY = Path(__file__).parent / "topologies" / "kubernetes-volumes.yaml"
@@ -107,8 +108,8 @@ def places(cluster: Cluster) -> list[str]:
 @pytest.mark.nightly
 def test_a_claim_gets_what_a_storage_class_provides(kept: Kept, tmp_path: Path) -> None:
     plane = kept.cluster.hosts["n1"]
-    done(plane, ["mkdir", "-p", "/harness/shared/provided"])
-    done(plane, [*KUBECTL, "apply", "-f", "-"], provided())
+    made = storage_class(CLASS, "ReadWriteOnce", "/harness/shared/provided")
+    done(plane, [*KUBECTL, "apply", "-f", "-"], made)
     given = run(tmp_path, "--reuse", "--only", "mode-one", "--set", BY_CLASS)
     assert given.ended.code == 0, given.ended.told
     assert given.check("mode-one")["figures"]["nodes_let_in"] == 2
@@ -141,22 +142,6 @@ def test_a_node_that_starts_anew_has_its_servers_and_mounts_before_its_pods(kept
     again = run(tmp_path, "--reuse", "--only", "shared")
     assert again.ended.code == 0, again.ended.told
     assert again.promise("shared", "shared")["observed"] == "kept"
-
-
-def provided() -> str:
-    """A class that provisions nothing, and a volume of it, as an administrator would have made them."""
-    named = {"metadata": {"name": CLASS}}
-    spec = {
-        "capacity": {"storage": "1Gi"},
-        "accessModes": ["ReadWriteOnce"],
-        "persistentVolumeReclaimPolicy": "Retain",
-        "storageClassName": CLASS,
-        "hostPath": {"path": "/harness/shared/provided", "type": "Directory"},
-    }
-    provisioner = {"provisioner": "kubernetes.io/no-provisioner"}
-    made = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", **named, **provisioner}
-    volume = {"apiVersion": "v1", "kind": "PersistentVolume", **named, "spec": spec}
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": [made, volume]})
 
 
 def ready(cluster: Cluster, node: str) -> bool:

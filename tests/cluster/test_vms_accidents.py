@@ -13,14 +13,13 @@ import yaml
 
 from harness import session
 from harness.model.errors import EnvironmentBroken
-from harness.model.places import vms_dir
 from harness.model.plan import Plan
 from harness.providers import box as boxes
 from harness.providers.box import Box
 from harness.providers.vagrant import VagrantProvider
 from harness.session import Options
 from tests.cluster_cli import Process, only_run, start
-from tests.cluster_guests import NEED_GUESTS_AND_TIME, RUN_TIMEOUT_S
+from tests.cluster_guests import NEED_GUESTS_AND_TIME, RUN_TIMEOUT_S, named_after_runs
 from tests.cluster_traces import Traces
 
 LINE_TIMEOUT_S = 1200.0
@@ -42,12 +41,6 @@ TOPOLOGY = {
     ],
 }
 pytestmark = NEED_GUESTS_AND_TIME
-
-
-def named_after_runs() -> list[str]:
-    """Disks and folders of runs, which libvirt's end does not take away."""
-    found = [*(vms_dir() / "lib" / "images").glob("harness-2*"), *(vms_dir() / "runs").glob("*")]
-    return sorted(path.name for path in found)
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from harness.model.places import vms_dir
 from harness.providers import snapshots
 from harness.session import Live, Options
 from tests.cluster_cli import Ended, only_run, start
-from tests.cluster_guests import NEED_GUESTS_AND_TIME, RUN_TIMEOUT_S
+from tests.cluster_guests import NEED_GUESTS_AND_TIME, RUN_TIMEOUT_S, named_after_runs
 from tests.cluster_traces import Traces
 
 LINE_TIMEOUT_S = 1800.0
@@ -54,11 +54,6 @@ def entries() -> set[str]:
     return {path.name for path in place().glob("*")} if place().is_dir() else set()
 
 
-def left() -> list[str]:
-    found = [*(vms_dir() / "lib" / "images").glob("harness-2*"), *(vms_dir() / "runs").glob("*")]
-    return sorted(path.name for path in found)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def ours() -> Iterator[None]:
     """Snapshots of these tests go with them."""
@@ -70,10 +65,10 @@ def ours() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(traces: Traces) -> Iterator[None]:
-    before = left()
+    before = named_after_runs()
     yield
     start("down", "--all").end(DOWN_TIMEOUT_S)  # also after a test that failed
-    assert left() == before
+    assert named_after_runs() == before
 
 
 def written(folder: Path, topology: dict[str, Any]) -> Path:
@@ -97,7 +92,7 @@ def killed(folder: Path, topology: dict[str, Any], line: str) -> None:
     ended = start("down", "--all").end(DOWN_TIMEOUT_S)
     assert ended.code == 0, ended.told
     assert json.loads(start("list", "--json").end(DOWN_TIMEOUT_S).stdout)["clusters"] == []
-    assert left() == []
+    assert named_after_runs() == []
 
 
 def spoil(name: str) -> None:
