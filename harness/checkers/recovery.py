@@ -32,7 +32,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
     _judge_connections(tally, history, healed_ns, within_s)
     _judge_afterwards(tally, history, plan, healed_ns, within_s)
     _judge_tasks(tally, history, plan, healed_ns)
-    return tally.verdict(check, f"everything was right again {tally.figures['recovered_s']:g} s after healing")
+    return tally.verdict(check, f"everything was right again {tally.figures['recovered_s']:.3g} s after healing")
 
 
 def _healed_ns(history: History) -> int | None:
