@@ -28,8 +28,9 @@ from harness.providers.vagrant import VagrantProvider
 from harness.transport.ssh import Login
 from tests.planner_topologies import topology
 
-#: Of this session alone: what a run's removal ends is looked for on the whole machine.
-OLD, NEW = (f"20260102-0304{number}-{os.getppid():06x}" for number in ("05", "06"))
+#: Of this session alone, and not those of test_providers_vagrant.py, which may run beside: what a run's removal
+#: ends is looked for on the whole machine.
+OLD, NEW = (f"20260102-0304{number}-{os.getppid():06x}" for number in ("15", "16"))
 TEXT = "name: small\ncluster: {provider: vagrant, nodes: {manager: 1, worker: 1}, memory_mb: 768}\n"
 UUID = "11111111-2222-3333-4444-555555555555"
 DOMAIN = """<domain type='qemu'>
