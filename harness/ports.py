@@ -656,6 +656,14 @@ class Tunable(Protocol):
         """The same fault with these parameters, which are valid ones."""
 
 
+@runtime_checkable
+class Tied(Protocol):
+    """A fault that acts on what one orchestrator alone has on its nodes: a kubelet, Docker's containers."""
+
+    @property
+    def orchestrator(self) -> str: ...
+
+
 class Checker(Protocol):
     """Judges one check. Pure: from the same rows and plan, the same verdict."""
 

@@ -35,6 +35,7 @@ class DeletePodParams(Params):
 @dataclass(frozen=True)
 class DeletePod(Tuned):
     name: str = "delete-pod"
+    orchestrator: str = "kubernetes"
     rights: frozenset[Right] = frozenset({"pods"})
     service: str | None = None
     params: type[BaseModel] = DeletePodParams

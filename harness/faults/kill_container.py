@@ -28,6 +28,7 @@ class KillContainerParams(Params):
 @dataclass(frozen=True)
 class KillContainer(Tuned):
     name: str = "kill-container"
+    orchestrator: str = "swarm"
     rights: frozenset[Right] = frozenset({"shell"})
     service: str | None = None
     params: type[BaseModel] = KillContainerParams

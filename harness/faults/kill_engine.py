@@ -40,6 +40,7 @@ class KillEngineParams(Params):
 @dataclass(frozen=True)
 class KillEngine(Tuned):
     name: str = "kill-engine"
+    orchestrator: str = "swarm"
     rights: frozenset[Right] = frozenset({"shell"})
     signal: Literal["KILL", "TERM"] = "KILL"
     params: type[BaseModel] = KillEngineParams

@@ -23,6 +23,7 @@ _STATE = ("systemctl", "show", "--property=ActiveState", "--value", "kubelet")
 @dataclass(frozen=True)
 class StopKubelet:
     name: str = "stop-kubelet"
+    orchestrator: str = "kubernetes"
     rights: frozenset[Right] = frozenset({"shell"})
 
     def demands(self) -> list[Demand]:

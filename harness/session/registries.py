@@ -11,7 +11,7 @@ from harness.model.topology import Topology
 from harness.orchestrators.kubernetes import Kubernetes, KubernetesRendering
 from harness.orchestrators.swarm import Swarm, SwarmRendering
 from harness.planner import Choice, problems
-from harness.ports import Orchestrator, Provider
+from harness.ports import Orchestrator, Provider, Tied
 from harness.providers.docker import DockerProvider
 from harness.providers.existing import ExistingProvider
 from harness.providers.kind import KindProvider
@@ -78,6 +78,7 @@ def _problems(topology: Topology) -> list[tuple[str, str]]:
         *_of_kind(topology),
         *_inventory(topology),
         *_subjects(topology),
+        *_tied_faults(topology),
         *problems(topology, CHOICES[topology.cluster.orchestrator], wire_mtu=WIRE_MTU),
     ]
 
@@ -135,6 +136,16 @@ def _subjects(topology: Topology) -> Iterator[tuple[str, str]]:
         if subject and subject[0] != topology.cluster.orchestrator:
             orchestrator, what = subject
             yield f"checks.{check.id}", f"this check is about {what}: only orchestrator {orchestrator} has that"
+
+
+def _tied_faults(topology: Topology) -> Iterator[tuple[str, str]]:
+    """Faults that act on what another orchestrator has."""
+    for check in topology.checks:
+        for index, planned in enumerate(check.faults):
+            fault = faults.REGISTRY[planned.fault]
+            if isinstance(fault, Tied) and fault.orchestrator != topology.cluster.orchestrator:
+                key = f"checks.{check.id}.faults.{index}.fault"
+                yield key, f"the fault {fault.name} acts on what only orchestrator {fault.orchestrator} has"
 
 
 CATALOG = Catalog(

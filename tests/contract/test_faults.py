@@ -16,10 +16,13 @@ from harness import faults
 from harness.features import FEATURES
 from harness.model.errors import ChannelLost, EnvironmentBroken, UsageError
 from harness.model.places import STORES_DIR
+from harness.model.topology import Topology
 from harness.ports import Cluster, Fault, Felt, Host, Result, Right, Tunable
+from harness.session import CATALOG
 from tests.fakes import Answer, FakeHost, FakeLifecycle, FakeWire
 from tests.faulty_nodes import Inside, Links, knocked
 from tests.faulty_pods import MANAGER, Plane
+from tests.runner_fakes import make_check
 
 NODES = {"n1": "192.0.2.1", "n2": "192.0.2.2", "n3": "192.0.2.3"}
 ALL = set(get_args(Right))
@@ -219,6 +222,28 @@ def test_its_own_keys_are_the_fields_that_they_set(fault: Fault) -> None:
         model = faults.PARAMS[fault.name]
         assert fault.given({}) == fault
         assert set(model.model_fields) <= set(vars(fault))
+
+
+#: Faults that act on what only one orchestrator has on its nodes; the others work with every one.
+TIED = {
+    "delete-pod": "kubernetes",
+    "stop-kubelet": "kubernetes",
+    "kill-container": "swarm",
+    "kill-engine": "swarm",
+}
+
+
+@pytest.mark.parametrize(("orchestrator", "provider"), [("swarm", "docker"), ("kubernetes", "kind")])
+def test_it_is_refused_where_its_nodes_have_nothing_that_it_acts_on(
+    fault: Fault, orchestrator: str, provider: str
+) -> None:
+    check = make_check("connectivity", faults=[{"fault": "pause"}, {"fault": fault.name}])
+    chosen = {"provider": provider, "orchestrator": orchestrator}
+    topology = Topology.model_validate({"name": "x", "cluster": chosen, "checks": [check.model_dump()]})
+    told = [message for key, message in CATALOG.problems(topology) if key == f"checks.{check.id}.faults.1.fault"]
+    tied = TIED.get(fault.name, orchestrator)
+    words = f"the fault {fault.name} acts on what only orchestrator {tied} has"
+    assert told == ([] if tied == orchestrator else [words])
 
 
 def test_what_was_injected_is_felt_on_every_target_with_evidence(fault: Fault, cluster: Cluster) -> None:

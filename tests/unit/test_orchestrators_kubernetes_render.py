@@ -172,11 +172,6 @@ def test_networks_that_only_docker_has_are_refused() -> None:
     assert refused("name: x\nnetworks: {lan: {driver: bridge}}") == ["networks.lan.driver"]
 
 
-def test_faults_that_speak_to_docker_are_refused() -> None:
-    check = "{kind: connectivity, id: c, faults: [{fault: pause}, {fault: kill-engine}]}"
-    assert refused(f"name: x\nchecks: [{check}]") == ["checks.c.faults.1.fault"]
-
-
 def test_what_has_no_meaning_is_noted() -> None:
     attachable = APART.replace("app: {driver: overlay}", "app: {driver: overlay, attachable: true}")
     notes = planned_on_kubernetes(attachable, cluster={**ON_KIND, "heartbeat_s": 2}).notes

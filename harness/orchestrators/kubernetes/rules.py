@@ -16,8 +16,6 @@ Problem = tuple[str, str]
 _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _USER = re.compile(r"\d+(:\d+)?")
 STATIC = ("ipv4_address", "ipv6_address")
-#: Faults that speak to the Docker of a node.
-DOCKER_FAULTS = ("kill-container", "kill-engine")
 
 
 def demands(topology: Topology) -> list[Demand]:  # noqa: ARG001 - what a cluster lacks, its pods say
@@ -32,7 +30,7 @@ def problems(topology: Topology, nodes: Sequence[NodePlan]) -> list[Problem]:
     ]
     attached = _attached(topology, len(nodes))
     foreign = _foreign(topology) if topology.cluster.is_foreign_kubernetes else ()
-    rest = [*_ambiguous(topology), *_modes(topology), *_faults(topology), *_policies(topology)]
+    rest = [*_ambiguous(topology), *_modes(topology), *_policies(topology)]
     return [*found, *attached, *rest, *foreign]
 
 
@@ -186,11 +184,3 @@ def _policies(topology: Topology) -> Iterator[Problem]:
         if (space, policy.metadata.name) in seen:
             yield f"policies.{index}.metadata.name", f"two policies of namespace {space} are called so"
         seen.add((space, policy.metadata.name))
-
-
-def _faults(topology: Topology) -> Iterator[Problem]:
-    for check in topology.checks:
-        for index, fault in enumerate(check.faults):
-            if fault.fault in DOCKER_FAULTS:
-                key = f"checks.{check.id}.faults.{index}.fault"
-                yield key, f"the fault {fault.fault} speaks to Docker; it is not supported yet on Kubernetes"

@@ -29,17 +29,13 @@ def demands(topology: Topology) -> list[Demand]:
     return found
 
 
-#: Faults that speak to Kubernetes.
-KUBERNETES_FAULTS = ("delete-pod", "stop-kubelet")
-
-
 def problems(topology: Topology, nodes: Sequence[NodePlan]) -> list[Problem]:
     found = [
         (f"services.{name}.{key}".rstrip("."), message)
         for name, service in topology.services.items()
         for key, message in _service(topology, name, service, nodes)
     ]
-    found += [*_subnets(topology, nodes), *_parents(topology), *_faults(topology)]
+    found += [*_subnets(topology, nodes), *_parents(topology)]
     if topology.policies:
         found.append(("policies", "Swarm has no NetworkPolicy; orchestrator kubernetes has"))
     return [*found, *_of_kubernetes(topology)]
@@ -49,14 +45,6 @@ def _of_kubernetes(topology: Topology) -> Iterator[Problem]:
     for name, service in topology.services.items():
         if service.namespace:
             yield f"services.{name}.namespace", "Swarm has no namespaces; orchestrator kubernetes has"
-
-
-def _faults(topology: Topology) -> Iterator[Problem]:
-    for check in topology.checks:
-        for index, fault in enumerate(check.faults):
-            if fault.fault in KUBERNETES_FAULTS:
-                key = f"checks.{check.id}.faults.{index}.fault"
-                yield key, f"the fault {fault.fault} speaks to Kubernetes; Swarm has nothing of the kind"
 
 
 def notes(topology: Topology) -> list[str]:
