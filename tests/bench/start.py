@@ -41,13 +41,18 @@ def whole_run(rounds: int, progress: Progress) -> list[Row]:
     By the clock of whoever waits for it; the engine runs already.
     """
     folder = data_dir("topologies")
-    machines = ("full-kernel", "ipvlan", "power-loss")  # that boot
-    others = ("volume", "policies", "services", *machines)  # volumes, Kubernetes
-    networks = [path for path in sorted(folder.glob("*.yaml")) if not path.name.startswith(others)]
+    networks = [path for path in sorted(folder.glob("*.yaml")) if _of_networks(path)]
     return [
         _runs("`harness run topologies/overlay.yaml`", [folder / "overlay.yaml"], rounds, progress, RUN_S),
         _runs(f"`harness run` of all {len(networks)} topologies of networks", networks, 1, progress, ALL_S),
     ]
+
+
+def _of_networks(path: Path) -> bool:
+    """Runs on container nodes as a Swarm, and is about networks, or binds of a node's files."""
+    topology = session.topology_of(path, Options())
+    cluster = (topology.cluster.provider, topology.cluster.orchestrator)
+    return cluster == ("docker", "swarm") and not topology.stores and not path.name.startswith("volume")
 
 
 def _runs(title: str, files: Sequence[Path], rounds: int, progress: Progress, most_s: float) -> Row:
