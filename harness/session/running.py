@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import platform
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,20 +12,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from harness import __version__, checkers, evidence, faults, features, workloads
-from harness.model.clocks import HostClock, clocks_of
+from harness import checkers, evidence, faults
 from harness.model.errors import EnvironmentBroken, FeatureMissing, HarnessError, Interrupted
 from harness.model.history import History
 from harness.model.plan import Plan, cluster_key
 from harness.model.run import Run, overall
 from harness.model.topology import Check, Topology
 from harness.model.verdict import Skip, Verdict
-from harness.ports import Host, Progress
+from harness.ports import Progress
 from harness.report import RunView
 from harness.runner import CheckRun, measured_clocks, run_checks
-from harness.session import clusters, storage
+from harness.session import clusters, storage, surroundings
 from harness.session.clusters import Live, agents_of
 from harness.session.folder import RunFolder
 from harness.session.judging import fault_records, judge, stopped_by, write_report
@@ -34,13 +32,11 @@ from harness.session.options import Options
 from harness.session.planning import make_plan, new_run, topology_of
 from harness.session.recapture import candidate, recapture
 from harness.session.registries import orchestrator, provider_of
-from harness.transport.kubectl import PodHost
-from harness.transport.parallel import at_once
+from harness.session.skipping import skipped
 from harness.transport.recorder import LINES, PARQUET, Recorder, read_history, to_parquet
 
 #: A cluster is made anew this often after checks that did not restore it.
 MAX_REMAKES = 3
-ENGINE_TIMEOUT_S = 10.0
 #: The cluster waits so long for the verdicts, and then for so long evidence is collected of what failed.
 JUDGE_WITHIN_S = 60.0
 EVIDENCE_BUDGET_S = 20.0
@@ -149,11 +145,7 @@ class _Execution:
         self.started_s = time.monotonic()
         self.skipped: list[Skip] = []
         self.runs: list[CheckRun] = []
-        self.env: dict[str, Any] = {
-            "harness": __version__,
-            "python": platform.python_version(),
-            "no_skip": options.no_skip,
-        }
+        self.env = surroundings.of_machine(options)
         self.error: HarnessError | None = None
         self.live: Live | None = None
         self._failing: tuple[Verdict, ...] = ()
@@ -250,8 +242,8 @@ class _Execution:
         unmet = self.live.unmet
         self.plan = dataclasses.replace(self.plan, unmet=tuple(demand for demand, _ in unmet))
         self.folder.write_plan(self.plan)
-        self.skipped = [skip for check in self.plan.checks for skip in _skips(self.live, check)]
-        self.env.update(_environment(self.live))
+        self.skipped = [skip for check in self.plan.checks for skip in skipped(self.live, check)]
+        self.env.update(surroundings.of_cluster(self.live))
         self.folder.write_env(self.env)
 
     def _save_logs(self) -> None:
@@ -401,9 +393,9 @@ class _Execution:
 
     def _note_clocks(self, history: History) -> None:
         """How well the clocks of hosts are known that have their own."""
-        clocks = clocks_of(history)
-        if clocks:
-            self.env["clocks"] = {host: _clock_note(clock, history, host) for host, clock in clocks.items()}
+        notes = surroundings.of_clocks(history)
+        if notes:
+            self.env["clocks"] = notes
             self.folder.write_env(self.env)
 
     def _finish(self) -> RunResult:
@@ -440,61 +432,3 @@ class _Execution:
         kept = self.live.cluster.name if self.live and self.ending in ("keep", "give back") else None
         view = RunView(run, self.plan, history, self.env)
         return RunResult(run, self.folder.path, view, self.error, kept)
-
-
-def _clock_note(clock: HostClock, history: History, host: str) -> dict[str, Any]:
-    """For env.json and the report: how often, how well, and by how much the rows of the host may be off."""
-    errors = history.only(host=host)["err_ns"]
-    return {
-        "measured": len(clock.at),
-        "best_ms": round(clock.error_ns / 1e6, 3),
-        "worst_ms": round(int(errors.max(initial=0)) / 1e6, 3),
-    }
-
-
-def _skips(live: Live, check: Check) -> list[Skip]:
-    """What of `check` cannot run on this cluster: features that hosts lack, rights that a fault needs."""
-    skips = features.skips(live.unmet, check.id)
-    if workloads.REGISTRY[check.kind].asks_services:
-        asked = {f"service {name}" for name in check.params.get("services") or live.plan.topology.services}
-        skips += [
-            Skip(check.id, f"{demand.part} of {demand.wanted_by}", what)
-            for demand, what in live.unmet
-            if demand.part and demand.wanted_by in asked
-        ]
-    for fault in check.faults:
-        lacking = faults.REGISTRY[fault.fault].rights - live.cluster.rights
-        skips += [Skip(check.id, "", f"right {right} (fault {fault.fault})") for right in sorted(lacking)]
-    return skips + list(_shell_skips(live, check))
-
-
-def _shell_skips(live: Live, check: Check) -> Iterator[Skip]:
-    """What of `check` cannot run where hosts give no shell, or not even a pod may stand in their network."""
-    if "shell" in live.cluster.rights:
-        return
-    workload = workloads.REGISTRY[check.kind]
-    if workload.on_nodes:
-        yield Skip(check.id, "", f"right shell (check {check.kind})")
-    volume = live.plan.topology.volumes.get(check.params.get("volume", ""))
-    if volume is not None and volume.driver != "claim":
-        yield Skip(check.id, "", f"right shell (volume {check.params['volume']}, {volume.driver})")
-    if not live.cluster.in_nodes and workload.node_part is not None:
-        yield Skip(check.id, workload.node_part, "pods in the nodes' network (hostNetwork)")
-
-
-def _environment(live: Live) -> dict[str, Any]:
-    """Versions and addresses, for env.json and the report."""
-    hosts = live.cluster.hosts
-    nodes = dict(zip(hosts, at_once([partial(_node_facts, host) for host in hosts.values()]), strict=True))
-    woken = {"woken": live.cluster.woken} if live.cluster.woken else {}
-    return {"cluster": live.cluster.name, "rights": sorted(live.cluster.rights), "nodes": nodes, **woken}
-
-
-def _node_facts(host: Host) -> dict[str, str]:
-    if isinstance(host, PodHost):
-        told = host.run(["uname", "-r"], timeout_s=ENGINE_TIMEOUT_S).stdout.strip()
-        return {"address": host.address, "kernel": told, "engine": f"Kubernetes {host.version}"}
-    engine = "docker version --format '{{.Server.Version}}' 2>/dev/null || kubelet --version"
-    ask = ["sh", "-c", f"uname -r; {engine}"]
-    kernel, _, version = host.run(ask, timeout_s=ENGINE_TIMEOUT_S).stdout.strip().partition("\n")
-    return {"address": host.address, "kernel": kernel, "engine": version.strip()}

@@ -17,10 +17,9 @@ from harness.orchestrators.kubernetes import Kubernetes
 from harness.ports import Cluster as LiveCluster
 from harness.providers.kube_access import Access
 from harness.providers.kubeconfig import KubeconfigProvider
-from harness.session import Live, Options, kubeconfigs
+from harness.session import Live, Options, kubeconfigs, skipping
 from harness.session.planning import topology_of
 from harness.session.registries import provider_of
-from harness.session.running import _skips
 from harness.transport.kubectl import KubectlHost, Place, PodHost
 from tests.fake_api import FakeApi, World
 from tests.planner_topologies import EXAMPLE, FOREIGN, RUN, planned_on_kubernetes
@@ -125,7 +124,7 @@ def live(*, in_nodes: bool = True) -> Live:
 
 
 def skipped(live: Live, check: Check) -> list[tuple[str, str]]:
-    return [(skip.part, skip.needs) for skip in _skips(live, check)]
+    return [(skip.part, skip.needs) for skip in skipping.skipped(live, check)]
 
 
 def test_what_needs_a_shell_on_nodes_is_skipped_by_that_name() -> None:
