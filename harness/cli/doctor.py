@@ -118,7 +118,7 @@ def _show(found: doctor.Examination, plan: Plan | None, unmet: list[tuple[Demand
         console.print(table)
         console.print()
     if found.leftovers:
-        console.print("Left by earlier runs (`harness down --all` removes them):")
+        console.print("In use, or left by earlier runs (`harness down --all` removes them):")
         for line in found.leftovers:
             console.print(f"  {line}")
     if plan is not None:

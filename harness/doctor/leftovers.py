@@ -1,10 +1,11 @@
-"""What earlier runs left on this machine, told by names alone: nothing else may be removed later."""
+"""What bears our name on this machine, whether a run left it or uses it: nothing else may be removed later."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.model.places import DEFAULT_STATE, STATE_VARIABLE, state_name
 from harness.model.plan import PREFIX
 from harness.ports import ClusterInfo
 from harness.session import cluster_infos
@@ -16,11 +17,14 @@ VARIABLE = b"HARNESS_RUN="
 
 
 def found() -> Iterator[str]:
-    """Clusters first; `harness down --all` removes all of these."""
+    """Clusters first; `harness down --all` removes all of these, but for those of another HARNESS_STATE."""
     for info in cluster_infos():
         yield f"cluster {info.name} ({info.nodes} nodes, since {info.since})" if info.nodes else _half(info)
-    yield from (f"network namespace {path.name}" for path in _named(NAMESPACES))
-    yield from (f"an engine of ours in {path}" for path in _named(STATE) if (path / "mnt").exists())
+    for path in _named(NAMESPACES):
+        yield f"network namespace {path.name}{_beside(path.name)}"
+    for path in _named(STATE):
+        if (path / "mnt").exists():
+            yield f"an engine of ours in {path}{_beside(path.name)}"
     yield from _loops()
     yield from _processes()
 
@@ -29,9 +33,18 @@ def _half(info: ClusterInfo) -> str:
     return f"networks or volumes of {info.name}, which has no node"
 
 
+def _beside(name: str) -> str:
+    """Which HARNESS_STATE it belongs to, where that is not this one's: it may be in use."""
+    state = name.removesuffix("-engine").removesuffix("-vms")
+    if state == state_name():
+        return ""
+    word = state.removeprefix(DEFAULT_STATE).removeprefix("-")
+    return f" (of {STATE_VARIABLE}={word}, and removed with that set)" if word else f" (without {STATE_VARIABLE})"
+
+
 def _named(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name == PREFIX.rstrip("-") or path.name.startswith(PREFIX):
+        if path.name == DEFAULT_STATE or path.name.startswith(PREFIX):
             yield path
 
 

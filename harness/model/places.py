@@ -10,6 +10,7 @@ from harness.model.errors import UsageError
 
 #: A word here gives an engine of one's own beside the default one: what it makes is named after the word.
 STATE_VARIABLE = "HARNESS_STATE"
+DEFAULT_STATE = "harness"
 #: The one directory that all container nodes of a cluster share, as seen on each node.
 SHARED_DIR = "/harness/shared"
 #: On a node, what is known of its stores: a folder each, with the hooks `up` and `down`, and `daemons/NAME` (see
@@ -39,7 +40,7 @@ def state_name() -> str:
     word = os.environ.get(STATE_VARIABLE, "")
     if not re.fullmatch(r"[a-z0-9-]{0,20}", word):
         raise UsageError(f"{STATE_VARIABLE} is up to 20 of a-z, 0-9 and -, not {word!r}")
-    return f"harness-{word}" if word else "harness"
+    return f"{DEFAULT_STATE}-{word}" if word else DEFAULT_STATE
 
 
 def run_dir() -> Path:
@@ -49,12 +50,12 @@ def run_dir() -> Path:
 
 def engine_dir() -> Path:
     """Log and data of the harness's own engine."""
-    return cache_dir() / f"engine{state_name().removeprefix('harness')}"
+    return cache_dir() / f"engine{state_name().removeprefix(DEFAULT_STATE)}"
 
 
 def vms_dir() -> Path:
     """Configuration, disks and logs of virtual machines, and of the harness's own libvirt."""
-    return cache_dir() / f"vms{state_name().removeprefix('harness')}"
+    return cache_dir() / f"vms{state_name().removeprefix(DEFAULT_STATE)}"
 
 
 def data_dir(name: str) -> Path:

@@ -207,7 +207,15 @@ def test_a_topology_that_is_wrong_is_64(tmp_path: Path) -> None:
 
 
 def test_what_bears_our_name_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("netns/harness-r1", "netns/other", "run/harness-x", "run/other", "run/harness"):
+    names = (
+        "netns/harness-vms",
+        "netns/harness-x-vms",
+        "netns/other",
+        "run/harness-x",
+        "run/other",
+        "run/harness",
+    )
+    for name in names:
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "run" / "harness-x" / "mnt").touch()
     backing = tmp_path / "block" / "loop3" / "loop"
@@ -220,8 +228,9 @@ def test_what_bears_our_name_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(leftovers, "cluster_infos", lambda: [])
     monkeypatch.setattr(leftovers, "_processes", lambda: iter(()))
     assert list(leftovers.found()) == [
-        "network namespace harness-r1",
-        f"an engine of ours in {tmp_path / 'run' / 'harness-x'}",
+        "network namespace harness-vms",
+        "network namespace harness-x-vms (of HARNESS_STATE=x, and removed with that set)",
+        f"an engine of ours in {tmp_path / 'run' / 'harness-x'} (of HARNESS_STATE=x, and removed with that set)",
         "loop device loop3 on /srv/harness-r1/brick",
     ]
 
