@@ -26,10 +26,13 @@ from harness.ports import Progress, Result
 from harness.providers import engine as engines
 from harness.providers.machine import (
     Guard,
-    call,
     keep_mounts,
+    last_lines,
     launch,
+    make_netns,
     read_pid,
+    refuse_uplink,
+    remove_netns,
     residents,
     tell,
     unmount,
@@ -212,7 +215,7 @@ class OwnLibvirt:
                 progress("starting a libvirt of the harness's own (none answers)")
                 self._make()
                 found = self._wait()
-            self._refuse_uplink()
+            refuse_uplink(self.netns)
             return found
 
     def stop_if_unused(self, is_used: Callable[[Libvirt], bool]) -> bool:
@@ -233,9 +236,7 @@ class OwnLibvirt:
         return Libvirt(("nsenter", f"--net=/run/netns/{self.netns}", f"--mount={self._mnt}", "--"), self.netns)
 
     def _make(self) -> None:
-        if not Path("/run/netns", self.netns).exists():
-            call("ip", "netns", "add", self.netns)
-        call("ip", "-n", self.netns, "link", "set", "lo", "up")
+        make_netns(self.netns)
         own = vms_dir()
         if not self._mnt.exists():
             (own / "etc").mkdir(parents=True, exist_ok=True)
@@ -259,13 +260,10 @@ class OwnLibvirt:
 
         wait_until(is_up, START_TIMEOUT_S)
         if not found:
-            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
-            raise EnvironmentBroken(f"the harness's own libvirt did not start; the end of {self.log}:\n{tail}")
+            raise EnvironmentBroken(
+                f"the harness's own libvirt did not start; the end of {self.log}:\n{last_lines(self.log)}"
+            )
         return found[0]
-
-    def _refuse_uplink(self) -> None:
-        if call("ip", "-n", self.netns, "route", "show", "default").strip():
-            raise EnvironmentBroken(f"the network namespace {self.netns} has a default route: tests could leak")
 
     def _end(self) -> None:
         """First libvirtd, politely; then whatever lives in our mount namespace (dnsmasq, guests)."""
@@ -282,8 +280,7 @@ class OwnLibvirt:
         shutil.rmtree(self._mnt.parent, ignore_errors=True)
         shutil.rmtree(self._state / "run", ignore_errors=True)
         self._pid_file.unlink(missing_ok=True)
-        if Path("/run/netns", self.netns).exists():
-            call("ip", "netns", "del", self.netns)
+        remove_netns(self.netns)
 
 
 def choose(start_own: Callable[[], Libvirt]) -> Libvirt:

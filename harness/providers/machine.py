@@ -129,6 +129,29 @@ def keep_mounts(keeper: Path, script: str, *arguments: str) -> None:
     new.unlink()
 
 
+def make_netns(name: str) -> None:
+    """A network namespace whose loopback is up, and that has nothing else. Idempotent."""
+    if not Path("/run/netns", name).exists():
+        call("ip", "netns", "add", name)
+    call("ip", "-n", name, "link", "set", "lo", "up")
+
+
+def remove_netns(name: str) -> None:
+    if Path("/run/netns", name).exists():
+        call("ip", "netns", "del", name)
+
+
+def refuse_uplink(netns: str) -> None:
+    """Raises EnvironmentBroken where the namespace leads out of this machine."""
+    if call("ip", "-n", netns, "route", "show", "default").strip():
+        raise EnvironmentBroken(f"the network namespace {netns} has a default route: test traffic could leak")
+
+
+def last_lines(log: Path) -> str:
+    """The end of a daemon's log, for an error."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+
+
 def launch(argv: tuple[str, ...], log: Path) -> int:
     """Start a daemon that outlives us without being our child. Returns its process number."""
     # the shell goes away at once

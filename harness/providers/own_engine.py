@@ -31,10 +31,13 @@ from harness.providers.engine import Engine
 from harness.providers.machine import (
     CALL_TIMEOUT_S,
     Guard,
-    call,
     keep_mounts,
+    last_lines,
     launch,
+    make_netns,
     read_pid,
+    refuse_uplink,
+    remove_netns,
     residents,
     tell,
     unmount,
@@ -111,7 +114,7 @@ class OwnEngine:
                 # in a thread of its own: an interrupt waits for its end, so that what it makes can be removed
                 at_once([partial(self._make, root)])
                 found = self._wait()
-            self._refuse_uplink()
+            refuse_uplink(self._netns)
             return found
 
     def stop_if_unused(self, is_used: Callable[[Engine], bool]) -> bool:
@@ -167,9 +170,7 @@ class OwnEngine:
 
     def _make_namespaces(self, root: Path | None) -> None:
         """`root` is None where the mount namespace is there already."""
-        if not Path("/run/netns", self._netns).exists():
-            call("ip", "netns", "add", self._netns)
-        call("ip", "-n", self._netns, "link", "set", "lo", "up")
+        make_netns(self._netns)
         if root is None:
             return
         run, data = self._state / "run", engine_dir() / "data"
@@ -196,14 +197,9 @@ class OwnEngine:
             if self._pid() is None:
                 break
             time.sleep(0.05)
-        tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
-        raise EnvironmentBroken(f"the harness's own engine did not start; the end of {self.log}:\n{tail}")
-
-    def _refuse_uplink(self) -> None:
-        if call("ip", "-n", self._netns, "route", "show", "default").strip():
-            raise EnvironmentBroken(
-                f"the network namespace {self._netns} has a default route: test traffic could leak"
-            )
+        raise EnvironmentBroken(
+            f"the harness's own engine did not start; the end of {self.log}:\n{last_lines(self.log)}"
+        )
 
     def _engine(self) -> Engine:
         return Engine(f"unix://{self._socket}", self._program(), own=True)
@@ -247,8 +243,7 @@ class OwnEngine:
         for point in (self._mnt, self._state):
             unmount(point)
         shutil.rmtree(self._state, ignore_errors=True)
-        if Path("/run/netns", self._netns).exists():
-            call("ip", "netns", "del", self._netns)
+        remove_netns(self._netns)
 
 
 def _can_run(namespace: Path, program: str) -> bool:
