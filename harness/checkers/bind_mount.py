@@ -19,7 +19,6 @@ from harness.model.verdict import Expected, Observed, Promise, Verdict
 #: Attempts that change the node's files, and what only the container can tell.
 CHANGES = ("write", "create", "delete", "chown", "foreign", "mknod")
 CLAIMS = ("secret", "rootfs")
-NEED_CAPABILITIES = ("chown", "foreign", "mknod")
 DOCKER = "Docker: Bind mounts, considerations and constraints"
 READ_ONLY_ROOT = "Docker: docker run --read-only is about the container's own root and no mount"
 

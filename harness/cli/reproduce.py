@@ -17,9 +17,9 @@ from harness.cli.output import Progress, errors
 from harness.model.errors import EXIT_BROKEN, EXIT_PASS, EXIT_UNKNOWN, EXIT_USAGE, UsageError
 from harness.reproduce.catalog import find
 
-#: contract.md: not reproduced, reproduced, inconclusive. From 128 on git bisect gives up.
-CODES = {"not-reproduced": 0, "reproduced": 1, "inconclusive": 125}
+#: 125 is what `git bisect run` skips; from 128 on it gives up.
 EXIT_INCONCLUSIVE = 125
+CODES = {"not-reproduced": 0, "reproduced": 1, "inconclusive": EXIT_INCONCLUSIVE}
 EXIT_ABORT = 129
 MOST_RUNS = 100
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -200,7 +200,3 @@ def matrix_of(
     """`order` has a row a round."""
     rounds = tuple(tuple(row) for row in order)
     return Matrix(topology, tuple(cells), len(rounds), seed, rounds, tuple(samples), local)
-
-
-def settings_of(cell: Cell) -> Mapping[str, str]:
-    return dict(cell.settings)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Outcome = Literal["pass", "unknown", "fail"]
-Got = Literal["ok", "dns", "refused", "timeout", "unreachable", "reset", "mtu", "wrong-peer"]
 Expected = Literal["holds", "may", "opt", "unproven"]
 Observed = Literal["kept", "broken", "unmeasured"]
 
@@ -64,7 +63,7 @@ class Promise:
 
     @property
     def outcome(self) -> Outcome:
-        """contract.md, Verdicts: a broken promise that the driver makes fails; an unmeasured one is unknown."""
+        """A broken promise that the driver makes fails; one that holds and was not measured is unknown."""
         if self.expected != "holds":
             return "pass"
         return {"kept": "pass", "broken": "fail", "unmeasured": "unknown"}[self.observed]  # type: ignore[return-value]

@@ -41,15 +41,7 @@ CHOICES: Mapping[str, Choice] = {
 WIRE_MTU = 1500
 
 #: Parts of the format that are not built yet: the loader says so, with the line.
-_LATER = {
-    "providers": {"kind", "existing"},
-    "orchestrators": {"kubernetes"},
-    "networks": {"macvlan", "ipvlan", "bridge"},
-    "volumes": {"glusterfs", "cephfs", "nfs"},
-    "stores": {"glusterfs", "cephfs", "nfs", "local"},
-    "faults": {"latency", "loss", "rate", "kill", "restart", "drain", "disk-full", "link-down", "clock-skew"},
-    "checks": {"macvlan", "consistency", "bind-mount", "counter", "register", "close-to-open", "names", "blocks"},
-}
+_LATER: Mapping[str, frozenset[str]] = {"faults": frozenset({"restart"})}
 
 
 def provider(name: str = "docker") -> Provider:
@@ -69,7 +61,7 @@ def orchestrator(name: str) -> Orchestrator:
 
 
 def _names(built: set[str], kind: str) -> Names:
-    return Names(frozenset(built), frozenset(_LATER[kind] - built))
+    return Names(frozenset(built), _LATER.get(kind, frozenset()) - built)
 
 
 def _problems(topology: Topology) -> list[tuple[str, str]]:
@@ -156,7 +148,7 @@ CATALOG = Catalog(
     store_kinds=_names(set(stores.REGISTRY), "stores"),
     faults=_names(set(faults.REGISTRY), "faults"),
     checks={name: workload.params for name, workload in workloads.REGISTRY.items()},
-    checks_later=frozenset(_LATER["checks"] - set(workloads.REGISTRY)),
+    checks_later=_LATER.get("checks", frozenset()) - set(workloads.REGISTRY),
     fault_params=faults.PARAMS,
     problems=_problems,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from itertools import permutations
 
 from pydantic import Field
 
@@ -70,13 +71,13 @@ def _links(scene: Scene, present: list[Member], network: str, parent: str) -> It
 
 def _across(present: list[Member], prober: Prober, via: str) -> Iterator[Item]:
     """From each container to each of another node, by IPv4."""
-    for source, _ in present:
-        for target, network in present:
-            if target.node != source.node:
-                for node, item in prober.by_ip(source, network, target):
-                    by, _, rest = str(item["key"]).partition("|")
-                    if by == "ip" and rest.split("|")[1] == "4":
-                        yield node, {**item, "key": f"{via}|{rest}"}
+    for (source, _), (target, network) in permutations(present, 2):
+        if target.node == source.node:
+            continue
+        for node, item in prober.by_ip(source, network, target):
+            by, _, rest = str(item["key"]).partition("|")
+            if by == "ip" and rest.split("|")[1] == "4":
+                yield node, {**item, "key": f"{via}|{rest}"}
 
 
 def _routes(scene: Scene, present: list[Member], parent: str) -> Iterator[Command]:
