@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.session import Options
+from harness import session
 from harness.session.options import parse_setting
 
 ProviderName = Annotated[str | None, typer.Option("--provider", help="Instead of the topology's own.")]
@@ -73,8 +73,8 @@ def options(
     kubeconfig: Path | None = None,
     context: str | None = None,
     namespace: str | None = None,
-) -> Options:
-    return Options(
+) -> session.Options:
+    return session.Options(
         provider=provider,
         orchestrator=orchestrator,
         workload_image=workload_image,
@@ -92,3 +92,9 @@ def options(
         context=context,
         namespace=namespace,
     )
+
+
+def look_at(inventory: Path | None, kubeconfig: Path | None, context: str | None, namespace: str | None) -> None:
+    """For verbs without a topology: clusters that exist are looked for where these say."""
+    session.use_inventory(inventory)
+    session.use_kubeconfig(kubeconfig, context, namespace)

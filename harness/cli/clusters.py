@@ -25,6 +25,7 @@ from harness.cli.choices import (
     ProviderName,
     Set,
     WorkloadImage,
+    look_at,
     options,
 )
 from harness.cli.output import Progress, errors
@@ -88,7 +89,7 @@ def list_(
     namespace: Namespace = None,
 ) -> int:
     """Show the clusters that are there; where something cannot be asked, also what, by the exit code as well."""
-    _look_at(inventory, kubeconfig, context, namespace)
+    look_at(inventory, kubeconfig, context, namespace)
     seen = session.survey()
     if as_json:
         keys = ("name", "run", "provider", "nodes", "since")
@@ -100,12 +101,6 @@ def list_(
     if seen.unseen:
         raise Incomplete(seen.unseen)
     return EXIT_PASS
-
-
-def _look_at(inventory: Path | None, kubeconfig: Path | None, context: str | None, namespace: str | None) -> None:
-    """What exists is looked at where it was named."""
-    session.use_inventory(inventory)
-    session.use_kubeconfig(kubeconfig, context, namespace)
 
 
 def _show(infos: Sequence[ClusterInfo]) -> None:
@@ -133,7 +128,7 @@ def exec_(
     namespace: Namespace = None,
 ) -> int:
     """Run a command on a node; its output and exit code are passed on."""
-    _look_at(inventory, kubeconfig, context, namespace)
+    look_at(inventory, kubeconfig, context, namespace)
     argv = command[1:] if command[0] == "--" else command
     if not argv:
         raise UsageError("there is no command after --", hint=f"harness exec {cluster} {node} -- docker ps")
@@ -158,7 +153,7 @@ def shell(
     namespace: Namespace = None,
 ) -> int:
     """Open a shell on a node, or in a container on it."""
-    _look_at(inventory, kubeconfig, context, namespace)
+    look_at(inventory, kubeconfig, context, namespace)
     argv = session.shell_argv(cluster, node, container)
     if not sys.stdin.isatty():
         raise UsageError(
@@ -175,7 +170,7 @@ def heal(
     namespace: Namespace = None,
 ) -> int:
     """Undo every fault that is still in force, whoever injected it."""
-    _look_at(inventory, kubeconfig, context, namespace)
+    look_at(inventory, kubeconfig, context, namespace)
     seen = Survey(()) if names else session.survey()
     for name in names or [info.name for info in seen.clusters]:
         healed = session.heal(name)
@@ -194,7 +189,7 @@ def down(
     namespace: Namespace = None,
 ) -> int:
     """Remove clusters: containers, volumes, networks, faults on the wire."""
-    _look_at(inventory, kubeconfig, context, namespace)
+    look_at(inventory, kubeconfig, context, namespace)
     if bool(names) == all_:
         raise UsageError("name the clusters, or say --all", hint="harness list shows those that are there")
     try:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness import evidence, session
+from harness.cli.choices import Context, Inventory, Kubeconfig, Namespace, look_at
 from harness.cli.clusters import Name
 from harness.cli.output import Progress, errors
 from harness.model.errors import EXIT_PASS, EXIT_UNKNOWN
@@ -22,11 +23,16 @@ def collect(
         list[str] | None, typer.Option("--pcap", metavar="NETWORK", help="Its packets on every node; repeatable.")
     ] = None,
     pcap_s: Annotated[float, typer.Option("--pcap-s", min=0.5, max=300, help="For how long.")] = 5.0,
+    inventory: Inventory = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
 ) -> int:
     """Write logs, engine, networks, FDB, neighbours, routes, nft and more of every node; secrets are taken out.
 
     Captures are not redacted. Exit code 2 where a part could not be had.
     """
+    look_at(inventory, kubeconfig, context, namespace)
     live = session.find(cluster)
     folder = into or Path(f"evidence-{live.run}")
     captures = {network: f"{live.name}-{network}" for network in pcap or ()}

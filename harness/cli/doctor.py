@@ -20,6 +20,7 @@ from harness.cli.choices import (
     Orchestrator,
     ProviderName,
     Set,
+    look_at,
     options,
 )
 from harness.cli.output import Progress
@@ -47,15 +48,13 @@ def doctor_(
 
     Exit code 70 where what every run needs is missing, or what the topology cannot do without.
     """
+    look_at(inventory, kubeconfig, context, namespace if kubeconfig or context else None)
     if cluster is not None:
-        session.use_inventory(inventory)
         return _nodes(cluster, as_json)
     plan = None
     if inventory is not None:
-        session.use_inventory(inventory)
         provider = provider or "existing"
     if kubeconfig or context:
-        session.use_kubeconfig(kubeconfig, context, namespace)
         provider, orchestrator = provider or "existing", orchestrator or "kubernetes"
     if file is not None:
         chosen = options(
@@ -70,6 +69,11 @@ def doctor_(
         plan = session.make_plan(session.topology_of(file, chosen), chosen, run="RUN")
     if provider == "existing" or (plan and plan.provider == "existing"):
         return _existing(plan, orchestrator, as_json)
+    return _machine(plan, as_json)
+
+
+def _machine(plan: Plan | None, as_json: bool) -> int:
+    """What works here, and what of the plan does."""
     found = doctor.examine(LocalHost("this machine"), plan)
     unmet = doctor.unmet_demands(found, plan.demands) if plan else []
     if as_json:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import session
+from harness.cli.choices import Context, Inventory, Kubeconfig, Namespace, look_at
 from harness.cli.clusters import Name
 from harness.cli.output import errors
 from harness.model.errors import EXIT_PASS, EXIT_UNKNOWN, UsageError
@@ -30,10 +31,15 @@ def inject(
     keys: Annotated[
         list[str] | None, typer.Option("--with", metavar="KEY=VALUE", help="A key of the fault's own; repeatable.")
     ] = None,
+    inventory: Inventory = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
 ) -> int:
     """Inject a fault, and say by what it was felt (2 where it was not); it holds until it is healed."""
     if direction not in ("both", "in", "out"):
         raise UsageError(f"--direction is both, in or out, not {direction!r}")
+    look_at(inventory, kubeconfig, context, namespace)
     felt = session.inject(cluster, fault, targets, direction, dict(_pair(text) for text in keys or ()))
     print(f"{fault} {'felt' if felt.felt else 'NOT FELT'}: {felt.evidence}")
     errors.print(f"`harness fault heal {cluster}` undoes it, whatever becomes of this shell")
@@ -44,8 +50,13 @@ def inject(
 def heal(
     cluster: Name,
     faults: Annotated[list[str] | None, typer.Argument(metavar="[FAULT]...", help="Default: all.")] = None,
+    inventory: Inventory = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Namespace = None,
 ) -> int:
     """Undo faults, whoever injected them."""
+    look_at(inventory, kubeconfig, context, namespace)
     healed = session.heal(cluster, faults or ())
     print(f"{cluster}: {'; '.join(healed) if healed else 'no fault was in force'}")
     return EXIT_PASS

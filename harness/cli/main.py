@@ -196,15 +196,19 @@ def run(
         runs_dir=runs_dir,
         pcap=pcap,
     )
+    return _run_all(session.Series(files, chosen, times, pause), times, as_json)
+
+
+def _run_all(series: session.Series, times: session.Again, as_json: bool) -> int:
+    """Show each run as it ends; the worst code of them, of tries that of the last one."""
     codes: dict[str, int] = {}
     ran: list[Run] = []
-    series = session.Series(files, chosen, times, pause)
     with Progress() as progress, closing(series.results(progress)) as results:
         for result in results:
             with progress.paused():
                 code = _show_result(result, as_json)
             ran.append(result.run)
-            codes[result.run.series if retries else result.run.id] = code
+            codes[result.run.series if times.retries else result.run.id] = code
             if code == EXIT_INTERRUPTED:
                 break
     for line in again.told(ran, times):

@@ -174,6 +174,30 @@ def test_help_and_version_are_0(arguments: list[str], capsys: Capture) -> None:
     assert capsys.readouterr().out.strip()
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["list"],
+        ["exec", "r1", "n1", "true"],
+        ["shell", "r1", "n1"],
+        ["heal"],
+        ["down", "--all"],
+        ["collect", "r1"],
+        ["fault", "inject", "r1", "pause", "n2"],
+        ["fault", "heal", "r1"],
+    ],
+    ids=lambda verb: " ".join(verb[:2]),
+)
+def test_every_verb_about_clusters_looks_at_those_that_exist_where_it_is_told(
+    verb: list[str], lab: Lab, capsys: Capture
+) -> None:
+    hosts = lab.folder / "no-hosts.yaml"
+    words = 2 if verb[0] == "fault" else 1
+    assert harness(*verb[:words], "--inventory", hosts, *verb[words:]) == 64
+    assert f"{hosts}:1:1: cannot be read: No such file or directory" in capsys.readouterr().err
+    assert lab.events == []
+
+
 # --- verdicts
 
 
