@@ -5,7 +5,7 @@
 # take all cores, and come alone.
 #
 # A test of a real cluster that failed is tried once more, alone, and called FLAKY where it passes then: engines lose
-# gossip now and then (README, track record). Failures in more than $most files (a file shares a cluster) are no accident,
+# gossip now and then (README, "Found so far"). Failures in more than $most files (a file shares a cluster) are no accident,
 # and are not tried again. Unit tests are never tried twice.
 set -uo pipefail
 bin=$1
