@@ -51,7 +51,7 @@ def init(
         file = output or Path("topology.yaml")
         _write(file, STARTER.format(file=file, name=_stem(file)), force=force)
         return EXIT_PASS
-    converted = loader.from_compose(_read(compose), _stem(compose.resolve().parent))
+    converted = _converted(compose)
     file = output or Path(f"{converted.topology['name']}.yaml")
     text = f"# From {compose.name}, by `harness init`.\n" + yaml.safe_dump(converted.topology, sort_keys=False)
     for entry in converted.entries:
@@ -71,7 +71,19 @@ def _read(path: Path) -> str:
     try:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"{path}: cannot be read: {why}", hint="--from names a Compose file") from error
+
+
+def _converted(path: Path) -> loader.Converted:
+    """Raises UsageError, naming the file."""
+    try:
+        return loader.from_compose(_read(path), _stem(path.resolve().parent))
+    except UsageError as error:
+        hint = (
+            error.hint or "--from names a Compose file; without it `harness init` writes a topology to begin with"
+        )
+        raise UsageError(f"{path}: {error.message.removeprefix(f'{path}: ')}", hint=hint) from error
 
 
 def _refuse_invalid(text: str, file: Path) -> None:
@@ -91,5 +103,7 @@ def _write(file: Path, text: str, *, force: bool) -> None:
     try:
         file.write_text(text)
     except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error}") from error
+        raise UsageError(
+            f"{file}: cannot be written: {error.strerror}", hint="--output names another one"
+        ) from error
     errors.print(f"{file}: written; `harness validate {file}`, `harness doctor {file}`, `harness run {file}`")

@@ -89,9 +89,7 @@ def show_error(error: HarnessError) -> None:
         for problem in error.problems:
             errors.print(str(problem), markup=False, emoji=False)
         count = len(error.problems)
-        errors.print(
-            f"[bold red]error:[/] {count} problem{'s' if count > 1 else ''} in the topology; nothing was made"
-        )
+        errors.print(f"[bold red]error:[/] {count} problem{'s' if count > 1 else ''}; nothing was made")
     else:
         errors.print(f"[bold red]error:[/] {escape(error.message)}", emoji=False)
     if error.hint:

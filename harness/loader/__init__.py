@@ -4,10 +4,21 @@
 format to editors. `load_inventory` reads hosts that exist.
 """
 
-from harness.loader.compose import from_compose
+from harness.loader.compose import Converted, from_compose
 from harness.loader.dumping import dump
 from harness.loader.inventory import load_inventory
 from harness.loader.loading import load, loads
+from harness.loader.problems import nearest
 from harness.loader.schema import render_schema, topology_schema
 
-__all__ = ["dump", "from_compose", "load", "load_inventory", "loads", "render_schema", "topology_schema"]
+__all__ = [
+    "Converted",
+    "dump",
+    "from_compose",
+    "load",
+    "load_inventory",
+    "loads",
+    "nearest",
+    "render_schema",
+    "topology_schema",
+]

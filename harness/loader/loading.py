@@ -41,6 +41,7 @@ def loads(text: str, file_name: str, catalog: Catalog, overrides: Overrides = ()
     check_size(len(text), file_name, problems)
     root = _root(text, file_name, problems)
     override(root, overrides, problems)
+    _refuse_others(root, problems)
     topology = read_topology(root, catalog, problems)
     if topology is None or problems:
         problems.fail()
@@ -57,6 +58,22 @@ def _root(text: str, file_name: str, problems: Problems) -> Tree:
         problems.at(root, f"must be a mapping (name: ..., services: ...), not {shown(root)}")
         problems.fail()
     return root
+
+
+def _refuse_others(root: Tree, problems: Problems) -> None:
+    """Files of other kinds that look like a topology: what they are for is told, not what they lack."""
+    header = root.get("reproduced_when")
+    if header is not None:
+        problems.add(
+            header.name_place,
+            header.key,
+            "the file is a scenario, not a topology: `harness reproduce FILE` runs it",
+        )
+        problems.fail()
+    if root.get("name") is None and root.get("services") is not None and root.get("checks") is None:
+        problems.add(
+            root.place, "name", "is missing; of a Compose file `harness init --from FILE` makes a topology"
+        )
 
 
 def read_topology(root: Tree, catalog: Catalog, problems: Problems) -> Topology | None:

@@ -119,7 +119,7 @@ _SYNTAX = (
     (r"found another document", "the file holds several documents (---): write one topology a file"),
     (r"expected <block end>", "the indentation does not fit the lines above"),
     (r"could not find expected ':'", "a colon is missing after a key"),
-    (r"end of stream", "the file ends inside a quote or bracket"),
+    (r"end of stream|found '<stream end>'", "it ends inside a quote or bracket"),
     (r"expected ',' or '[\]}]'", "a comma or a closing bracket is missing"),
 )
 

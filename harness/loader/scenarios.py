@@ -44,6 +44,9 @@ def load_scenario(
                 place, "", f"must be a mapping (id: ..., topology: ...), not {shown(root) if root else 'empty'}"
             )
         problems.fail()
+    if root.get("name") is not None and root.get("reproduced_when") is None:
+        problems.add(root.place, "", "is a topology, not a scenario: `harness run FILE` runs it")
+        problems.fail()
     below = root.get("topology")
     rest = {name: tree for name, tree in root.entries().items() if name != "topology"}
     head = validated(Tree("", root.place, root.name_place, dict(rest)), header, problems, also_known=["topology"])

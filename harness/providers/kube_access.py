@@ -23,6 +23,7 @@ from harness.transport.kubectl import KubectlHost
 
 CALL_TIMEOUT_S = 30.0
 SUITE, PACKAGE, PROGRAM = "trixie", "kubernetes-client", "usr/bin/kubectl"
+_HINT = "--kubeconfig FILE, or KUBECONFIG, names one"
 #: What a kubeconfig says of a user that is no secret: how a program is called that gets one.
 _OPEN = ("command", "args", "apiVersion", "interactiveMode", "installHint", "provideClusterInfo")
 #: Shorter texts are words that may stand anywhere.
@@ -67,15 +68,17 @@ class Access:
 
     def _require(self, told: list[Any]) -> None:
         if not told:
-            raise UsageError("there is no kubeconfig", hint="--kubeconfig FILE, or KUBECONFIG")
+            raise UsageError("there is no kubeconfig", hint=_HINT)
+        files = ", ".join(str(path) for path in self._files())
         contexts = sorted({name for each in told for name in _contexts(each)})
+        if not contexts:
+            raise UsageError(f"{files}: the kubeconfig has no contexts", hint=_HINT)
+        known = ", ".join(contexts)
         if self.context and self.context not in contexts:
-            known = ", ".join(contexts) or "none"
-            raise UsageError(f"the kubeconfig has no context {self.context!r}", hint=f"it has {known}")
+            raise UsageError(f"{files}: the kubeconfig has no context {self.context!r}", hint=f"it has {known}")
         if not self.context and not any(isinstance(e, dict) and e.get("current-context") for e in told):
-            known = ", ".join(contexts) or "none"
             raise UsageError(
-                "the kubeconfig names no current context", hint=f"--context NAME; its contexts: {known}"
+                f"{files}: the kubeconfig names no current context", hint=f"--context NAME; its contexts: {known}"
             )
 
 
@@ -84,7 +87,7 @@ def _read(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text())
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+        raise UsageError(f"{path}: cannot be read: {error.strerror}", hint=_HINT) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""

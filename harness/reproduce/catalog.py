@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.loader.problems import Problems
+from harness.loader.problems import Problems, nearest
 from harness.loader.scenarios import load_scenario
 from harness.loader.tree import Tree
 from harness.loader.validating import validated
@@ -90,7 +90,11 @@ def find(name: str) -> Scenario:
         return read_scenario(known[name])
     if name.endswith((".yaml", ".yml")):
         return read_scenario(Path(name))
-    raise UsageError(f"there is no scenario {name!r}", hint=f"there are {', '.join(known)}; or a file of your own")
+    near = nearest(name, known)
+    meant = f" (did you mean {near!r}?)" if near else ""
+    raise UsageError(
+        f"there is no scenario {name!r}{meant}", hint=f"there are {', '.join(known)}; or a file of your own"
+    )
 
 
 def _second(header: Header, root: Tree, problems: Problems) -> None:

@@ -20,7 +20,7 @@ class RunFolder:
 
     @classmethod
     def make(cls, runs_dir: Path, run: str) -> RunFolder:
-        """Raises EnvironmentBroken, naming the folder, where it cannot be written."""
+        """Raises EnvironmentBroken, or UsageError, naming the folder, where it cannot be written."""
         path = runs_dir / run
         with telling(path):
             path.mkdir(parents=True)
@@ -73,10 +73,11 @@ def _point_latest_at(path: Path) -> None:
 
 @contextlib.contextmanager
 def telling(path: Path) -> Iterator[None]:
-    """A disk that refuses is said with the folder. Raises EnvironmentBroken."""
+    """What refuses is said with the folder. Raises EnvironmentBroken; UsageError where none can ever be there."""
+    hint = "choose another folder with --runs-dir"
     try:
         yield
+    except NotADirectoryError as error:
+        raise UsageError(f"{path}: a part of this path is a file", hint=hint) from error
     except OSError as error:
-        raise EnvironmentBroken(
-            f"{path}: {error.strerror}", hint="choose another folder with --runs-dir"
-        ) from error
+        raise EnvironmentBroken(f"{path}: {error.strerror}", hint=hint) from error

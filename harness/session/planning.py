@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness import faults, loader, planner, workloads
-from harness.model.errors import UsageError
-from harness.model.places import data_dir
+from harness.model.errors import Problem, TopologyError, UsageError
+from harness.model.places import data_dir, state_name
 from harness.model.plan import Demand, Plan
 from harness.model.topology import Check, Topology
-from harness.providers import images
+from harness.providers import engine, images
 from harness.providers.existing import ExistingProvider
 from harness.session import inventories, kubeconfigs
 from harness.session.options import Options
@@ -31,6 +31,7 @@ def new_run() -> str:
 def topology_of(path: Path, options: Options) -> Topology:
     """The topology with the options laid over it. Raises TopologyError."""
     found = located(path)
+    _require(found)
     topology = loader.load(found, CATALOG, options.overrides)
     if topology.cluster.is_foreign_kubernetes:
         return _of_kubeconfig(topology, options, found.absolute().parent)
@@ -67,6 +68,23 @@ def located(path: Path) -> Path:
         return path
     shipped = data_dir("topologies") / path.with_suffix(".yaml").name
     return shipped if shipped.exists() else path
+
+
+def _require(path: Path) -> None:
+    """Who names no file means one of the package, and may have written it wrong. Raises TopologyError."""
+    if path.exists() or path.parent != Path() or path.suffix:
+        return
+    names = sorted(shipped.stem for shipped in data_dir("topologies").glob("*.yaml"))
+    near = loader.nearest(str(path), names)
+    there = "" if near else f" (there is: {', '.join(names)})"
+    message = f"there is no such file, and no topology of that name comes with the harness{there}"
+    raise TopologyError([Problem(str(path), 1, 1, "", message, near)])
+
+
+def require_environment() -> None:
+    """Before anything is written. Raises UsageError for a HARNESS_ENGINE or HARNESS_STATE that means nothing."""
+    engine.choice()
+    state_name()
 
 
 def make_plan(topology: Topology, options: Options, *, run: str) -> Plan:

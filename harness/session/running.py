@@ -29,7 +29,7 @@ from harness.session.clusters import Live, agents_of
 from harness.session.folder import RunFolder
 from harness.session.judging import fault_records, judge, stopped_by, write_report
 from harness.session.options import Options
-from harness.session.planning import make_plan, new_run, topology_of
+from harness.session.planning import make_plan, new_run, require_environment, topology_of
 from harness.session.recapture import candidate, recapture
 from harness.session.registries import orchestrator, provider_of
 from harness.session.skipping import skipped
@@ -102,6 +102,7 @@ def run_on(
     pause: Pause | None = None,
 ) -> RunResult:
     """Run `topology` on the cluster of the run `cluster`, which has its shape, or on a new one."""
+    require_environment()
     name = new_run()
     plan = make_plan(topology, options, run=cluster or name)
     folder = RunFolder.make(options.runs_dir, name)

@@ -72,7 +72,7 @@ def test_validate_tells_people_one_line_a_problem_and_how_many(capsys: Capture) 
     told = capsys.readouterr()
     assert told.out == ""
     assert f"{MISTAKES}:2:" in told.err or f"{MISTAKES}:3:" in told.err
-    assert "problems in the topology; nothing was made" in told.err
+    assert "problems; nothing was made" in told.err
 
 
 def test_validate_goes_on_to_the_next_file(tmp_path: Path, capsys: Capture) -> None:

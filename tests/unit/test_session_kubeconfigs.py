@@ -85,7 +85,7 @@ def test_the_cluster_that_kubectl_would_take_is_never_meant(
 @pytest.mark.parametrize(
     ("cluster", "told"),
     [
-        ({"kubeconfig": "absent"}, r"/absent: cannot be read: No such file or directory$"),
+        ({"kubeconfig": "absent"}, r"/absent: cannot be read: No such file or directory\n.*--kubeconfig FILE"),
         ({"kubeconfig": "own", "context": "live"}, r"no context 'live'\n.*it has a, b, prod$"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from importlib.resources import files
@@ -226,9 +227,21 @@ def test_a_removal_that_fails_does_not_hide_what_broke_before(lab: Lab) -> None:
 def test_a_runs_folder_that_cannot_be_written_is_named_before_anything_is_made(lab: Lab) -> None:
     blocked = lab.folder / "runs"
     blocked.write_text("a file")
-    with pytest.raises(EnvironmentBroken, match=str(blocked)) as refused:
+    with pytest.raises(UsageError, match=f"{blocked}.*: a part of this path is a file") as refused:
         run(lab)
     assert "--runs-dir" in str(refused.value.hint)
+    assert lab.events == []
+
+
+def test_a_disk_that_refuses_is_the_environments_doing_and_named(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(EnvironmentBroken, match=f"{lab.folder / 'runs'}.*: No space left on device"):
+        run(lab)
     assert lab.events == []
 
 
