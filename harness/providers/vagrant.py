@@ -13,13 +13,12 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from harness.model.errors import ChannelLost, CommandFailed, EnvironmentBroken, HarnessError, UsageError
-from harness.model.places import SHARED_DIR, SLOWNESS_FILE, data_dir, vms_dir
+from harness.model.errors import CommandFailed, EnvironmentBroken, HarnessError, UsageError
+from harness.model.places import SHARED_DIR, SLOWNESS_FILE, vms_dir
 from harness.model.plan import PREFIX, Demand, Plan, cluster_key, cluster_name
 from harness.model.topology import Topology
 from harness.ports import Cluster, ClusterInfo, Progress
@@ -27,7 +26,7 @@ from harness.providers import box as boxes
 from harness.providers import images, kvm, libvirt, snapshots, waking
 from harness.providers.box import Box
 from harness.providers.cache import alone
-from harness.providers.guests import LAST_LINES, GuestHost, cluster_of, console, guests, leases
+from harness.providers.guests import GuestHost, cluster_of, guests, leases
 from harness.providers.labels import remove_tables_on
 from harness.providers.libvirt import POOL, Libvirt, OwnLibvirt, within
 from harness.providers.machine import call, tell, wait_until
@@ -37,18 +36,14 @@ from harness.providers.vagrant_plan import (
     RUN_VARIABLE,
     Guest,
     console_lines,
-    death,
     render,
     run_of,
     subnets,
 )
+from harness.providers.vagrant_up import UP_TIMEOUT_S, Up
 from harness.transport.local import LocalHost
 from harness.transport.parallel import at_once
-from harness.transport.process import ProcessChannel
 
-#: From the first line of `vagrant up` to SSH on the last guest.
-UP_TIMEOUT_S = {"kvm": 300.0, "qemu": 900.0}
-SAY_EVERY_S = 20.0
 #: An interrupted `vagrant up` is noticed and ended within this.
 STOP_TIMEOUT_S = 15.0
 PREPARE_TIMEOUT_S = 120.0
@@ -131,7 +126,7 @@ class VagrantProvider:
         (folder / "plan.json").write_text(json.dumps(rendered, indent=1))
         how = "under KVM" if driver == "kvm" else "emulated"
         progress(f"starting {len(plan.nodes)} machines, {how}, {rendered['memory_mb']} MiB each (vagrant up)")
-        _Up(chosen, plan.run, folder, UP_TIMEOUT_S[driver], progress, stop).run()
+        Up(chosen, plan.run, folder, UP_TIMEOUT_S[driver], progress, stop).run()
         cluster = self.find(plan.cluster)
         at_once([partial(_prepare, host, cluster) for host in _guest_hosts(cluster)])
         progress(f"the engines of {', '.join(cluster.hosts)} answer")
@@ -331,106 +326,6 @@ def _routes(chosen: Libvirt) -> list[str]:
     argv = within(chosen, ["ip", "-4", "-o", "route", "show"])
     words = (line.split()[0] for line in call(*argv).splitlines() if line.strip())
     return [word for word in words if word != "default"]
-
-
-class _Up:
-    """One `vagrant up`: bounded, listened to, and ended early where a guest's console says that it is dead, or
-    where somebody says `stop`.
-    """
-
-    def __init__(
-        self,
-        chosen: Libvirt,
-        run: str,
-        folder: Path,
-        timeout_s: float,
-        progress: Progress,
-        stop: threading.Event,
-    ) -> None:
-        self.chosen = chosen
-        self.run_name = run
-        self.folder = folder
-        self.timeout_s = timeout_s
-        self.progress = progress
-        self.stop = stop
-        self.said: list[str] = []
-
-    def run(self) -> None:
-        """Raises EnvironmentBroken, with the last lines of the consoles."""
-        self._heed_stop()
-        channel = ProcessChannel(self._argv(), where="vagrant up", env=self._environment())
-        try:
-            self._follow(channel)
-        finally:
-            channel.close()
-            (self.folder / "up.log").write_text("\n".join(self.said) + "\n")
-
-    def _argv(self) -> list[str]:
-        script = '"$@" 2>&1; echo "harness: vagrant ended with $?"'
-        return ["sh", "-c", script, "sh", *within(self.chosen, ["vagrant", "up", "--no-tty", "--no-color"])]
-
-    def _environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            RUN_VARIABLE: self.run_name,
-            "HARNESS_VAGRANT_PLAN": str(self.folder / "plan.json"),
-            "VAGRANT_HOME": str(vms_dir() / "vagrant"),
-            "VAGRANT_CWD": str(data_dir("vagrant")),
-            "VAGRANT_DOTFILE_PATH": str(self.folder / "vagrant"),
-            "VAGRANT_CHECKPOINT_DISABLE": "1",
-        }
-
-    def _follow(self, channel: ProcessChannel) -> None:
-        deadline, next_word = time.monotonic() + self.timeout_s, time.monotonic() + SAY_EVERY_S
-        while time.monotonic() < deadline:
-            self._heed_stop()
-            code = self._listen(channel)
-            if code == 0:
-                return
-            if code is not None:
-                raise CommandFailed(["vagrant", "up"], code, "\n".join([*self.said[-15:], *self._last_words()]))
-            for node, lines in self._consoles().items():
-                if why := death(lines):
-                    raise self._broken(f"{node} will not come up: {why}")
-            if time.monotonic() > next_word:
-                next_word += SAY_EVERY_S
-                self.progress("; ".join(self._at()) or "no machine has said anything yet")
-        raise self._broken(f"the machines were not up within {self.timeout_s:g} s")
-
-    def _heed_stop(self) -> None:
-        if self.stop.is_set():
-            raise self._broken("stopped before the machines were up")
-
-    def _listen(self, channel: ProcessChannel) -> int | None:
-        """One line of vagrant's; its code when that was the last."""
-        try:
-            line = channel.receive(2.0)
-        except ChannelLost as error:
-            raise self._broken("vagrant went away") from error
-        if line is None:
-            return None
-        text = line.decode(errors="replace").rpartition("\r")[2].strip()
-        before, _, code = text.partition("harness: vagrant ended with ")
-        if not before and code:
-            return int(code)
-        self.said.append(text)
-        return None
-
-    def _consoles(self) -> dict[str, list[str]]:
-        return {path.stem: console(path) for path in sorted(self.folder.glob("n*.log"))}
-
-    def _at(self) -> Iterator[str]:
-        for node, lines in self._consoles().items():
-            yield f"{node}: {lines[-1][:70]}" if lines else f"{node}: not a word yet"
-
-    def _last_words(self) -> list[str]:
-        return [
-            f"{node} | {line[:160]}" for node, lines in self._consoles().items() for line in lines[-LAST_LINES:]
-        ]
-
-    def _broken(self, message: str) -> EnvironmentBroken:
-        words = "\n".join(self._last_words()) or "no machine has said anything on its console"
-        return EnvironmentBroken(f"{message}; the end of the consoles:\n{words}")
 
 
 def _prepare(host: GuestHost, cluster: Cluster) -> None:

@@ -16,7 +16,7 @@ import pytest
 from harness.model.errors import ChannelLost, CommandFailed, EnvironmentBroken, UsageError
 from harness.model.plan import Demand, NodePlan, Plan, cluster_key
 from harness.ports import Cluster, Progress, Result
-from harness.providers import images, kvm, libvirt, vagrant, vagrant_plan
+from harness.providers import images, kvm, libvirt, vagrant, vagrant_plan, vagrant_up
 from harness.providers.box import RECIPE, Box, packages_for, recipe_hash
 from harness.providers.guests import GuestHost, GuestLifecycle, parse_state
 from harness.providers.libvirt import Libvirt
@@ -181,9 +181,9 @@ def test_a_dead_guest_says_so(line: str) -> None:
 
 def up(folder: Path, script: str, timeout_s: float, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
     """`vagrant up` as a shell script."""
-    monkeypatch.setattr(vagrant._Up, "_argv", lambda _self: ["sh", "-c", script])
-    monkeypatch.setattr(vagrant, "SAY_EVERY_S", 0.0)
-    vagrant._Up(Libvirt(), RUN, folder, timeout_s, said.append, threading.Event()).run()
+    monkeypatch.setattr(vagrant_up.Up, "_argv", lambda _self: ["sh", "-c", script])
+    monkeypatch.setattr(vagrant_up, "SAY_EVERY_S", 0.0)
+    vagrant_up.Up(Libvirt(), RUN, folder, timeout_s, said.append, threading.Event()).run()
 
 
 def test_up_follows_vagrant_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,10 +225,10 @@ def test_ctrl_c_ends_vagrant_and_removes_what_it_made(virsh: Path, monkeypatch: 
     ) -> Cluster:
         fill(virsh)
         signal.pthread_kill(waiting, signal.SIGINT)
-        vagrant._Up(chosen, plan.run, folder, 3000.0, progress, stop).run()
+        vagrant_up.Up(chosen, plan.run, folder, 3000.0, progress, stop).run()
         raise AssertionError("vagrant came to its end")
 
-    monkeypatch.setattr(vagrant._Up, "_argv", lambda _self: ["sh", "-c", "exec sleep 3000"])
+    monkeypatch.setattr(vagrant_up.Up, "_argv", lambda _self: ["sh", "-c", "exec sleep 3000"])
     monkeypatch.setattr(VagrantProvider, "_make", make)
     monkeypatch.setattr(libvirt, "choose", lambda _start: Libvirt())
     said: list[str] = []
