@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from harness import session
 from harness.model.errors import ChannelLost, CommandFailed, EnvironmentBroken, UsageError
+from harness.model.places import data_dir
 from harness.model.plan import Demand, NodePlan, Plan, cluster_key
 from harness.ports import Cluster, Progress, Result
 from harness.providers import images, kvm, libvirt, vagrant, vagrant_plan, vagrant_up
@@ -21,6 +23,7 @@ from harness.providers.box import RECIPE, Box, packages_for, recipe_hash
 from harness.providers.guests import GuestHost, GuestLifecycle, parse_state
 from harness.providers.libvirt import Libvirt
 from harness.providers.vagrant import VagrantProvider
+from harness.session import Options
 from harness.transport.process import ProcessChannel
 from harness.transport.ssh import Login, SshHost
 from tests.planner_topologies import topology
@@ -327,6 +330,16 @@ def test_what_few_topologies_ask_for_is_in_a_box_of_its_own() -> None:
     assert packages_for(asked) == ["ceph-mds", "ceph-mon"]
     assert packages_for([]) == []
     assert len({recipe_hash(), recipe_hash(["ceph-mds"]), recipe_hash(["ceph-mds", "ceph-mon"])}) == 3
+
+
+@pytest.mark.parametrize("name", ["full-kernel", "power-loss", "clock-skew", "volume-nfs"])
+def test_what_nfs_needs_is_in_the_plain_box(name: str) -> None:
+    """A second box of nearly the same packages costs minutes and 330 MB."""
+    options = Options(seed=1, provider="vagrant")
+    asked = session.make_plan(
+        session.topology_of(data_dir("topologies") / f"{name}.yaml", options), options, run=RUN
+    )
+    assert packages_for(asked.demands) == []
 
 
 # --- a libvirt in name only
