@@ -1,4 +1,4 @@
-"""Fakes of the seams: they keep the contracts of harness/ports.py, which tests/contract holds them to."""
+"""Fakes of the seams: they keep the contracts of harness/ports, which tests/contract holds them to."""
 
 from __future__ import annotations
 

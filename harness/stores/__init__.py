@@ -1,4 +1,4 @@
-"""The server side of volumes. A new store is one module here with `STORE`, a `Store` of ports.py, and its test.
+"""The server side of volumes. A new store is one module here with `STORE`, a `Store` of ports, and its test.
 
 Most are `Scripted` (`_scripted.py`): what a node does stands in scripts that the node keeps.
 """

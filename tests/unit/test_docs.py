@@ -82,3 +82,14 @@ def test_every_check_has_its_row(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(faults.REGISTRY))
 def test_every_fault_has_its_row(name: str) -> None:
     assert f"`{name}`" in (ROOT / "docs" / "faults.md").read_text()
+
+
+def test_files_stay_as_short_as_contributing_says() -> None:
+    most = int(re.findall(r"files stay below (\d+) lines", (ROOT / "CONTRIBUTING.md").read_text())[0])
+    lines = {
+        path: path.read_text().count("\n")
+        for room in ("harness", "tests", "ci")
+        for path in ROOT.glob(f"{room}/**/*.py")
+    }
+    assert len(lines) > 100
+    assert {path: count for path, count in lines.items() if count >= most} == {}
