@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.model.errors import DeadlineExceeded
 from harness.ports import Progress, Result
 from harness.providers.kube_access import Access
 from harness.transport.kubectl import KubectlHost
@@ -39,12 +40,16 @@ class World:
     denied: set[tuple[str, str]] = field(default_factory=set)
     #: Words of an event for pods in the nodes' network, where they are not allowed.
     no_host_network: str = ""
+    #: And for all others.
+    no_pods: str = ""
     #: What the containers of pods wait for, instead of running.
     waiting: str = ""
     silent: str = ""
     has_multus: bool = False
     #: Nodes that take no new pods, with the run that shut them; empty where it was somebody else.
     shut: dict[str, str] = field(default_factory=dict)
+    #: How many looks at a namespace that was told to go are not answered in time.
+    slow: int = 0
     objects: dict[tuple[str, str, str], Object] = field(default_factory=dict)
     asked: list[tuple[str, ...]] = field(default_factory=list)
     #: Says which call is answered by an error: the first word, and a word among the rest.
@@ -102,6 +107,7 @@ class FakeApi(KubectlHost):
     def _put(self, made: Object) -> None:
         whole = {**made, "metadata": {**made["metadata"], "creationTimestamp": "2026-01-01T00:00:00Z"}}
         meta = whole["metadata"]
+        meta["uid"] = f"u{next(self.world.numbers)}"
         self.world.objects[made["kind"], meta.get("namespace", ""), meta["name"]] = whole
         if made["kind"] == "DaemonSet":
             self._schedule(whole)
@@ -116,15 +122,14 @@ class FakeApi(KubectlHost):
         made["status"] = {"observedGeneration": 1, "desiredNumberScheduled": len(wanted)}
         space, name = made["metadata"]["namespace"], made["metadata"]["name"]
         self.world.objects = {k: o for k, o in self.world.objects.items() if o.get("owner") != (space, name)}
-        if spec["hostNetwork"] and self.world.no_host_network:
+        if refusal := self.world.no_host_network if spec["hostNetwork"] else self.world.no_pods:
             event = {
                 "kind": "Event",
                 "type": "Warning",
                 "reason": "FailedCreate",
-                "message": self.world.no_host_network,
+                "message": refusal,
                 "metadata": {"name": f"e{next(self.world.numbers)}", "namespace": space, "labels": {}},
-                "involvedObject": {"name": name},
-                "owner": (space, name),
+                "involvedObject": {"name": name, "uid": made["metadata"]["uid"]},
             }
             self.world.objects["Event", space, event["metadata"]["name"]] = event  # type: ignore[index]
             return
@@ -140,6 +145,7 @@ class FakeApi(KubectlHost):
             "metadata": {
                 "name": f"{owner}-{number}",
                 "namespace": space,
+                "uid": f"u{number}",
                 "labels": template["metadata"]["labels"],
             },
             "spec": {"nodeName": node, "hostNetwork": in_node},
@@ -153,6 +159,9 @@ class FakeApi(KubectlHost):
         return f"192.0.2.{1 + self.world.nodes.index(node)}"
 
     def _get(self, space: str, words: list[str], _stdin: bytes) -> Result:
+        if words[0] == "namespaces" and self.world.slow and any("namespace" in each for each in self.world.asked):
+            self.world.slow -= 1
+            raise DeadlineExceeded("kubectl did not end")
         if words[0] == "nodes":
             run = _after(words, "--selector").partition("=")[2]
             return Result(0, "".join(f"node/{node}\n" for node, by in self.world.shut.items() if by == run), "")

@@ -78,6 +78,8 @@ class FakeKubernetes:
         #: Service to what its pods' containers say instead of running: the state of a containerStatus.
         self.broken: dict[str, Object] = {}
         self.unplaced: set[str] = set()
+        #: Service to what the API server says of its pods, which it does not let in.
+        self.refused: dict[str, str] = {}
         #: Whose resource for further networks the API server has: nobody's, "Multus", or "ours" once it is made.
         self.attacher = ""
         #: Whether pods get the further networks that they ask for.
@@ -122,6 +124,7 @@ class FakeKubernetes:
             "daemonsets": "DaemonSet",
             "statefulsets": "StatefulSet",
             "services": "Service",
+            "events": "Event",
         }
         if words[0] == "daemonset":
             return OK
@@ -218,17 +221,37 @@ class FakeKubernetes:
             self._start(name, name, each["metadata"], each["spec"], each["spec"]["nodeName"])
         if each["kind"] not in ("Deployment", "DaemonSet", "StatefulSet"):
             return
+        if name in self.refused:
+            self._refuse(each, self.refused[name])
+            return
         own = [pod for pod, entry in self.pods.items() if entry["owner"] == name]
         wanted = list(self._places(each))
         for pod in own[len(wanted) :]:
             del self.pods[pod]
         template = each["spec"]["template"]
+        each["metadata"].setdefault("uid", f"u{next(self._numbers)}")
         for node in wanted[len(own) :]:
             pod = f"{name}-{next(self._numbers)}"
             if each["kind"] == "StatefulSet":
                 pod = next(free for free in (f"{name}-{i}" for i in itertools.count()) if free not in self.pods)
             self._start(pod, name, template["metadata"], template["spec"], node)
         each["status"] = {"readyReplicas": len(wanted), "numberReady": len(wanted)}
+
+    def _refuse(self, each: Object, words: str) -> None:
+        """A Deployment tells it itself, of the others an event does."""
+        meta = each["metadata"]
+        meta["uid"] = f"u{next(self._numbers)}"
+        condition = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": words}
+        each["status"] = {"conditions": [condition]} if each["kind"] == "Deployment" else {}
+        about = {"kind": each["kind"], "name": meta["name"], "uid": meta["uid"]}
+        if each["kind"] != "Deployment":
+            self.objects["Event", f"e-{meta['name']}"] = {
+                "kind": "Event",
+                "metadata": {"name": f"e-{meta['name']}", "namespace": self.namespace, "creationTimestamp": ""},
+                "involvedObject": about,
+                "reason": "FailedCreate",
+                "message": words,
+            }
 
     def _places(self, each: Object) -> Iterator[str]:
         nodes = list(self.hosts)

@@ -20,6 +20,7 @@ from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentBro
 from harness.model.plan import LABEL, Plan, cluster_key
 from harness.ports import Progress
 from harness.providers import kube_rights
+from harness.transport import admission
 from harness.transport.kubectl import CONTAINER, KubectlHost
 
 NAME = "existing"
@@ -220,6 +221,9 @@ def _await(
         troubles = list(_troubles(api, plan))
         if refusable and not found and any(_NOT_ALLOWED.search(text) for text in troubles):
             return None
+        if any(admission.is_refused(text) for text in troubles):
+            told = f"namespace {plan.namespace} takes no pods of ours: {'; '.join(troubles)}"
+            raise EnvironmentBroken(told, hint=admission.HINT)
         if waited_s > READY_TIMEOUT_S or any(word in text for text in troubles for word in HOPELESS):
             raise _stuck(len(found), wanted, troubles)
         time.sleep(POLL_S)
@@ -231,24 +235,31 @@ def _stuck(found: int, wanted: int, troubles: Sequence[str]) -> EnvironmentBroke
     return EnvironmentBroken(told, hint=IMAGE_HINT) if image else DeadlineExceeded(told)
 
 
+def _controllers(api: Api, plan: Plan) -> list[dict[str, Any]]:
+    return api.rows("daemonsets", "--namespace", plan.namespace, "-l", f"{LABEL}={plan.run},{AGENTS}")
+
+
 def _wanted(api: Api, plan: Plan) -> int:
     """How many nodes their controller has found; 0 while it has not looked."""
-    state = api.rows("daemonsets", "--namespace", plan.namespace, "-l", f"{LABEL}={plan.run},{AGENTS}")
+    state = _controllers(api, plan)
     rows = [row for row in state if row["status"].get("observedGeneration", 0) >= row["metadata"]["generation"]]
     return max((int(row["status"].get("desiredNumberScheduled", 0)) for row in rows), default=0)
 
 
 def _troubles(api: Api, plan: Plan) -> Iterator[str]:
-    """What pods and their controller say, in the cluster's own words, each once."""
-    selected = ("--namespace", plan.namespace, "-l", f"{LABEL}={plan.run},{AGENTS}")
+    """What pods and their controller say, in the cluster's own words, each once. Events of what has gone are left
+    out: the one before may have been called the same.
+    """
+    pods = api.rows("pods", "--namespace", plan.namespace, "-l", f"{LABEL}={plan.run},{AGENTS}")
     told: dict[str, None] = {}
-    for row in api.rows("pods", *selected):
+    for row in pods:
         for status in row["status"].get("containerStatuses", ()):
             waiting = status.get("state", {}).get("waiting", {})
             if waiting.get("reason") and waiting["reason"] != "ContainerCreating":
                 told[f"{waiting['reason']}: {waiting.get('message', '')}"] = None
+    there = {row["metadata"]["uid"] for row in (*pods, *_controllers(api, plan))}
     for row in api.rows("events", "--namespace", plan.namespace, "--field-selector", "type=Warning"):
-        if row["involvedObject"].get("name", "").startswith(plan.cluster):
+        if row["involvedObject"].get("uid") in there:
             told[f"{row['reason']}: {row['message']}"] = None
     yield from told
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.model.errors import CommandFailed, EnvironmentBroken, HarnessError, UsageError
+from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentBroken, HarnessError, UsageError
 from harness.model.plan import LABEL, PREFIX, Demand, Plan, cluster_name
 from harness.model.topology import Topology
 from harness.ports import Cluster, ClusterInfo, Host, Progress, Right
@@ -263,11 +263,21 @@ def _remove_namespaces(api: Api, spaces: list[str], run: str) -> list[str]:
     for name in spaces:
         api.must("delete", "namespace", name, "--ignore-not-found", "--wait=false")
     until = time.monotonic() + REMOVE_TIMEOUT_S
-    while spaces and (left := api.rows("namespaces", *_mine(run))):
+    while spaces and (left := _left(api, run, until)):
         if time.monotonic() > until:
             raise EnvironmentBroken(f"namespace {', '.join(spaces)} is not gone: {_conditions(left)}")
         time.sleep(kube_pods.POLL_S)
     return [f"namespace {name}" for name in spaces]
+
+
+def _left(api: Api, run: str, until: float) -> list[dict[str, Any]]:
+    """Namespaces of the run. An API server that is slow to say so is asked again, as long as there is time."""
+    while True:
+        try:
+            return api.rows("namespaces", *_mine(run))
+        except DeadlineExceeded:
+            if time.monotonic() > until:
+                raise
 
 
 def _conditions(rows: list[dict[str, Any]]) -> str:

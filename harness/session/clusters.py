@@ -72,7 +72,7 @@ def up(plan: Plan, progress: Progress, *, snapshots: bool = False) -> Live:
         try:
             take_down(chosen, cluster.name)
         except HarnessError as error:
-            progress(f"{cluster.name} could not be removed: {error.message}")
+            progress(f"{cluster.name} could not be removed: {error.message}; `harness down` tries it again")
         raise
 
 

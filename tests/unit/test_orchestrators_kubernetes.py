@@ -90,6 +90,46 @@ def test_a_pod_without_a_place_ends_the_waiting(fake: FakeKubernetes, monkeypatc
         deployed(fake)
 
 
+HOST_PORT = 'pods "x" is forbidden: violates PodSecurity "baseline:latest": hostPort (container "main" uses it)'
+NO_ACCOUNT = 'pods "x" is forbidden: error looking up service account a/default: "default" not found'
+
+
+@pytest.mark.parametrize("service", ["web", "edge"])  # a Deployment and a DaemonSet
+def test_pods_that_are_not_let_in_end_the_waiting_with_the_clusters_words(
+    fake: FakeKubernetes, monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    monkeypatch.setattr(waiting, "MADE_WITHIN_S", 0.0)
+    fake.refused = {service: HOST_PORT}
+    with pytest.raises(EnvironmentBroken, match=f"does not let in pods of {service}: .*hostPort") as caught:
+        deployed(fake)
+    assert "--namespace" in str(caught.value.hint)
+
+
+def test_a_refusal_that_passes_is_waited_for_and_told_at_last(
+    fake: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "MADE_WITHIN_S", 0.0)
+    monkeypatch.setattr(waiting, "RUNNING_TIMEOUT_S", 0.0)
+    fake.refused = {"edge": NO_ACCOUNT}
+    with pytest.raises(EnvironmentBroken, match=r"does not run: edge 0 of 3; edge: FailedCreate: .*not found"):
+        deployed(fake)
+
+
+def test_a_refusal_of_a_controller_that_has_gone_is_none_of_the_next_ones(
+    fake: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "MADE_WITHIN_S", 0.0)
+    monkeypatch.setattr(waiting, "RUNNING_TIMEOUT_S", 0.0)
+    fake.refused = {"edge": HOST_PORT}
+    with pytest.raises(EnvironmentBroken, match="does not let in"):
+        deployed(fake)
+    fake.refused = {"edge": NO_ACCOUNT}
+    left = fake.objects.pop(("Event", "e-edge"))
+    fake.objects["Event", "e-gone"] = left
+    with pytest.raises(EnvironmentBroken, match="does not run: edge 0 of 3"):
+        deployed(fake)
+
+
 @pytest.mark.parametrize(("order", "surge", "unavailable"), [("start-first", 2, 0), ("stop-first", 0, 2)])
 def test_an_update_has_the_pace_that_was_asked_for(
     fake: FakeKubernetes, order: str, surge: int, unavailable: int

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.model.errors import EnvironmentBroken, FeatureMissing, UsageError
+from harness.model.errors import DeadlineExceeded, EnvironmentBroken, FeatureMissing, UsageError
 from harness.model.plan import Plan
 from harness.providers import kube_pods, kube_rights
 from harness.providers.kube_access import Access
@@ -114,6 +114,16 @@ def test_pods_that_may_not_stand_in_nodes_networks_stand_in_their_own() -> None:
     assert any("no pods in its nodes' network" in line for line in lines)
 
 
+def test_a_namespace_that_takes_no_pods_of_ours_ends_the_waiting_with_its_last_words() -> None:
+    told = 'pods "a" is forbidden: violates PodSecurity "restricted:latest": {}runAsNonRoot != true'
+    world = World(no_host_network=told.format("host namespaces (hostNetwork=true), "), no_pods=told.format(""))
+    with pytest.raises(EnvironmentBroken, match=r"harness-r1 takes no pods of ours: .*runAsNonRoot") as caught:
+        KubeconfigProvider(access(world)).up(plan(), quiet)
+    assert "hostNetwork" not in caught.value.message  # the events of what it had tried before
+    assert "--namespace" in str(caught.value.hint)
+    assert not world.objects
+
+
 def test_an_image_that_cannot_be_had_is_told_with_the_way_out() -> None:
     world = World(waiting="ErrImagePull")
     with pytest.raises(EnvironmentBroken, match=r"0 of 2 nodes: ErrImagePull") as caught:
@@ -201,6 +211,22 @@ def test_what_was_cut_short_before_its_marker_is_found_by_its_namespace() -> Non
     [info] = provider.clusters()
     assert (info.run, info.nodes, info.provider) == ("r9", 0, "existing kubernetes")
     assert provider.down("harness-r9") == ["namespace harness-r9"]
+
+
+def test_an_api_that_is_slow_to_say_that_a_namespace_is_gone_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(slow=2)
+    provider = KubeconfigProvider(access(world))
+    made = provider.up(plan(), quiet)
+    assert "namespace harness-r1" in provider.down(made.name)
+    assert (world.slow, world.objects) == (0, {})
+    provider.up(plan(), quiet)
+    world.slow = 2
+    monkeypatch.setattr("harness.providers.kubeconfig.REMOVE_TIMEOUT_S", 1e-9)  # not for ever
+    world.asked.clear()
+    with pytest.raises(DeadlineExceeded):
+        provider.down(made.name)
 
 
 def test_a_namespace_that_only_copied_our_label_is_not_ours() -> None:

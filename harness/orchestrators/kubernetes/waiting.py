@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from harness.model.errors import EnvironmentBroken
@@ -13,6 +13,7 @@ from harness.model.plan import LABEL, Plan
 from harness.orchestrators.hosts import must, ticks
 from harness.orchestrators.kubernetes import classes, looking, names
 from harness.ports import Cluster, Progress
+from harness.transport import admission
 
 RUNNING_TIMEOUT_S = 180.0
 LOOK_TIMEOUT_S = 15.0
@@ -33,6 +34,9 @@ MAX_RESTARTS = 3
 UNPLACED_TIMEOUT_S = 15.0
 #: But for one whose volume is still being provided.
 CLAIMS = "unbound immediate PersistentVolumeClaims"
+#: Pods that their controller has not made by then may be refused, which is asked then.
+MADE_WITHIN_S = 5.0
+MAKERS = "deployments,daemonsets,statefulsets"
 
 
 def await_running(cluster: Cluster, plan: Plan, progress: Progress) -> None:
@@ -40,6 +44,8 @@ def await_running(cluster: Cluster, plan: Plan, progress: Progress) -> None:
     seen = ""
     unplaced_since: float | None = None
     lacking: dict[str, int] = {}
+    refused: list[str] = []
+    start = time.monotonic()
     for _ in ticks(RUNNING_TIMEOUT_S, names.POLL_S):
         lacking = _lacking(cluster, plan)
         if not lacking:
@@ -51,10 +57,14 @@ def await_running(cluster: Cluster, plan: Plan, progress: Progress) -> None:
         troubles = list(_troubles(cluster, plan))
         if any(is_final for is_final, _ in troubles):
             break
+        if time.monotonic() - start > MADE_WITHIN_S and (refused := list(_refused(cluster, plan, lacking))):
+            break
         unplaced = any(" cannot be placed" in text and CLAIMS not in text for _, text in troubles)
         unplaced_since = (unplaced_since or time.monotonic()) if unplaced else None
         if unplaced_since is not None and time.monotonic() - unplaced_since > UNPLACED_TIMEOUT_S:
             break
+    if refused:
+        raise EnvironmentBroken(f"the cluster does not let in pods of {'; '.join(refused)}", hint=admission.HINT)
     raise EnvironmentBroken(f"does not run: {_reasons(cluster, plan, lacking)}", hint=_hint(cluster, plan))
 
 
@@ -108,6 +118,34 @@ def _troubles(cluster: Cluster, plan: Plan) -> Iterator[tuple[bool, str]]:
         yield from _of_networks(plan, pod)
 
 
+def _refused(cluster: Cluster, plan: Plan, lacking: Iterable[str]) -> Iterator[str]:
+    """Services whose pods are not let in, with the cluster's words. A Deployment tells it, events do of the rest;
+    those of controllers that have gone are left out.
+    """
+    made = Counter(pod["metadata"]["labels"].get(names.SERVICE_LABEL) for pod in looking.pods_of(cluster, plan))
+    if all(made[name] >= plan.target(name).containers for name in lacking):
+        return
+    makers = _rows(cluster, plan, MAKERS, "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}")
+    called = {row["metadata"]["uid"]: row["metadata"]["name"] for row in makers}
+    told = [
+        (row["metadata"]["uid"], condition.get("message", ""))
+        for row in makers
+        for condition in row.get("status", {}).get("conditions", ())
+        if (condition["type"], condition["status"]) == ("ReplicaFailure", "True")
+    ]
+    warnings = _rows(cluster, plan, "events", "--field-selector", "type=Warning")
+    told += [(row["involvedObject"].get("uid"), row["message"]) for row in warnings]
+    words = {called[uid]: text for uid, text in told if uid in called and admission.is_refused(text)}
+    yield from (f"{name}: {text}" for name, text in words.items())
+
+
+def _rows(cluster: Cluster, plan: Plan, *words: str) -> list[Mapping[str, Any]]:
+    argv = names.everywhere(plan, "get", *words, "-o", "json")
+    told = must(names.manager(cluster, plan), argv, timeout_s=LOOK_TIMEOUT_S)
+    rows: list[Mapping[str, Any]] = json.loads(told)["items"]
+    return rows
+
+
 def _of_networks(plan: Plan, pod: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
     """A pod runs with all its networks or not at all: one that runs without was made by somebody else's plugin."""
     service = pod["metadata"]["labels"].get(names.SERVICE_LABEL, "")
@@ -142,8 +180,7 @@ def _reasons(cluster: Cluster, plan: Plan, lacking: Mapping[str, int]) -> str:
 
 def _last_events(cluster: Cluster, plan: Plan) -> list[str]:
     """The latest warning of each object of the namespace."""
-    argv = names.everywhere(plan, "get", "events", "--field-selector", "type=Warning", "-o", "json")
-    rows = json.loads(must(names.manager(cluster, plan), argv, timeout_s=LOOK_TIMEOUT_S))["items"]
+    rows = _rows(cluster, plan, "events", "--field-selector", "type=Warning")
     return _latest([row for row in rows if names.is_ours(plan, row)])
 
 
@@ -172,10 +209,8 @@ def complaints(cluster: Cluster, plan: Plan, running: Mapping[str, int] | None =
     The API hears of a node that restarts after many seconds only: with `running`, what was seen to run of each
     service counts as well.
     """
-    makers = ("deployments,daemonsets,statefulsets", "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}")
-    what = makers if cluster.api is not None else ("nodes,deployments,daemonsets,statefulsets",)
-    argv = names.everywhere(plan, "get", *what, "-o", "json")
-    rows = json.loads(must(names.manager(cluster, plan), argv, timeout_s=LOOK_TIMEOUT_S))["items"]
+    makers = (MAKERS, "-l", f"{LABEL}={plan.run},{names.SERVICE_LABEL}")
+    rows = _rows(cluster, plan, *(makers if cluster.api is not None else (f"nodes,{MAKERS}",)))
     return [text for row in rows if names.is_ours(plan, row) for text in _complaint(plan, row, running)]
 
 
