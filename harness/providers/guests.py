@@ -13,7 +13,7 @@ from harness.model.plan import cluster_name
 from harness.ports import Cluster, NodeState, Result
 from harness.providers.box import Box
 from harness.providers.libvirt import Libvirt, within
-from harness.providers.vagrant_plan import Guest, console_lines, death, parse_guests, parse_leases
+from harness.providers.vagrant_plan import Guest, console_lines, death, last_words, parse_guests, parse_leases
 from harness.transport.local import LocalHost
 from harness.transport.netns import connect_in
 from harness.transport.ssh import Login, Patience, SshHost
@@ -22,8 +22,6 @@ from harness.transport.ssh import Login, Patience, SshHost
 #: six an otherwise busy machine was seen to miss those of feature probes.
 SLOWNESS = 12.0
 PATIENCE = Patience(connect_s=30.0, greet_s=90.0, lost_after_s=60.0)
-#: Of a console, in a message.
-LAST_LINES = 8
 _DUMP = 'for domain in $("$@" list --all --name); do "$@" dumpxml "$domain" || true; done'
 
 
@@ -47,7 +45,7 @@ class GuestHost(SshHost):
         except EnvironmentBroken as error:
             lines = console(self.serial) if self.serial else []
             if death(lines):
-                error.message += "\n" + "\n".join(f"{self.name} | {line[:160]}" for line in lines[-LAST_LINES:])
+                error.message += "\n" + "\n".join(last_words(self.name, lines))
             raise
 
 

@@ -19,6 +19,8 @@ from harness.providers.box import Box
 WIRE_BLOCK = ipaddress.IPv4Network("10.213.0.0/16")
 CONTROL_BLOCK = ipaddress.IPv4Network("10.212.0.0/16")
 FIRST_ADDRESS = 10
+#: Of a console, in a message.
+LAST_LINES = 8
 MEMORY_MB = 1024
 #: What stands in the environment of every process that makes something for a run.
 RUN_VARIABLE = "HARNESS_RUN"
@@ -200,3 +202,11 @@ def console_lines(text: str) -> list[str]:
 def death(lines: Sequence[str]) -> str | None:
     """Why a guest will never come up, in its own words; None while it may."""
     return next((found[1] for line in lines if (found := _DEAD.search(line))), None)
+
+
+def last_words(node: str, lines: Sequence[str]) -> list[str]:
+    """What a message shows of a console: its end, or, of a guest that is dead, how it came to that; the registers
+    and calls that a kernel prints after its panic would be all that is seen.
+    """
+    end = next((number for number, line in enumerate(lines, 1) if _DEAD.search(line)), len(lines))
+    return [f"{node} | {line[:160]}" for line in lines[max(0, end - LAST_LINES) : end]]

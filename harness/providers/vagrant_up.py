@@ -11,9 +11,9 @@ from pathlib import Path
 from harness.model.errors import ChannelLost, CommandFailed, EnvironmentBroken
 from harness.model.places import data_dir, vms_dir
 from harness.ports import Progress
-from harness.providers.guests import LAST_LINES, console
+from harness.providers.guests import console
 from harness.providers.libvirt import Libvirt, within
-from harness.providers.vagrant_plan import RUN_VARIABLE, death
+from harness.providers.vagrant_plan import RUN_VARIABLE, death, last_words
 from harness.transport.process import ProcessChannel
 
 #: From the first line of `vagrant up` to SSH on the last guest.
@@ -112,9 +112,7 @@ class Up:
             yield f"{node}: {lines[-1][:70]}" if lines else f"{node}: not a word yet"
 
     def _last_words(self) -> list[str]:
-        return [
-            f"{node} | {line[:160]}" for node, lines in self._consoles().items() for line in lines[-LAST_LINES:]
-        ]
+        return [line for node, lines in self._consoles().items() for line in last_words(node, lines)]
 
     def _broken(self, message: str) -> EnvironmentBroken:
         words = "\n".join(self._last_words()) or "no machine has said anything on its console"

@@ -182,6 +182,15 @@ def test_a_dead_guest_says_so(line: str) -> None:
     assert vagrant_plan.death(["fine", "Kernel panic averted"]) is None
 
 
+def test_of_a_guest_that_panicked_what_came_before_is_shown() -> None:
+    panic = "[    4.6] Kernel panic - not syncing: sysrq triggered crash"
+    lines = ["long ago", *(f"line {number}" for number in range(7)), panic, *(f"R{n}: 0" for n in range(20))]
+    lines.append("---[ end Kernel panic - not syncing: sysrq triggered crash ]---")
+    assert vagrant_plan.last_words("n1", lines) == [f"n1 | {line}" for line in lines[1:9]]
+    assert vagrant_plan.last_words("n1", lines[:5]) == [f"n1 | {line}" for line in lines[:5]]
+    assert vagrant_plan.last_words("n1", []) == []
+
+
 def up(folder: Path, script: str, timeout_s: float, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
     """`vagrant up` as a shell script."""
     monkeypatch.setattr(vagrant_up.Up, "_argv", lambda _self: ["sh", "-c", script])
