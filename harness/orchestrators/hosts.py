@@ -15,6 +15,7 @@ from harness.transport.parallel import at_once
 T = TypeVar("T")
 
 POLL_S = 0.2
+LONG_POLL_S = 3.0
 _TOKEN = re.compile(r"SWMTKN-\S+")
 
 
@@ -56,10 +57,17 @@ def each(hosts: Iterable[Host], call: Callable[[Host], T]) -> dict[str, T]:
     return {host.name: result for host, result in zip(wanted, results, strict=True)}
 
 
-def ticks(timeout_s: float, every_s: float = POLL_S) -> Iterator[None]:
-    """Once now, then every `every_s` until `timeout_s` is over; the last tick is at the deadline or after it."""
+def ticks(timeout_s: float, every_s: float | None = None) -> Iterator[None]:
+    """Once now, then every `every_s` (POLL_S) until `timeout_s` is over; the last is at the deadline or later.
+
+    The pause is as long as what the caller did, up to LONG_POLL_S: an emulated node, which takes seconds for every
+    answer, is not kept from what it is waited for by being asked without end.
+    """
+    shortest_s = POLL_S if every_s is None else every_s
     end = time.monotonic() + timeout_s
+    began = time.monotonic()
     yield
-    while time.monotonic() < end:
-        time.sleep(every_s)
+    while (now := time.monotonic()) < end:
+        time.sleep(max(shortest_s, min(now - began, LONG_POLL_S)))
+        began = time.monotonic()
         yield

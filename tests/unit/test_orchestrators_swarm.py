@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -25,6 +26,23 @@ def quiet(_line: str) -> None:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hosts, "POLL_S", 0.001)
+
+
+@pytest.mark.parametrize(("takes_s", "pause_s"), [(0.0, 0.2), (0.1, 0.2), (1.0, 1.0), (60.0, hosts.LONG_POLL_S)])
+def test_who_takes_long_to_answer_is_asked_less_often(
+    takes_s: float, pause_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, pauses = [0.0], list[float]()
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr(hosts, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    for _ in hosts.ticks(120.0, 0.2):
+        now[0] += takes_s
+    assert pauses
+    assert pauses == pytest.approx([pause_s] * len(pauses))
 
 
 @pytest.fixture
