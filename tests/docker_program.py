@@ -322,6 +322,11 @@ class Inside:
                 return ""
             case ["sh", "-c", script, "sh", image, number] if "images check" in script:
                 return "" if self.container.get("has", {}).get(image) == number else end(1, "it is not there")
+            case ["env", _, "kubectl", "create", "-f", "-"] if "refused" in stdin:
+                end(1, 'no matches for kind "Nonsense"')
+            case ["env", _, "kubectl", "create", "-f", "-"]:
+                self.state.setdefault("created", []).append([self.container["Names"], stdin])
+                return ""
             case ["env", _, "kubectl", "get", *_]:
                 return json.dumps({"items": self.state.get("kubernetes", self._all_ready())})
         end(64, f"the fake container does not know: {argv}")

@@ -58,6 +58,13 @@ class Cluster(Part):
     namespace: Annotated[str, Field(pattern=NAMESPACE)] | None = Field(
         None, description="A namespace of that Kubernetes that exists, where none can be made: it stays"
     )
+    cni: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="Manifests of a network for pods (flannel, Calico, ...), for provider kind; default: its own",
+    )
+    cni_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
+        None, description="Digest of these manifests: a file that has changed is refused. A run's folder says it"
+    )
     memory_mb: int | None = Field(None, ge=512, le=1 << 20, description="Of each machine, for provider vagrant")
     cpus: int | None = Field(None, ge=1, le=64, description="Of each machine, for provider vagrant")
 

@@ -24,7 +24,7 @@ from harness.model.plan import LABEL, PREFIX, Demand, Plan, cluster_name
 from harness.model.topology import Topology
 from harness.ports import Cluster, ClusterInfo, Progress
 from harness.providers import engine as engines
-from harness.providers import images, kind_config, kind_create, kind_image, kind_wait, wire
+from harness.providers import images, kind_cni, kind_config, kind_create, kind_image, kind_wait, wire
 from harness.providers.engine import Engine, docker_errors
 from harness.providers.labels import (
     CALL_TIMEOUT_S,
@@ -243,9 +243,19 @@ def _make(engine: Engine, plan: Plan, ingredients: _Ingredients, progress: Progr
     names = [node.name for node in plan.nodes]
     if node_role(plan) == "node-stores":
         _name_nodes(engine, plan.cluster)
-    with_network = kind_config.has_default_cni(plan)
+    _bring_network(host, plan, str(subnet), progress)
     # the orchestrator waits for the DNS, when what it deploys has begun to run beside
-    kind_wait.await_ready(host, names, progress, stop, with_network=with_network, with_dns=False)
+    kind_wait.await_ready(host, names, progress, stop, with_dns=False)
+
+
+def _bring_network(host: ContainerHost, plan: Plan, wire: str, progress: Progress) -> None:
+    """The manifests that the topology names; kind has made its own, where it names none."""
+    if plan.topology.cluster.cni is None:
+        return
+    found = kind_cni.read(Path(plan.topology.cluster.cni))
+    pods, _services = kind_config.subnets(plan, wire)
+    progress(f"network for pods ({pods}) by {found.path.name}: {', '.join(found.objects)}")
+    kind_cni.create(host, found, pods)
 
 
 def node_role(plan: Plan) -> kind_image.Role:

@@ -13,8 +13,6 @@ from harness.model.places import SHARED_DIR
 from harness.model.plan import Plan
 
 API = "kind.x-k8s.io/v1alpha4"
-#: A driver that brings a network for the pods itself demands this feature: nodes come without one then.
-DEMAND_CNI_OFF = "default-cni-off"
 POD_SUBNETS = ("10.244.0.0/16", "10.245.0.0/16", "10.246.0.0/16", "172.29.0.0/16")
 SERVICE_SUBNETS = ("10.96.0.0/16", "10.97.0.0/16", "10.98.0.0/16", "172.30.0.0/16")
 #: Kubernetes' own range of node ports; one that the topology publishes may lie outside.
@@ -43,7 +41,7 @@ def render(plan: Plan, *, wire: str, shared: str) -> str:
         "networking": {
             "podSubnet": pods,
             "serviceSubnet": services,
-            "disableDefaultCNI": not has_default_cni(plan),
+            "disableDefaultCNI": plan.topology.cluster.cni is not None,
             "kubeProxyMode": "iptables",
         },
         "kubeadmConfigPatches": [_text(_cluster_patch(plan, pods)), _text(KUBELET_PATCH)],
@@ -52,17 +50,15 @@ def render(plan: Plan, *, wire: str, shared: str) -> str:
     return yaml.dump(document, Dumper=_Blocks, sort_keys=False)
 
 
-def has_default_cni(plan: Plan) -> bool:
-    return not any(demand.feature == DEMAND_CNI_OFF for demand in plan.demands)
-
-
 def subnets(plan: Plan, wire: str) -> tuple[str, str]:
     """Of pods and of services. Pods get the subnet that the topology gives its overlay, where that has room for
-    all nodes; else one that overlaps nothing of the topology's.
+    all nodes; else one that overlaps nothing of the topology's. Where a user brings the network for pods that is
+    10.244.0.0/16 at first, which manifests of flannel's say.
     """
     asked = [ipaddress.ip_network(text) for text in _topology_subnets(plan)]
     taken = [ipaddress.ip_network(wire), *asked]
-    own = next((text for text in _overlay_subnets(plan) if _node_prefix(plan, text) <= LONGEST_NODE_PREFIX), None)
+    wanted = () if plan.topology.cluster.cni else _overlay_subnets(plan)
+    own = next((text for text in wanted if _node_prefix(plan, text) <= LONGEST_NODE_PREFIX), None)
     pods = own or _free(POD_SUBNETS, taken)
     services = _free(SERVICE_SUBNETS, [*taken, ipaddress.ip_network(pods)])
     return pods, services

@@ -1,4 +1,7 @@
-"""Waiting for what kind does not wait for: every node, the DaemonSets (the pods' network among them), the DNS."""
+"""Waiting for what kind does not wait for: every node, the DaemonSets (the pods' network among them), the DNS.
+
+A network for pods may have a namespace of its own (flannel's has), so all count but those that runs make.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from threading import Event
 from typing import Any
 
 from harness.model.errors import EnvironmentBroken
+from harness.model.plan import PREFIX
 from harness.ports import Host, Progress, Result
 
 KUBECTL = ("env", "KUBECONFIG=/etc/kubernetes/admin.conf", "kubectl")
@@ -16,7 +20,6 @@ KUBECTL = ("env", "KUBECONFIG=/etc/kubernetes/admin.conf", "kubectl")
 READY_TIMEOUT_S = 240.0
 LOOK_TIMEOUT_S = 30.0
 LOOK_EVERY_S = 1.0
-SYSTEM = "kube-system"
 
 Objects = Sequence[Mapping[str, Any]]
 
@@ -27,19 +30,14 @@ def await_ready(
     progress: Progress,
     stop: Event,
     *,
-    with_network: bool,
     with_dns: bool = True,
 ) -> None:
     """Returns when every node is Ready, every DaemonSet complete and the DNS up, where that is to be waited for.
     `host` is the control plane.
 
-    Without a network for pods no node becomes Ready: they must have joined, no more. Raises EnvironmentBroken that
-    names what is not there, with the last event about it. Returns at once where `stop` is set.
+    Raises EnvironmentBroken that names what is not there, with the last event about it. Returns at once where
+    `stop` is set.
     """
-    if not with_network:
-        _await(host, stop, lambda found: _missing(found, nodes))
-        progress(f"nodes {', '.join(nodes)} have joined; they wait for a network for pods")
-        return
     _await(host, stop, lambda found: [*_missing(found, nodes), *_unready_nodes(found)])
     progress(f"nodes {', '.join(nodes)} are Ready")
     _await(host, stop, lambda found: list(_incomplete(found, "DaemonSet")))
@@ -93,10 +91,10 @@ def _unready_nodes(objects: Objects) -> Iterator[str]:
 
 
 def _incomplete(objects: Objects, kind: str) -> Iterator[str]:
-    """DaemonSets and deployments of the system's namespace with fewer pods than they should have."""
+    """DaemonSets and deployments of the system with fewer pods than they should have."""
     for thing in _of_kind(objects, kind):
         status, name = thing["status"], thing["metadata"]["name"]
-        if thing["metadata"]["namespace"] != SYSTEM:
+        if _is_ours(thing):
             continue
         if kind == "DaemonSet":
             wanted, ready = status.get("desiredNumberScheduled", 0), status.get("numberReady", 0)
@@ -107,9 +105,27 @@ def _incomplete(objects: Objects, kind: str) -> Iterator[str]:
 
 
 def _told_by_pods(host: Host) -> list[str]:
-    """A line for each pod of the system's that is not ready: why, and the last event about it."""
-    answer = kubectl(host, "get", "pods,events", "--namespace", SYSTEM, "-o", "json")
-    return complaints_of_pods(json.loads(answer.stdout)["items"]) if answer.ok else []
+    """A line for each pod of the system's that is not ready, and for what could not even make its pods: why, and
+    the last event about it.
+    """
+    answer = kubectl(host, "get", "pods,events", "--all-namespaces", "-o", "json")
+    objects = json.loads(answer.stdout)["items"] if answer.ok else []
+    theirs = [thing for thing in objects if not _is_ours(thing)]
+    return [*complaints_of_pods(theirs), *complaints_of_makers(theirs)]
+
+
+def complaints_of_makers(objects: Objects) -> list[str]:
+    """DaemonSets and ReplicaSets that were not allowed to make a pod, by their last event."""
+    last: dict[str, Mapping[str, Any]] = {}
+    for event in sorted(_of_kind(objects, "Event"), key=_moment):
+        about = event["involvedObject"]
+        if event.get("reason") == "FailedCreate":
+            last[f"{about.get('kind', '')} {about.get('name', '')}"] = event
+    return [f"{name} has no pod{_said(event)}" for name, event in last.items()]
+
+
+def _is_ours(thing: Mapping[str, Any]) -> bool:
+    return str(thing["metadata"].get("namespace", "")).startswith(PREFIX)
 
 
 def complaints_of_pods(objects: Objects) -> list[str]:
@@ -130,10 +146,14 @@ def _complaint(pod: Mapping[str, Any], events: Objects) -> str:
     waiting = [state["waiting"].get("reason", "") for state in states if "waiting" in state]
     why = ", ".join(filter(None, waiting)) or pod["status"].get("phase", "")
     about = [event for event in events if event["involvedObject"].get("name") == name]
-    last = max(
-        about, key=lambda event: event.get("lastTimestamp") or event["metadata"]["creationTimestamp"], default=None
-    )
-    said = (
-        f"; its last event: {last.get('reason', '')}: {last.get('message', '').strip()}" if last else "; no event"
-    )
-    return f"pod {name} on {where}: {why}{said}"
+    return f"pod {name} on {where}: {why}{_said(max(about, key=_moment, default=None))}"
+
+
+def _moment(event: Mapping[str, Any]) -> str:
+    return str(event.get("lastTimestamp") or event["metadata"]["creationTimestamp"])
+
+
+def _said(event: Mapping[str, Any] | None) -> str:
+    if event is None:
+        return "; no event"
+    return f"; its last event: {event.get('reason', '')}: {event.get('message', '').strip()}"

@@ -13,7 +13,7 @@ from harness.model.errors import Problem, TopologyError, UsageError
 from harness.model.places import data_dir, state_name
 from harness.model.plan import Demand, Plan
 from harness.model.topology import Check, Topology
-from harness.providers import engine, images
+from harness.providers import engine, images, kind_cni
 from harness.providers.existing import ExistingProvider
 from harness.session import inventories, kubeconfigs
 from harness.session.options import Options
@@ -36,6 +36,9 @@ def topology_of(path: Path, options: Options) -> Topology:
     if topology.cluster.is_foreign_kubernetes:
         return _of_kubeconfig(topology, options, found.absolute().parent)
     _refuse_kubeconfig(topology, options)
+    if topology.cluster.cni:
+        cluster = kind_cni.of_run(topology.cluster, found.absolute().parent)
+        topology = topology.model_copy(update={"cluster": cluster})
     if topology.cluster.provider != ExistingProvider.name:
         if options.inventory:
             raise UsageError(f"--inventory is for provider existing, not {topology.cluster.provider}")

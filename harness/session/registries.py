@@ -102,6 +102,8 @@ def _engine(wanted: str, topology: Topology) -> Iterator[str]:
 def _of_kind(topology: Topology) -> Iterator[tuple[str, str]]:
     """What provider `kind` cannot do, and what no other one can."""
     if topology.cluster.provider != "kind":
+        if topology.cluster.cni:
+            yield "cluster.cni", "only provider kind makes a cluster without a network for pods: leave it out"
         if topology.cluster.orchestrator == "kubernetes" and not topology.cluster.is_foreign_kubernetes:
             provider = topology.cluster.provider
             yield "cluster.provider", f"{provider} has no Kubernetes: leave provider out, or say kind, or existing"

@@ -89,7 +89,7 @@ def lab() -> Iterator[Lab]:
     try:
         cluster = provider.up(plan, print)
         provider.supply(cluster, plan, print)
-        kind_wait.await_ready(cluster.hosts["n1"], ["n1", "n2", "n3"], print, Event(), with_network=True)
+        kind_wait.await_ready(cluster.hosts["n1"], ["n1", "n2", "n3"], print, Event())
         yield Lab(provider, plan, cluster, before)
     finally:
         provider.down(plan.run)
@@ -179,7 +179,7 @@ def test_a_worker_that_is_killed_and_started_joins_again_with_its_pods_network(l
             pods = lab.pods()
             assert lab.ping("n2", pods["n3"][1], PACKET_BYTES).ok
             assert lab.ping("n3", pods["n2"][1], PACKET_BYTES).ok
-    kind_wait.await_ready(lab.cluster.hosts["n1"], ["n1", "n2", "n3"], print, Event(), with_network=True)
+    kind_wait.await_ready(lab.cluster.hosts["n1"], ["n1", "n2", "n3"], print, Event())
 
 
 def test_logs_hold_what_kubelets_pods_and_events_say(lab: Lab, tmp_path: Path) -> None:

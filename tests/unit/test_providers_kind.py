@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import threading
@@ -14,7 +15,7 @@ import yaml
 
 from harness.model.errors import CommandFailed, EnvironmentBroken, HarnessError
 from harness.model.places import SHARED_DIR, data_dir
-from harness.model.plan import Demand, NodePlan, Plan, Target
+from harness.model.plan import NodePlan, Plan, Target
 from harness.ports import Result
 from harness.providers import engine, images, kind, kind_config, kind_create, kind_image, kind_wait, labels
 from harness.providers.docker import DockerProvider
@@ -30,10 +31,11 @@ TEXT = "name: small\ncluster: {orchestrator: kubernetes, nodes: {manager: 1, wor
 NODES = (NodePlan("n1", "manager"), NodePlan("n2", "worker"), NodePlan("n3", "worker"))
 
 
-def plan_of(text: str = "", **values: Any) -> Plan:
+def plan_of(text: str = "", *, cni: str = "", **values: Any) -> Plan:
+    whole = TEXT.replace("{orch", f"{{cni: {cni}, orch") if cni else TEXT
     return Plan(
         run="20260101-000000-abcdef",
-        topology=topology(TEXT + text),
+        topology=topology(whole + text),
         provider="kind",
         orchestrator="kubernetes",
         seed=1,
@@ -129,10 +131,12 @@ def test_nodes_say_soon_that_they_are_ready_and_no_oftener_than_before_that_they
     assert patch["nodeStatusReportFrequency"] == "5m0s"  # else it follows the other one
 
 
-def test_a_driver_with_a_network_of_its_own_gets_nodes_without_one() -> None:
-    assert rendered(plan_of())["networking"]["disableDefaultCNI"] is False
-    demand = Demand(kind_config.DEMAND_CNI_OFF, "network app")
-    assert rendered(plan_of(demands=(demand,)))["networking"]["disableDefaultCNI"] is True
+def test_who_brings_a_network_for_pods_gets_nodes_without_one_and_the_subnet_that_flannel_says() -> None:
+    network = "networks: {app: {driver: overlay, ipam: {config: [{subnet: 10.60.0.0/16}]}}}"
+    own = rendered(plan_of(network))["networking"]
+    theirs = rendered(plan_of(network, cni="/srv/flannel.yaml"))["networking"]
+    assert (own["disableDefaultCNI"], own["podSubnet"]) == (False, "10.60.0.0/16")
+    assert (theirs["disableDefaultCNI"], theirs["podSubnet"]) == (True, "10.244.0.0/16")
 
 
 # --- running kind
@@ -286,6 +290,58 @@ def test_what_does_not_get_ready_is_told_with_the_pods_last_event_and_its_logs(
     assert docker.state["containers"] == {}
 
 
+MANIFESTS = """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: kube-flannel}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: kube-flannel-ds, namespace: kube-flannel}
+spec: {subnet: "{{ .PodSubnet }}"}
+"""
+
+
+def test_a_network_that_a_user_brings_is_made_on_the_control_plane_before_nodes_are_waited_for(
+    provider: KindProvider, docker: FakeDocker, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    file = tmp_path / "flannel.yaml"
+    file.write_text(MANIFESTS)
+    plan = plan_of(cni=str(file))
+    provider.up(plan, lines.append)
+    made = MANIFESTS.replace("{{ .PodSubnet }}", "10.244.0.0/16")
+    assert docker.state["created"] == [[f"{plan.cluster}-control-plane", made]]
+    told = "flannel.yaml: Namespace kube-flannel, DaemonSet kube-flannel/kube-flannel-ds"
+    assert lines.index(f"network for pods (10.244.0.0/16) by {told}") < lines.index("nodes n1, n2, n3 are Ready")
+
+
+def test_manifests_that_the_cluster_refuses_are_named_and_nothing_is_left(
+    provider: KindProvider, docker: FakeDocker, tmp_path: Path
+) -> None:
+    file = tmp_path / "calico.yaml"
+    file.write_text("{apiVersion: refused/v1, kind: Nonsense}\n")
+    with pytest.raises(CommandFailed, match=f'no matches for kind "Nonsense"\n.*{re.escape(str(file))}'):
+        provider.up(plan_of(cni=str(file)), quiet)
+    assert docker.state["containers"] == {}
+
+
+def test_a_network_for_pods_is_waited_for_in_whichever_namespace_it_is(
+    provider: KindProvider, docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kind_wait, "READY_TIMEOUT_S", 0.0)
+    docker.change(kubernetes=[*(node(name) for name in ("n1", "n2", "n3")), daemons("kube-flannel", 1)])
+    with pytest.raises(EnvironmentBroken, match="DaemonSet net: 1 of 3 pods are ready"):
+        provider.up(plan_of(), quiet)
+    docker.change(kubernetes=[*(node(name) for name in ("n1", "n2", "n3")), daemons("harness-r1", 1)])
+    provider.up(plan_of(), quiet)
+
+
+def daemons(namespace: str, ready: int) -> dict[str, Any]:
+    status = {"desiredNumberScheduled": 3, "numberReady": ready}
+    return {"kind": "DaemonSet", "metadata": {"name": "net", "namespace": namespace}, "status": status}
+
+
 def test_an_interrupt_ends_kind_and_waits_until_it_has_ended(program: FakeKind, tmp_path: Path) -> None:
     hangs, stop = program.hang(), Event()
     config = tmp_path / "config.yaml"
@@ -366,10 +422,24 @@ def test_a_pod_is_told_with_its_last_event_and_a_static_one_is_not() -> None:
     assert kind_wait.complaints_of_pods([pod("lonely", "n2")]) == ["pod lonely on n2: ImagePullBackOff; no event"]
 
 
+def test_what_may_make_no_pod_is_told_by_its_last_event() -> None:
+    refused = [
+        {
+            **event(message, moment),
+            "involvedObject": {"kind": "DaemonSet", "name": "net"},
+            "reason": "FailedCreate",
+        }
+        for message, moment in (("second", "2026-01-01T00:00:09Z"), ("first", "2026-01-01T00:00:01Z"))
+    ]
+    assert kind_wait.complaints_of_makers([*refused, *EVENTS]) == [
+        "DaemonSet net has no pod; its last event: FailedCreate: second"
+    ]
+
+
 def test_a_control_plane_that_died_is_not_waited_for() -> None:
     host = FakeHost(answers={kind_wait.KUBECTL[:1]: Result(1, "", "container x is not running")})
     with pytest.raises(EnvironmentBroken, match="is not running"):
-        kind_wait.await_ready(host, ["n1"], quiet, Event(), with_network=True)
+        kind_wait.await_ready(host, ["n1"], quiet, Event())
 
 
 # --- labels

@@ -50,7 +50,8 @@ def _cluster_notes(topology: Topology) -> Iterator[str]:
         yield from _foreign_notes(topology)
     clusters = [name for name in topology.networks if not names.is_attached(topology, name)]
     with_subnets = [name for name in clusters if topology.networks[name].subnets]
-    for name in with_subnets[1:] if topology.cluster.provider == "kind" else with_subnets:
+    ours = topology.cluster.provider == "kind" and topology.cluster.cni is None
+    for name in with_subnets[1:] if ours else with_subnets:
         yield f"network {name}: its subnet is not used, since all pods of a cluster are in one"
 
 
