@@ -16,6 +16,10 @@ _VALUES = {
     "workload-image": "instead of the harness's own",
     "runs-dir": "where run folders are written (default: runs)",
     "seed": "repeat the plan of an earlier run",
+    "inventory": "hosts that exist; default: HARNESS_INVENTORY",
+    "kubeconfig": "a Kubernetes that exists; default: HARNESS_KUBECONFIG",
+    "context": "of the kubeconfig; default: HARNESS_CONTEXT, or its current one",
+    "namespace": "one that exists, where none can be made; default: HARNESS_NAMESPACE",
 }
 _FLAGS = {
     "keep": "leave clusters up",
@@ -45,6 +49,10 @@ def options_of(config: pytest.Config) -> Options:
         found: str | None = config.getoption(f"--harness-{name}")
         return found
 
+    def path(name: str) -> Path | None:
+        found = value(name)
+        return Path(found) if found else None
+
     seed = value("seed")
     if seed is not None and not seed.isdigit():
         raise pytest.UsageError(f"--harness-seed takes a number, not {seed!r}")
@@ -56,12 +64,16 @@ def options_of(config: pytest.Config) -> Options:
         provider=value("provider"),
         orchestrator=value("orchestrator"),
         workload_image=value("workload-image"),
-        runs_dir=Path(value("runs-dir") or "runs"),
+        runs_dir=path("runs-dir") or Path("runs"),
         no_skip=config.getoption("--harness-no-skip"),
         seed=int(seed) if seed is not None else None,
         keep=config.getoption("--harness-keep"),
         reuse=config.getoption("--harness-reuse"),
         settings=settings,
+        inventory=path("inventory"),
+        kubeconfig=path("kubeconfig"),
+        context=value("context"),
+        namespace=value("namespace"),
     )
 
 

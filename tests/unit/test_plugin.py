@@ -162,6 +162,15 @@ def test_an_option_that_cannot_be_used_is_pytests_usage_error(inner: Session, op
     assert "Traceback" not in result.stderr.str()
 
 
+@pytest.mark.parametrize("name", ["inventory", "kubeconfig", "context", "namespace"])
+def test_what_exists_is_named_by_options_too_and_refused_for_a_cluster_that_is_made(
+    inner: Session, name: str
+) -> None:
+    result = inner.run("lab.yaml", f"--harness-{name}=any")
+    result.assert_outcomes(errors=1)
+    assert f"--{name} is for provider existing" in result.stdout.str()
+
+
 def test_xdist_is_refused_with_a_reason_where_topologies_are_named(inner: Session) -> None:
     pytest.importorskip("xdist")
     result = inner.run("lab.yaml", "-p", "xdist", "-n", "2")
