@@ -8,12 +8,13 @@ the one that kubectl would take may be anybody's.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.model.errors import UsageError
-from harness.model.topology import Cluster
+from harness.model.topology import NAMESPACE, Cluster
 from harness.providers.kube_access import Access
 from harness.providers.kubeconfig import KubeconfigProvider
 
@@ -73,8 +74,14 @@ def provider() -> KubeconfigProvider:
 
 
 def _access(chosen: Mapping[str, str | None]) -> Access:
-    file = chosen.get("kubeconfig")
-    return Access(Path(file) if file else None, chosen.get("context"), chosen.get("namespace"))
+    """Raises UsageError for a namespace that no cluster can have."""
+    file, namespace = chosen.get("kubeconfig"), chosen.get("namespace")
+    if namespace and not re.fullmatch(NAMESPACE, namespace):
+        raise UsageError(
+            f"no namespace can be called {namespace!r}",
+            hint=f"--namespace, or {variable('namespace')}, takes a-z, 0-9 and -, at most 63",
+        )
+    return Access(Path(file) if file else None, chosen.get("context"), namespace)
 
 
 def forget() -> None:

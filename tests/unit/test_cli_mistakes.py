@@ -63,6 +63,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             64,
             "absent: cannot be read: No such file or directory\nwhat to do: --kubeconfig FILE",
         ),
+        (
+            (*EXISTING, "empty", "--namespace", "Team_A"),
+            64,
+            "no namespace can be called 'Team_A'\nwhat to do: --name",
+        ),
+        (("list", "--kubeconfig", "empty", "--namespace", "Team_A"), 64, "no namespace can be called 'Team_A'"),
         ((*EXISTING, "empty"), 64, "empty: the kubeconfig has no contexts\nwhat to do: --kubeconfig FILE"),
         (
             ("init", "--from", "absent"),
