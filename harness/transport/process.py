@@ -24,7 +24,7 @@ SEND_TIMEOUT_S = 30.0
 #: How long a process may take to end by itself once its standard input is closed.
 CLOSE_GRACE_S = 2.0
 _KILL_GRACE_S = 2.0
-_LAST_WORDS_S = 0.2
+_LAST_WORDS_S = 1.0
 _DEAF = "it does not take input any more"
 _STDERR_TAIL_LINES = 40
 
@@ -94,6 +94,7 @@ class ProcessChannel:
                 self._write(memoryview(line), time.monotonic() + SEND_TIMEOUT_S)
             except (OSError, ValueError) as error:
                 self._broken = True  # a line may stand there half written: nothing can follow it
+                self._threads[0].join(_LAST_WORDS_S)  # one that has ended may not have been heard to the end yet
                 raise self._lost(_DEAF) from error
 
     def receive(self, timeout_s: float) -> bytes | None:

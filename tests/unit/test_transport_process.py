@@ -83,6 +83,36 @@ def test_the_end_tells_the_code_and_the_last_words_and_drops_half_a_line() -> No
         channel.close()
 
 
+def test_a_line_that_is_not_taken_any_more_tells_last_words_that_nobody_has_read_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused = threading.Event()
+    read = ProcessChannel._read_stdout
+    write = ProcessChannel._write
+
+    def read_late(channel: ProcessChannel) -> None:
+        refused.wait(30)
+        read(channel)
+
+    def write_first(channel: ProcessChannel, line: memoryview, deadline: float) -> None:
+        try:
+            write(channel, line, deadline)
+        finally:
+            refused.set()
+
+    monkeypatch.setattr(process, "_LAST_WORDS_S", 30.0)
+    monkeypatch.setattr(ProcessChannel, "_read_stdout", read_late)
+    monkeypatch.setattr(ProcessChannel, "_write", write_first)
+    channel = ProcessChannel(["sh", "-c", "echo why >&2; exit 4"], where="n1")
+    try:
+        wait_until(lambda: is_gone(channel.pid))
+        with pytest.raises(ChannelLost, match=r"(?s)n1: it does not take input any more with 4.*why"):
+            channel.send(b"line\n")
+    finally:
+        refused.set()
+        channel.close()
+
+
 def test_closing_ends_a_program_that_does_not_heed_its_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "CLOSE_GRACE_S", 0.05)
     channel = ProcessChannel(["sleep", "600"], where="here")
