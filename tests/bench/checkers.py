@@ -28,7 +28,7 @@ from tests.bench.table import Goal, Row
 HOSTS, WRITERS_PER_HOST, RECORD_BYTES, BATCH_ROWS = 3, 2, 128, 20_000
 SIZES = (10_000, 100_000, 1_000_000)
 CHECK = Check(kind="concurrent-append", id="append", params={"volume": "shared", "writers_per_node": 2})
-FAST = Goal(1e6)
+FAST = Goal(3e6)
 
 Integers = npt.NDArray[np.int64]
 Batch = dict[str, Any]
