@@ -150,6 +150,7 @@ class FakeApi(KubectlHost):
             },
             "spec": {"nodeName": node, "hostNetwork": in_node},
             "status": {
+                "phase": "Pending" if self.world.waiting else "Running",
                 "hostIP": f"192.0.2.{1 + self.world.nodes.index(node)}",
                 "containerStatuses": [{"state": state}],
             },

@@ -225,7 +225,7 @@ def _await(
             told = f"namespace {plan.namespace} takes no pods of ours: {'; '.join(troubles)}"
             raise EnvironmentBroken(told, hint=admission.HINT)
         if waited_s > READY_TIMEOUT_S or any(word in text for text in troubles for word in HOPELESS):
-            raise _stuck(len(found), wanted, troubles)
+            raise _stuck(len(found), wanted, troubles or list(_late(api, plan)))
         time.sleep(POLL_S)
 
 
@@ -233,6 +233,18 @@ def _stuck(found: int, wanted: int, troubles: Sequence[str]) -> EnvironmentBroke
     told = f"pods of ours run on {found} of {wanted} nodes: {'; '.join(troubles) or 'nothing says why'}"
     image = any(word in text for text in troubles for word in HOPELESS)
     return EnvironmentBroken(told, hint=IMAGE_HINT) if image else DeadlineExceeded(told)
+
+
+def _late(api: Api, plan: Plan) -> Iterator[str]:
+    """Where no event says why: pods that do not run, and how far each is."""
+    for row in api.rows("pods", "--namespace", plan.namespace, "-l", f"{LABEL}={plan.run},{AGENTS}"):
+        states = [status.get("state", {}) for status in row["status"].get("containerStatuses", ())]
+        waits = [state["waiting"].get("reason", "") for state in states if "waiting" in state]
+        place = row["spec"].get("nodeName") or "no node yet"
+        if row["metadata"].get("deletionTimestamp"):
+            yield f"pod {row['metadata']['name']} on {place}: it was told to go, and is still there"
+        elif not _runs(row):
+            yield f"pod {row['metadata']['name']} on {place}: {', '.join([row['status']['phase'], *waits])}"
 
 
 def _controllers(api: Api, plan: Plan) -> list[dict[str, Any]]:

@@ -132,6 +132,15 @@ def test_an_image_that_cannot_be_had_is_told_with_the_way_out() -> None:
     assert not world.objects
 
 
+def test_a_pod_that_does_not_come_is_told_with_its_node_where_no_event_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kube_pods, "READY_TIMEOUT_S", -1.0)
+    world = World(waiting="ContainerCreating")
+    with pytest.raises(DeadlineExceeded, match=r"on theirs-10: Pending, ContainerCreating; pod .* on theirs-2"):
+        KubeconfigProvider(access(world)).up(plan(), quiet)
+
+
 # --- a namespace of somebody else's
 
 
