@@ -44,6 +44,8 @@ class World:
     no_pods: str = ""
     #: What the containers of pods wait for, instead of running.
     waiting: str = ""
+    #: And what is said of that.
+    waiting_words: str = ""
     silent: str = ""
     has_multus: bool = False
     #: Nodes that take no new pods, with the run that shut them; empty where it was somebody else.
@@ -138,7 +140,11 @@ class FakeApi(KubectlHost):
 
     def _start(self, space: str, owner: str, node: str, template: Object, in_node: bool) -> None:
         number = next(self.world.numbers)
-        state = {"waiting": {"reason": self.world.waiting}} if self.world.waiting else {"running": {}}
+        state = (
+            {"waiting": {"reason": self.world.waiting, "message": self.world.waiting_words}}
+            if self.world.waiting
+            else {"running": {}}
+        )
         self.world.objects["Pod", space, f"{owner}-{number}"] = {
             "kind": "Pod",
             "owner": (space, owner),

@@ -150,6 +150,9 @@ class FakeKubernetes:
         return (pod for pod in self.pods.values() if service in ("", pod["metadata"]["labels"][SERVICE_LABEL]))
 
     def _apply(self, _words: list[str], stdin: bytes) -> Result:
+        plain = [each["metadata"]["name"] for each in yaml.safe_load_all(stdin) if each["kind"] == "Pod"]
+        if told := [self.refused[name] for name in plain if name in self.refused]:
+            return Result(1, "service/web created", "\n".join(told))
         for each in yaml.safe_load_all(stdin):
             if each["kind"] == "CustomResourceDefinition":
                 self.attacher = "ours"

@@ -221,8 +221,8 @@ def _await(
         troubles = list(_troubles(api, plan))
         if refusable and not found and any(_NOT_ALLOWED.search(text) for text in troubles):
             return None
-        if any(admission.is_refused(text) for text in troubles):
-            told = f"namespace {plan.namespace} takes no pods of ours: {'; '.join(troubles)}"
+        if refused := next(filter(admission.is_refused, troubles), ""):
+            told = f"namespace {plan.namespace} takes no pods of ours: {refused}"
             raise EnvironmentBroken(told, hint=admission.HINT)
         if waited_s > READY_TIMEOUT_S or any(word in text for text in troubles for word in HOPELESS):
             raise _stuck(len(found), wanted, troubles or list(_late(api, plan)))

@@ -83,6 +83,14 @@ def test_an_image_that_is_not_there_ends_the_waiting_with_the_kubelets_words(fak
     assert "ctr -n k8s.io images ls" in caught.value.hint
 
 
+def test_an_image_that_may_not_run_as_root_is_told_with_the_way_out(fake: FakeKubernetes) -> None:
+    words = "container has runAsNonRoot and image will run as root"
+    fake.broken["web"] = {"waiting": {"reason": "CreateContainerConfigError", "message": words}}
+    with pytest.raises(EnvironmentBroken, match=words) as caught:
+        deployed(fake)
+    assert "are root" in str(caught.value.hint)
+
+
 def test_a_pod_without_a_place_ends_the_waiting(fake: FakeKubernetes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "UNPLACED_TIMEOUT_S", 0.0)
     fake.unplaced = {"web"}
@@ -102,6 +110,14 @@ def test_pods_that_are_not_let_in_end_the_waiting_with_the_clusters_words(
     fake.refused = {service: HOST_PORT}
     with pytest.raises(EnvironmentBroken, match=f"does not let in pods of {service}: .*hostPort") as caught:
         deployed(fake)
+    assert "--namespace" in str(caught.value.hint)
+
+
+def test_a_plain_pod_that_is_not_let_in_is_told_by_that_alone(fake: FakeKubernetes) -> None:
+    fake.refused = {"probe": HOST_PORT}
+    with pytest.raises(EnvironmentBroken) as caught:
+        deployed(fake)
+    assert caught.value.message == HOST_PORT
     assert "--namespace" in str(caught.value.hint)
 
 

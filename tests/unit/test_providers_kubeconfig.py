@@ -124,6 +124,18 @@ def test_a_namespace_that_takes_no_pods_of_ours_ends_the_waiting_with_its_last_w
     assert not world.objects
 
 
+def test_pods_that_are_let_in_on_terms_that_their_image_cannot_keep_end_the_waiting() -> None:
+    """So does a PodSecurityPolicy with MustRunAsNonRoot, as Kubernetes 1.20.2 told it."""
+    words = "container has runAsNonRoot and image will run as root"
+    world = World(waiting="CreateContainerConfigError", waiting_words=words)
+    with pytest.raises(
+        EnvironmentBroken, match=f"takes no pods of ours: CreateContainerConfigError: {words}"
+    ) as caught:
+        KubeconfigProvider(access(world)).up(plan(), quiet)
+    assert "are root" in str(caught.value.hint)
+    assert not world.objects
+
+
 def test_an_image_that_cannot_be_had_is_told_with_the_way_out() -> None:
     world = World(waiting="ErrImagePull")
     with pytest.raises(EnvironmentBroken, match=r"0 of 2 nodes: ErrImagePull") as caught:

@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from functools import partial
 
-from harness.model.errors import HarnessError
+from harness.model.errors import CommandFailed, EnvironmentBroken, HarnessError
 from harness.model.plan import LABEL, Demand, Plan, Step
 from harness.model.topology import Topology
 from harness.orchestrators import phases
@@ -24,6 +24,7 @@ from harness.orchestrators.kubernetes import (
 )
 from harness.orchestrators.kubernetes.render import PODS_PHASE, REMOVE_TIMEOUT_S
 from harness.ports import Act, Cluster, Container, Host, Progress, Sight, State
+from harness.transport import admission
 from harness.transport.pods import await_gone
 
 
@@ -97,6 +98,11 @@ def _await_gone(cluster: Cluster, plan: Plan, errors: list[HarnessError]) -> Non
 
 
 def _run(cluster: Cluster, host: Host, plan: Plan, step: Step) -> None:
-    """Once. Raises CommandFailed."""
+    """Once. Raises CommandFailed; where pods are not let in EnvironmentBroken with the cluster's words."""
     document = names.away(cluster, plan.document(step.document).text).encode() if step.document else b""
-    must(cluster.api or host, step.argv, timeout_s=step.timeout_s, stdin=document)
+    try:
+        must(cluster.api or host, step.argv, timeout_s=step.timeout_s, stdin=document)
+    except CommandFailed as error:
+        if refused := [line for line in error.output.splitlines() if admission.is_refused(line)]:
+            raise EnvironmentBroken("; ".join(refused), hint=admission.HINT) from error
+        raise

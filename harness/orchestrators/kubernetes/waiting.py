@@ -196,7 +196,10 @@ def _when(event: Mapping[str, Any]) -> str:
 
 
 def _hint(cluster: Cluster, plan: Plan) -> str | None:
-    if any("Image" in text for _, text in _troubles(cluster, plan)):
+    told = [text for _, text in _troubles(cluster, plan)]
+    if any(admission.is_refused(text) for text in told):
+        return admission.HINT
+    if any("Image" in text for text in told):
         if cluster.api is not None:
             return names.IMAGE_HINT
         return "every node needs the image; `ctr -n k8s.io images ls` on a node lists what is there"
