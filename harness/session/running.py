@@ -177,7 +177,7 @@ class _Execution:
         except HarnessError as error:
             self.error = error
         except KeyboardInterrupt:
-            hint = f"harness check {self.folder.path} judges what was recorded"
+            hint = f"harness check {self.folder.path} judges what was recorded" if self.live else None
             self.error = Interrupted("interrupted", hint=hint)
 
     def _told_of(self, failed: HarnessError | None, result: RunResult) -> RunResult:
