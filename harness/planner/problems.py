@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from harness.model.topology import Topology
 from harness.planner.nodes import node_plans
@@ -31,7 +31,7 @@ def _networks(topology: Topology, choice: Choice) -> Iterator[Problem]:
     for name, network in topology.networks.items():
         driver = choice.network(topology, name)
         if driver is None:
-            yield f"networks.{name}.driver", _unsupported(topology, network.driver)
+            yield f"networks.{name}.driver", _unsupported(topology, network.driver, choice.networks)
             continue
         yield from ((f"networks.{name}.{key}", message) for key, message in driver.problems(name, network))
 
@@ -49,13 +49,15 @@ def _volumes(topology: Topology, choice: Choice) -> Iterator[Problem]:
     for name, volume in topology.volumes.items():
         driver = choice.volume(topology, name)
         if driver is None:
-            yield f"volumes.{name}.driver", _unsupported(topology, volume.driver)
+            yield f"volumes.{name}.driver", _unsupported(topology, volume.driver, choice.volumes)
             continue
         yield from ((f"volumes.{name}.{key}", message) for key, message in driver.problems(name, volume))
 
 
-def _unsupported(topology: Topology, driver: str) -> str:
-    return f"driver {driver!r} is not supported yet with orchestrator {topology.cluster.orchestrator}"
+def _unsupported(topology: Topology, driver: str, known: Iterable[tuple[str, str]]) -> str:
+    wanted = topology.cluster.orchestrator
+    there = sorted(name for orchestrator, name in known if orchestrator == wanted)
+    return f"orchestrator {wanted} has no driver {driver!r}; there is {', '.join(there) or 'none'}"
 
 
 def _wire(topology: Topology, wire_mtu: int) -> Iterator[Problem]:
