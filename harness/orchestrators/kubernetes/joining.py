@@ -25,6 +25,7 @@ if ! mounted; then
   exec 9>"$root.lock"
   flock 9
   if ! mounted; then
+    export CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1  # they would be an agent's last words
     image=$(ctr -n k8s.io images ls -q | grep -m1 /workload:) || { echo "no workload image here" >&2; exit 127; }
     ctr -n k8s.io images mount --rw "$image" "$root" >/dev/null || exit 126
     for place in sys dev proc; do
