@@ -23,29 +23,34 @@ from .frames import builder, id_at, record_id
 from .hand import REST_S, Hand, Unsure
 
 _OFFSET = struct.Struct("<Q")
+_ERRNO = struct.Struct("<i")
 #: A kill strikes at a random time within this: during the write, the fsync, or after both.
 _KILL_WITHIN_S = 0.002
 _READ_BYTES = 1 << 20
 
-#: What the process runs: an offset and a record on standard input, one byte on standard output for each.
+#: What the process runs: an offset and a record on standard input, `+` on standard output for each. An error is
+#: told as `-` with its errno, and is the end.
 _WRITER = """
-import os, struct, sys
-fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
+import errno, os, struct, sys
 size, early, lazy, kept = int(sys.argv[2]), sys.argv[3] == "early-ack", False, []
-while True:
-    data = sys.stdin.buffer.read(8 + size)
-    if len(data) < 8 + size:
-        break
-    kept.append(data)
-    if not early or len(kept) == 8:
-        for each in kept:
-            if os.pwrite(fd, each[8:], struct.unpack("<Q", each[:8])[0]) != size:
-                sys.exit(1)
-        if not lazy:
-            os.fsync(fd)
-        lazy = sys.argv[3] == "no-sync"
-        kept.clear()
-    os.write(1, b"+")
+try:
+    fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
+    while True:
+        data = sys.stdin.buffer.read(8 + size)
+        if len(data) < 8 + size:
+            break
+        kept.append(data)
+        if not early or len(kept) == 8:
+            for each in kept:
+                if os.pwrite(fd, each[8:], struct.unpack("<Q", each[:8])[0]) != size:
+                    raise OSError(errno.EIO, "a short write")
+            if not lazy:
+                os.fsync(fd)
+            lazy = sys.argv[3] == "no-sync"
+            kept.clear()
+        os.write(1, b"+")
+except OSError as error:
+    os.write(1, b"-" + struct.pack("<i", error.errno or 0))
 """
 
 
@@ -113,16 +118,23 @@ class _Durable:
         return self._process
 
     def _sync(self, process: subprocess.Popen[bytes], at: int, record: bytes, *, kill: bool) -> None:
-        """Raises OSError where the process ended without having acknowledged it."""
+        """Raises OSError where it was not acknowledged: with the error that the process was told, or ESRCH where
+        it ended without a word, as one that was killed does.
+        """
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(_OFFSET.pack(at) + record)
+        with contextlib.suppress(BrokenPipeError):  # what it said before its end is still to be read
+            process.stdin.write(_OFFSET.pack(at) + record)
         if kill:
             time.sleep(self._hand.rng.uniform(0, _KILL_WITHIN_S))
             process.kill()
         select.select([process.stdout], [], [])
-        if process.stdout.read(1) != b"+":
-            raise OSError(errno.EIO, "the process that writes ended")
+        answer = process.stdout.read(1 + _ERRNO.size) or b""
+        if answer[:1] == b"-":
+            (number,) = _ERRNO.unpack(answer[1:])
+            raise OSError(number, os.strerror(number))
+        if answer != b"+":
+            raise OSError(errno.ESRCH, "the process that writes ended")
 
 
 def _killed(process: subprocess.Popen[bytes]) -> None:

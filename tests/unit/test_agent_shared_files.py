@@ -5,6 +5,7 @@ Workers of one agent on one directory stand for two hosts: their rows are told t
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -177,6 +178,7 @@ def test_what_was_synced_outlives_its_process(agent: Agent, tmp_path: Path) -> N
         assert verdict.verdict == "pass", verdict.reason
         assert verdict.figures["kills"] > WORKERS
         outcomes |= {op.outcome for op in ops if op.f == "sync"}
+        assert {op.errno for op in ops if op.f == "sync"} <= {0, errno.ESRCH}
         if outcomes == {"ok", "info"}:
             return
     raise AssertionError("no kill met a record that was under way")
@@ -210,6 +212,12 @@ def test_a_file_system_that_gets_full_tells_so_and_keeps_the_rest(agent: Agent, 
     verdict = judged("no-space", recorded(agent, "no-space", little, 400, record_bytes=16384))
     assert verdict.verdict == "pass", verdict.reason
     assert verdict.figures["told_at_write"] > 0
+
+
+def test_what_a_process_that_syncs_was_told_is_in_its_row(agent: Agent, little: Path) -> None:
+    ops = recorded(agent, "durability", little, 400, record_bytes=16384, kill_share=0)
+    syncs = [op for op in ops if op.f == "sync"]
+    assert {(op.outcome, op.errno) for op in syncs} == {("ok", 0), ("info", errno.ENOSPC)}
 
 
 def test_want_of_room_that_is_swallowed_is_caught(agent: Agent, little: Path) -> None:
