@@ -7,19 +7,26 @@ label: no engine and no distribution gives a link that number.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from harness.faults import _wire
 from harness.faults._rights import shell_of, wire_of
-from harness.model.errors import EnvironmentBroken, UsageError
+from harness.model.errors import CommandFailed, EnvironmentBroken, UsageError
 from harness.ports import Cluster, Host
 from harness.transport.parallel import at_once
 
 #: Major numbers of handles by fault, so that each heals its own. Hexadecimal, as tc prints them.
 HANDLES = {"rate": "4ad1:", "latency": "4ad2:", "duplicate": "4ad3:", "reorder": "4ad4:", "corrupt": "4ad5:"}
+#: What libvirt gives the link of a machine, and `add` would not override; what anybody else gave one stays theirs.
+#: Healing leaves the kernel's default in its place.
+_BARE = "noqueue"
+#: The handle of what nobody gave a link: the kernel's default.
+_DEFAULT = "0:"
+#: The kernel's word for a discipline that it does not have.
+_UNKNOWN = "qdisc kind is unknown"
 
 
 @dataclass(frozen=True)
@@ -39,13 +46,33 @@ def inject(
     discipline: Sequence[str],
     timeout_s: float,
 ) -> None:
-    """Raises UsageError where a link has a fault by tc already: it has one root only."""
-    found = ends(cluster, fault, targets, direction)
-    for end in found:
-        _refuse_second(end, fault, timeout_s)
-    for end in found:
-        argv = ["tc", "qdisc", "add", "dev", end.interface, "root", "handle", HANDLES[fault], *discipline]
-        _wire.run(end.host, argv, timeout_s)
+    """Raises UsageError where a link has a fault by tc already: it has one root only; EnvironmentBroken where the
+    kernel of an end does not have the discipline: the wire of machines has another one than they.
+    """
+    found = [(end, disciplines(end, timeout_s)) for end in ends(cluster, fault, targets, direction)]
+    for end, rows in found:
+        _refuse_second(end, fault, rows)
+    wire = wire_of(cluster, fault).host
+    for end, rows in found:
+        try:
+            _add(end, fault, discipline, rows, timeout_s)
+        except CommandFailed as error:
+            if end.host is not wire or _UNKNOWN not in error.output:
+                raise
+            raise EnvironmentBroken(
+                f"the fault {fault} cannot strike what goes to {end.node}: the kernel below lacks {discipline[0]}",
+                hint="say `direction: out`: a node's own kernel may have it",
+            ) from error
+
+
+def _add(
+    end: End, fault: str, discipline: Sequence[str], rows: Sequence[Mapping[str, Any]], timeout_s: float
+) -> None:
+    """`rows` are the disciplines that are there."""
+    given = any(row.get("kind") == _BARE and row.get("handle") != _DEFAULT for row in rows)
+    verb = "replace" if given else "add"
+    argv = ["tc", "qdisc", verb, "dev", end.interface, "root", "handle", HANDLES[fault], *discipline]
+    _wire.run(end.host, argv, timeout_s)
 
 
 def ends(cluster: Cluster, fault: str, targets: Sequence[str], direction: str) -> list[End]:
@@ -99,9 +126,9 @@ def pings(cluster: Cluster, fault: str, targets: Sequence[str], count: int, time
         return ""
 
 
-def _refuse_second(end: End, fault: str, timeout_s: float) -> None:
+def _refuse_second(end: End, fault: str, rows: Sequence[Mapping[str, Any]]) -> None:
     names = {handle: name for name, handle in HANDLES.items()}
-    for row in disciplines(end, timeout_s):
+    for row in rows:
         other = names.get(str(row.get("handle")))
         if other:
             message = f"the fault {fault} cannot strike {end.node}: its link has the fault {other} already"

@@ -490,3 +490,33 @@ def test_daemons_of_a_node_that_is_off_are_its_own_to_start(cluster: Cluster) ->
     kill.inject(cluster, ["pool/osd.2"], "both", timeout_s=5)
     kill.inject(cluster, ["n2"], "both", timeout_s=5)
     assert kill.heal(cluster, timeout_s=5) == ["started n2"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "handle", "verb"),
+    [
+        ("noqueue", "8001:", "replace"),
+        ("noqueue", "0:", "add"),
+        ("pfifo_fast", "0:", "add"),
+        ("fq", "8001:", "add"),
+    ],
+)
+def test_only_libvirts_bare_link_is_taken_over(cluster: Cluster, kind: str, handle: str, verb: str) -> None:
+    told = json.dumps([{"kind": kind, "handle": handle, "root": True}])
+    wire = FakeHost("wire", answers={("tc",): Result(0, told, "")})
+    faults.REGISTRY["rate"].inject(replace(cluster, wire=FakeWire(wire)), ["n2"], "in", timeout_s=5)
+    assert [argv[2] for argv in wire.ran if "show" not in argv] == [verb]
+
+
+def test_a_wire_whose_kernel_lacks_a_discipline_is_told_from_the_nodes(cluster: Cluster) -> None:
+    """That of machines is the one below them: the probe of features asks theirs."""
+
+    def unknown(argv: Sequence[str], _stdin: bytes) -> Result:
+        return Result(2, "", "Error: Specified qdisc kind is unknown.") if "add" in argv else Result(0, "[]", "")
+
+    bare = replace(cluster, wire=FakeWire(FakeHost("wire", answers={("tc",): unknown})))
+    latency = faults.REGISTRY["latency"]
+    with pytest.raises(EnvironmentBroken, match="what goes to n2: the kernel below lacks netem") as refused:
+        latency.inject(bare, ["n2"], "both", timeout_s=5)
+    assert refused.value.hint == "say `direction: out`: a node's own kernel may have it"
+    latency.inject(bare, ["n2"], "out", timeout_s=5)
