@@ -145,11 +145,28 @@ def comes_back(guests: Bench, mount: str) -> bool:
 
 
 def test_errors_of_a_soft_mount_stand_in_the_history_and_break_no_promise(guests: Bench) -> None:
-    pause = Fault(fault="pause", target="soft/ganesha", at_s=10, hold_s=30)
-    verdict = guests.check("durability", inject=[pause], volume="hasty", duration_s=45, rate_per_s=20)
-    rows = read_history(guests.folder).only(check=verdict.id)
-    assert [(each.name, each.felt, each.healed) for each in fault_records(rows)] == [("pause", True, True)]
-    assert set(rows["errno"].tolist()) & set(GIVES_UP)
-    assert verdict.verdict == "pass", verdict.reason
+    """It gives up where the server cannot be reached: n1, which is cut off from it."""
+    cut = Fault(fault="partition", target="n1", at_s=10, hold_s=40)
+    verdict, told = hasty(guests, cut)
+    assert told & set(GIVES_UP)
     assert promises(verdict)["fsync-survives-client-kill"][0] == "may"
+
+
+def test_a_soft_mount_of_version_4_waits_for_a_server_that_stands_still(guests: Bench) -> None:
+    """As long as the connection lives, which the server's kernel sees to, the client has no time-out (Linux 6.12:
+    net/sunrpc/clnt.c, rpc_check_timeout, RPC_TASK_NO_RETRANS_TIMEOUT).
+    """
+    _, told = hasty(guests, Fault(fault="pause", target="soft/ganesha", at_s=10, hold_s=30))
+    assert not told & set(GIVES_UP)
+
+
+def hasty(guests: Bench, fault: Fault) -> tuple[Verdict, set[int]]:
+    """What was written and synced under `fault`, which passed, and the errors that writers were told."""
+    verdict = guests.check(
+        "durability", inject=[fault], volume="hasty", duration_s=fault.hold_s + 15, rate_per_s=20
+    )
+    rows = read_history(guests.folder).only(check=verdict.id)
+    assert [(each.name, each.felt, each.healed) for each in fault_records(rows)] == [(fault.fault, True, True)]
+    assert verdict.verdict == "pass", verdict.reason
     assert guests.problems() == []
+    return verdict, set(rows.only(f="sync")["errno"].tolist())
