@@ -15,7 +15,7 @@ from harness.model.errors import ChannelLost, CommandFailed, DeadlineExceeded, U
 from harness.transport.agent import Agent
 from harness.transport.ssh import Login, Patience, SshHost
 from harness.transport.ssh_connection import MAX_SESSIONS
-from tests.ssh_server import HOST_KEY, SshServer, host_key_text, relay, ssh_server, write_key
+from tests.ssh_server import HOST_KEY, Relay, SshServer, host_key_text, relay, ssh_server, write_key
 
 HASTY = Patience(connect_s=10, greet_s=30, lost_after_s=3)
 
@@ -137,13 +137,21 @@ def _has_ended(pid: int) -> bool:
 # --- what is lost
 
 
+def cut_once_under_way(server: SshServer, between: Relay) -> None:
+    """Cut the connection when its command `sleep` runs."""
+    end = time.monotonic() + 60
+    while not any("sleep" in text for text in server.commands) and time.monotonic() < end:
+        time.sleep(0.02)
+    between.cut()
+
+
 def test_a_command_under_way_on_a_connection_that_is_cut_is_lost_and_not_sent_again(
     server: SshServer, tmp_path: Path
 ) -> None:
     with relay(server.port) as between:
         host = SshHost("n1", login_to(between.port, tmp_path), patience=HASTY)
         host.run(["true"], timeout_s=30)
-        threading.Timer(0.5, between.cut).start()
+        threading.Thread(target=cut_once_under_way, args=(server, between), daemon=True).start()
         with pytest.raises(ChannelLost, match=r"lost n1.*not known"):
             host.run(["sleep", "20"], timeout_s=60)
         host.close()
@@ -174,7 +182,7 @@ def _receive_to_the_end(receive: object) -> None:
 def test_the_next_command_after_a_loss_connects_anew(server: SshServer, tmp_path: Path) -> None:
     with relay(server.port) as between:
         host = SshHost("n1", login_to(between.port, tmp_path), patience=HASTY)
-        threading.Timer(0.5, between.cut).start()
+        threading.Thread(target=cut_once_under_way, args=(server, between), daemon=True).start()
         with pytest.raises(ChannelLost):
             host.run(["sleep", "20"], timeout_s=60)
 
