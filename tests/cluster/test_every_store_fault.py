@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,20 +68,30 @@ def _cases() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def store(
-    own_engine: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Bench]:
-    """One cluster for all faults of a store: each must leave it healthy for the next."""
-    settings = STORES[request.param].settings
-    with live_bench(request.param, tmp_path_factory.mktemp("store"), **settings) as made:
-        yield made
+def kept(own_engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Bench]]:
+    """One cluster for all faults of a store, as long as each leaves it healthy for the next.
+
+    Not a fixture with parameters: pytest makes one anew for each row of a `parametrize`, also where its own stays.
+    """
+    with ExitStack() as stack:
+        made: dict[str, Bench] = {}
+
+        def get(name: str) -> Bench:
+            if name not in made or made[name].problems():
+                made.clear()
+                stack.close()
+                folder = tmp_path_factory.mktemp("store")
+                made[name] = stack.enter_context(live_bench(name, folder, **STORES[name].settings))
+            return made[name]
+
+        yield get
 
 
-@pytest.mark.parametrize(("store", "strike"), list(_cases()), indirect=["store"])
-def test_what_was_synced_outlives_it(store: Bench, strike: Fault) -> None:
+@pytest.mark.parametrize(("name", "strike"), list(_cases()))
+def test_what_was_synced_outlives_it(kept: Callable[[str], Bench], name: str, strike: Fault) -> None:
     """Processes that write are killed as well, but where a fault already kills a server."""
     dies = "server" if strike.fault == "kill" else "client"
-    stored = STORES[store.live.plan.topology.name]
+    store, stored = kept(name), STORES[name]
     load = {"rate_per_s": 20, "duration_s": stored.duration_s, "killed": dies, "kill_share": 0.1}
     verdict = store.check("durability", inject=[strike], volume=stored.volume, **load)
 
