@@ -13,10 +13,9 @@ from python_on_whales import DockerClient
 from python_on_whales.exceptions import DockerException
 
 from harness.model.errors import CommandFailed, DeadlineExceeded, EnvironmentBroken, UsageError
+from harness.transport.deadlines import TIMED_OUT, bounded
 from harness.transport.process import run_process
 
-#: coreutils timeout(1): the command was ended because its time was over; 137: it had to be killed.
-TIMED_OUT = (124, 137)
 PROBE_TIMEOUT_S = 5.0
 #: auto: the engine that answers, else our own; own: always our own; system: never our own.
 CHOICE_VARIABLE = "HARNESS_ENGINE"
@@ -36,7 +35,7 @@ class Engine:
 
     def client(self, timeout_s: float) -> DockerClient:
         """Typed calls, each ended after `timeout_s` (python-on-whales has no time-outs of its own)."""
-        call = ["timeout", "-k", "2", f"{timeout_s:g}", *self.program]
+        call = bounded(self.program, timeout_s)
         return DockerClient(host=self.host, client_call=call, client_type="docker")
 
     def ask_version(self, timeout_s: float = PROBE_TIMEOUT_S) -> str | None:

@@ -43,6 +43,7 @@ from harness.providers.labels import (
 from harness.providers.nodes import ContainerHost, ContainerLifecycle, ContainerWire
 from harness.providers.own_engine import OwnEngine
 from harness.providers.rights import explicit_rights
+from harness.transport.deadlines import OUTER_GRACE_S, bounded
 from harness.transport.parallel import at_once
 from harness.transport.process import run_process
 
@@ -443,14 +444,18 @@ def _logs_of(engine: Engine, cluster: str) -> dict[str, str]:
 def _node_logs(engine: Engine, node: _Node) -> dict[str, str]:
     asked = {"node.log": engine.argv("logs", "--timestamps", "--tail", LOG_LINES, node.container)}
     inside = NODE_LOGS | (CLUSTER_LOGS if node.number == 1 else {})
-    bound = ("timeout", "-k", "2", f"{CALL_TIMEOUT_S:g}")
-    asked |= {name: engine.argv("exec", node.container, *bound, *argv) for name, argv in inside.items()}
+    asked |= {
+        name: engine.argv("exec", node.container, *bounded(argv, CALL_TIMEOUT_S)) for name, argv in inside.items()
+    }
     return {name: _output(argv) for name, argv in asked.items()}
 
 
 def _output(argv: list[str]) -> str:
     try:
-        return run_process(argv, timeout_s=CALL_TIMEOUT_S + 5, stdin=b"", where="the engine").output + "\n"
+        return (
+            run_process(argv, timeout_s=CALL_TIMEOUT_S + OUTER_GRACE_S, stdin=b"", where="the engine").output
+            + "\n"
+        )
     except HarnessError as error:
         return f"could not be had: {error}\n"
 

@@ -9,18 +9,15 @@ from dataclasses import dataclass
 from harness.model.errors import CommandFailed, EnvironmentBroken
 from harness.ports import Channel, NodeState, Result, Right
 from harness.providers.engine import Engine
+from harness.transport.deadlines import run_bounded
 from harness.transport.process import ProcessChannel, run_process
 
-#: How much later than the deadline inside the container the client itself is ended.
-OUTER_GRACE_S = 5.0
 NODE_RIGHTS: frozenset[Right] = frozenset({"shell", "networks"})
 
 
 @dataclass(frozen=True)
 class ContainerHost:
-    """A host reached by `docker exec`. The deadline stands inside the container too, where the process is:
-    ending the client alone would leave it running.
-    """
+    """A host reached by `docker exec`. The deadline stands inside the container too."""
 
     name: str
     address: str
@@ -29,10 +26,11 @@ class ContainerHost:
     rights: frozenset[Right] = NODE_RIGHTS
 
     def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes = b"") -> Result:
-        # timeout(1) -k: a process that ignores SIGTERM is killed 2 s later
-        inside = ["timeout", "-k", "2", f"{timeout_s:g}", *argv]
-        command = self.engine.argv("exec", "-i", self.container, *inside)
-        return run_process(command, timeout_s=timeout_s + OUTER_GRACE_S, stdin=stdin, where=self.name)
+        def inside(words: Sequence[str], within_s: float) -> Result:
+            command = self.engine.argv("exec", "-i", self.container, *words)
+            return run_process(command, timeout_s=within_s, stdin=stdin, where=self.name)
+
+        return run_bounded(inside, argv, timeout_s=timeout_s, where=self.name)
 
     def terminal(self, argv: Sequence[str]) -> list[str]:
         """What to execute on this machine to run `argv` on the host with the caller's terminal."""

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.ports import Channel, Result, Right
+from harness.transport.deadlines import run_bounded
 from harness.transport.process import ProcessChannel, run_process
 
-#: How much later than the deadline inside the pod the client itself is ended.
-OUTER_GRACE_S = 5.0
 #: The container of all our pods that has Python.
 CONTAINER = "main"
 NAME = "kubectl"
@@ -70,9 +69,14 @@ class PodHost:
     _changing: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes = b"") -> Result:
-        """In the node's pod; the deadline stands there too, where the process is."""
-        inside = ("timeout", "-k", "2", f"{timeout_s:g}", *argv)
-        return self.api.run(self._within(self.home, inside), timeout_s=timeout_s + OUTER_GRACE_S, stdin=stdin)
+        """In the node's pod; the deadline stands there too."""
+        return self.run_in(self.home, argv, timeout_s=timeout_s, stdin=stdin, where=self.name)
+
+    def run_in(self, place: Place, argv: Sequence[str], *, timeout_s: float, stdin: bytes, where: str) -> Result:
+        def inside(words: Sequence[str], within_s: float) -> Result:
+            return self.api.run(self._within(place, words), timeout_s=within_s, stdin=stdin)
+
+        return run_bounded(inside, argv, timeout_s=timeout_s, where=where)
 
     def channel(self, argv: Sequence[str]) -> Channel:
         return ProcessChannel((self.api.program, *self._within(self.home, argv)[1:]), where=self.name)
@@ -123,9 +127,7 @@ class Seat:
         return frozenset()
 
     def run(self, argv: Sequence[str], *, timeout_s: float, stdin: bytes = b"") -> Result:
-        inside = ("timeout", "-k", "2", f"{timeout_s:g}", *argv)
-        words = self.node._within(self.place, inside)
-        return self.node.api.run(words, timeout_s=timeout_s + OUTER_GRACE_S, stdin=stdin)
+        return self.node.run_in(self.place, argv, timeout_s=timeout_s, stdin=stdin, where=self.name)
 
     def channel(self, argv: Sequence[str]) -> Channel:
         return ProcessChannel((self.node.api.program, *self.node._within(self.place, argv)[1:]), where=self.name)

@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
-from harness.model.errors import ChannelLost, DeadlineExceeded, command_line
+from harness.model.errors import ChannelLost, command_line
 from harness.ports import Result
+from harness.transport.deadlines import late
 from harness.transport.lines import Lines
 
 #: What a shell answers for a program that cannot be executed, or that is not there (POSIX, XCU 2.8.2).
@@ -51,7 +52,7 @@ def run_process(
         stdout, stderr = process.communicate(stdin, timeout=timeout_s)
     except subprocess.TimeoutExpired as expired:
         _abandon(process)
-        raise DeadlineExceeded(_late(argv, timeout_s, where, expired.stderr)) from None
+        raise late(argv, timeout_s, where, (expired.stderr or b"").decode(errors="replace")) from None
     except BaseException:
         _abandon(process)
         raise
@@ -204,11 +205,6 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def _late(argv: Sequence[str], timeout_s: float, where: str, stderr: bytes | None) -> str:
-    said = (stderr or b"").decode(errors="replace").strip()[-2000:]
-    return f"on {where}: `{command_line(argv)}` did not end within {timeout_s:g} s\n{said}".rstrip()
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

@@ -14,15 +14,12 @@ from typing import IO
 
 import paramiko
 
-from harness.model.errors import ChannelLost, DeadlineExceeded, command_line
+from harness.model.errors import ChannelLost, DeadlineExceeded
+from harness.transport.deadlines import OUTER_GRACE_S, bounded, late, was_ended
 from harness.transport.lines import Lines
 from harness.transport.process import CLOSE_GRACE_S, SEND_TIMEOUT_S
 from harness.transport.ssh_connection import Connection
 
-#: What timeout(1) ends with when the time of its command was over: by SIGTERM, and by SIGKILL.
-TIMED_OUT = (124, 137)
-#: How much later than the deadline on the host we stop waiting for it.
-OUTER_GRACE_S = 5.0
 _PIECE_BYTES = 1 << 16
 _TAIL_BYTES = 4000
 _LOOK_S = 1.0
@@ -36,9 +33,9 @@ INDETERMINATE = "whether the command ran is not known"
 
 
 def command(argv: Sequence[str], *, timeout_s: float | None, sudo: bool) -> str:
-    """What the host's shell is given. The deadline stands on the host too, where the process is."""
-    bounded = ["timeout", "-k", "2", f"{timeout_s:g}", *argv] if timeout_s is not None else list(argv)
-    words = ["sh", "-c", _ONCE if timeout_s is not None else _KEPT, "sh", *bounded]
+    """What the host's shell is given. The deadline stands on the host too."""
+    inside = bounded(argv, timeout_s) if timeout_s is not None else argv
+    words = ["sh", "-c", _ONCE if timeout_s is not None else _KEPT, "sh", *inside]
     return shlex.join(["sudo", "-n", "--", *words] if sudo else words)
 
 
@@ -108,11 +105,9 @@ def carry_out(
         ended = _drain(channel, take, started_s + timeout_s + OUTER_GRACE_S)
     finally:
         end(connection, channel)
-    late = time.monotonic() - started_s >= timeout_s
-    if ended is None or (ended.code in TIMED_OUT and late):
-        said = "" if ended is None else bytes(ended.stderr[-_TAIL_BYTES:]).decode(errors="replace").strip()
-        text = f"on {connection.name}: `{command_line(argv)}` did not end within {timeout_s:g} s\n{said}"
-        raise DeadlineExceeded(text.rstrip())
+    if ended is None or was_ended(ended.code, started_s, timeout_s):
+        said = "" if ended is None else bytes(ended.stderr[-_TAIL_BYTES:]).decode(errors="replace")
+        raise late(argv, timeout_s, connection.name, said)
     if ended.code < 0:
         raise _lost(connection, f"the connection ended under `{argv[0]}`; {INDETERMINATE}")
     return ended

@@ -12,12 +12,17 @@ import pytest
 
 from harness.model.errors import ChannelLost, DeadlineExceeded
 from harness.ports import Channel, Host, Result
+from harness.providers.engine import Engine
+from harness.providers.nodes import ContainerHost
+from harness.transport.kubectl import KubectlHost, Place, PodHost
 from harness.transport.local import LocalHost
 from harness.transport.ssh import Login, SshHost
 from tests.fakes import FakeHost
+from tests.providers_engine import script
 from tests.ssh_server import host_key_text, ssh_server, write_key
 
 ENDLESS = ("sleep", "600")
+OWN_124 = ("sh", "-c", "exit 124")
 MISSING = ("a-program-that-is-nowhere", "--flag")
 
 
@@ -32,6 +37,7 @@ def _fake() -> Host:
             ("printf", "\\377"): Result(0, "\N{REPLACEMENT CHARACTER}", ""),
             ("cat",): lambda _argv, stdin: Result(0, stdin.decode(), ""),
             ENDLESS: _never,
+            OWN_124: Result(124, "", ""),
         },
         programs={("cat",): lambda line: [line], ("echo", "once"): lambda _line: [], ENDLESS: lambda _line: []},
     )
@@ -46,11 +52,30 @@ def _by_ssh() -> Iterator[Host]:
         host.close()
 
 
+@contextlib.contextmanager
+def _in_a_container() -> Iterator[Host]:
+    """`docker exec` into a container that is this machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        client = script(Path(folder) / "docker", 'shift 4; [ "$1" = box ] || exit 64; shift; exec "$@"')
+        yield ContainerHost("n1", "192.0.2.1", Engine("unix:///x.sock", (str(client),), own=True), "box")
+
+
+@contextlib.contextmanager
+def _in_a_pod() -> Iterator[Host]:
+    """`kubectl exec` into a pod that is this machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        client = script(Path(folder) / "kubectl", 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"')
+        api = KubectlHost(str(client))
+        yield PodHost("n1", "192.0.2.1", api, ("kubectl",), Place("ns", "pod"), rights=frozenset({"shell"}))
+
+
 HOSTS: dict[str, Callable[[], contextlib.AbstractContextManager[Host]]] = {
     "fake": lambda: contextlib.nullcontext(_fake()),
     "local": lambda: contextlib.nullcontext(LocalHost()),
     "local-prefixed": lambda: contextlib.nullcontext(LocalHost("prefixed", prefix=("env",))),
     "ssh": _by_ssh,
+    "container": _in_a_container,
+    "pod": _in_a_pod,
 }
 
 
@@ -106,6 +131,10 @@ def test_bytes_that_are_no_text_become_replacement_characters(host: Host) -> Non
 def test_a_deadline_ends_the_command(host: Host) -> None:
     with pytest.raises(DeadlineExceeded, match="sleep"):
         host.run(ENDLESS, timeout_s=0.1)
+
+
+def test_a_code_of_124_before_the_time_is_over_is_the_commands_own(host: Host) -> None:
+    assert host.run(OWN_124, timeout_s=30).code == 124
 
 
 def test_a_channel_carries_lines_both_ways(host: Host) -> None:
