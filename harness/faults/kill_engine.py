@@ -19,6 +19,7 @@ from harness.faults._tuned import Params, Tuned
 from harness.model.errors import CommandFailed, EnvironmentBroken
 from harness.model.plan import Demand
 from harness.ports import Cluster, Felt, Host, Right
+from harness.transport.deadlines import answer_of
 
 #: The entrypoint of a node does not start its engine while this file is there (ci/images/entrypoint.sh).
 HELD = "/run/harness-engine-held"
@@ -101,7 +102,7 @@ def _await_end(host: Host, timeout_s: float) -> None:
 
 def _await_engine(host: Host, timeout_s: float) -> None:
     ask = ["docker", "info", "--format", "{{.ID}}"]
-    _until(lambda: host.run(ask, timeout_s=timeout_s).ok, f"the engine of {host.name} does not answer")
+    _until(lambda: answer_of(host, ask, timeout_s=timeout_s).ok, f"the engine of {host.name} does not answer")
 
 
 def _until(done: Callable[[], bool], what: str) -> None:

@@ -36,6 +36,7 @@ from harness.providers.nodes import ContainerHost
 from harness.providers.own_engine import OwnEngine
 from harness.providers.releases import DEFAULT, Release, is_version, release_of
 from harness.providers.rights import explicit_rights
+from harness.transport.deadlines import answer_of
 from harness.transport.parallel import at_once
 from harness.transport.process import run_process
 
@@ -258,7 +259,7 @@ def _await_engine(host: ContainerHost) -> None:
     deadline = time.monotonic() + ENGINE_TIMEOUT_S
     ask = ["docker", "info", "--format", "{{.Driver}}"]
     while True:
-        answer = host.run(ask, timeout_s=10)
+        answer = answer_of(host, ask, timeout_s=10)
         if answer.ok and answer.stdout.strip():
             break
         if time.monotonic() > deadline or "is not running" in answer.output:

@@ -14,6 +14,7 @@ from typing import Any
 from harness.model.errors import EnvironmentBroken
 from harness.model.plan import PREFIX
 from harness.ports import Host, Progress, Result
+from harness.transport.deadlines import answer_of
 
 KUBECTL = ("env", "KUBECONFIG=/etc/kubernetes/admin.conf", "kubectl")
 #: For each of the three. A worker of a cluster of three was seen Ready 20 s after kind's end, at a load of 8.
@@ -62,7 +63,8 @@ def _await(host: Host, stop: Event, wrong: Callable[[Objects], list[str]]) -> No
 
 
 def kubectl(host: Host, *words: str) -> Result:
-    return host.run([*KUBECTL, *words], timeout_s=LOOK_TIMEOUT_S)
+    """An API that is slow to answer is one that has not answered yet."""
+    return answer_of(host, [*KUBECTL, *words], timeout_s=LOOK_TIMEOUT_S)
 
 
 # --- what the API server says, as complaints for people

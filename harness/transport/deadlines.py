@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from harness.model.errors import DeadlineExceeded, command_line
-from harness.ports import Result
+from harness.ports import Host, Result
 
 #: How much later than the deadline on the host the client itself is ended.
 OUTER_GRACE_S = 5.0
@@ -40,3 +40,13 @@ def run_bounded(
     if was_ended(result.code, began_s, timeout_s):
         raise late(argv, timeout_s, where, result.stderr)
     return result
+
+
+def answer_of(host: Host, argv: Sequence[str], *, timeout_s: float) -> Result:
+    """For who looks until something is so: a look that its deadline ended is an answer as any other, with the code
+    of timeout(1). Raises ChannelLost.
+    """
+    try:
+        return host.run(argv, timeout_s=timeout_s)
+    except DeadlineExceeded as error:
+        return Result(TIMED_OUT[0], "", error.message)

@@ -15,6 +15,7 @@ from harness.orchestrators.hosts import image_hint, must, script, ticks
 from harness.orchestrators.swarm import names
 from harness.orchestrators.swarm.looking import containers
 from harness.ports import Cluster, Host, Progress
+from harness.transport.deadlines import answer_of
 
 RUNNING_TIMEOUT_S = 90.0
 LOOK_TIMEOUT_S = 15.0
@@ -172,5 +173,5 @@ def _reasons(plan: Plan, state: Look, lacking: Mapping[str, int]) -> str:
 def _last_words(cluster: Cluster, plan: Plan, name: str) -> str:
     """How a plain container ended, and the end of its output; empty where it may still run."""
     host = cluster.hosts[plan.target(name).node]
-    result = host.run(script(_LAST_WORDS, names.plain(plan, name)), timeout_s=LOOK_TIMEOUT_S)
+    result = answer_of(host, script(_LAST_WORDS, names.plain(plan, name)), timeout_s=LOOK_TIMEOUT_S)
     return " ".join(result.output.split()) if result.ok else ""
