@@ -64,9 +64,9 @@ def _called(path: Path, number: int, found: Any) -> str:
 
 
 def of_run(cluster: Cluster, folder: Path) -> Cluster:
-    """`cluster` with the manifests that it names, by whole path and digest. They are meant from the topology's
-    `folder`, or else (`--set`) from the working directory. Raises UsageError, also where the digest is not
-    the topology's.
+    """`cluster` with the manifests that it names, if any, by whole path and digest. They are meant from the
+    topology's `folder`, or else (`--set`) from the working directory. Raises UsageError, also where the digest is
+    not the topology's.
     """
     if cluster.cni is None:
         return cluster

@@ -15,6 +15,7 @@ from harness.model.errors import EnvironmentBroken
 from harness.model.plan import PREFIX
 from harness.ports import Host, Progress, Result
 from harness.transport.deadlines import answer_of
+from harness.transport.kubectl import last_seen
 
 KUBECTL = ("env", "KUBECONFIG=/etc/kubernetes/admin.conf", "kubectl")
 #: For each of the three. A worker of a cluster of three was seen Ready 20 s after kind's end, at a load of 8.
@@ -119,7 +120,7 @@ def _told_by_pods(host: Host) -> list[str]:
 def complaints_of_makers(objects: Objects) -> list[str]:
     """DaemonSets and ReplicaSets that were not allowed to make a pod, by their last event."""
     last: dict[str, Mapping[str, Any]] = {}
-    for event in sorted(_of_kind(objects, "Event"), key=_moment):
+    for event in sorted(_of_kind(objects, "Event"), key=last_seen):
         about = event["involvedObject"]
         if event.get("reason") == "FailedCreate":
             last[f"{about.get('kind', '')} {about.get('name', '')}"] = event
@@ -148,11 +149,7 @@ def _complaint(pod: Mapping[str, Any], events: Objects) -> str:
     waiting = [state["waiting"].get("reason", "") for state in states if "waiting" in state]
     why = ", ".join(filter(None, waiting)) or pod["status"].get("phase", "")
     about = [event for event in events if event["involvedObject"].get("name") == name]
-    return f"pod {name} on {where}: {why}{_said(max(about, key=_moment, default=None))}"
-
-
-def _moment(event: Mapping[str, Any]) -> str:
-    return str(event.get("lastTimestamp") or event["metadata"]["creationTimestamp"])
+    return f"pod {name} on {where}: {why}{_said(max(about, key=last_seen, default=None))}"
 
 
 def _said(event: Mapping[str, Any] | None) -> str:

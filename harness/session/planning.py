@@ -36,9 +36,8 @@ def topology_of(path: Path, options: Options) -> Topology:
     if topology.cluster.is_foreign_kubernetes:
         return _of_kubeconfig(topology, options, found.absolute().parent)
     _refuse_kubeconfig(topology, options)
-    if topology.cluster.cni:
-        cluster = kind_cni.of_run(topology.cluster, found.absolute().parent)
-        topology = topology.model_copy(update={"cluster": cluster})
+    cluster = kind_cni.of_run(topology.cluster, found.absolute().parent)
+    topology = topology.model_copy(update={"cluster": cluster})
     if topology.cluster.provider != ExistingProvider.name:
         if options.inventory:
             raise UsageError(f"--inventory is for provider existing, not {topology.cluster.provider}")

@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.ports import Channel, Result, Right
 from harness.transport.deadlines import run_bounded
@@ -14,6 +15,11 @@ from harness.transport.process import ProcessChannel, run_process
 #: The container of all our pods that has Python.
 CONTAINER = "main"
 NAME = "kubectl"
+
+
+def last_seen(event: Mapping[str, Any]) -> str:
+    """When an event came for the last time, in a form that sorts (RFC 3339)."""
+    return str(event.get("lastTimestamp") or event["metadata"]["creationTimestamp"])
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from harness.orchestrators.hosts import must, ticks
 from harness.orchestrators.kubernetes import classes, looking, names
 from harness.ports import Cluster, Progress
 from harness.transport import admission
+from harness.transport.kubectl import last_seen
 
 RUNNING_TIMEOUT_S = 180.0
 LOOK_TIMEOUT_S = 15.0
@@ -186,13 +187,10 @@ def _last_events(cluster: Cluster, plan: Plan) -> list[str]:
 
 def _latest(events: list[Mapping[str, Any]]) -> list[str]:
     latest = {
-        row["involvedObject"]["name"]: f"{row['reason']}: {row['message']}" for row in sorted(events, key=_when)
+        row["involvedObject"]["name"]: f"{row['reason']}: {row['message']}"
+        for row in sorted(events, key=last_seen)
     }
     return [f"{name}: {words}" for name, words in latest.items()]
-
-
-def _when(event: Mapping[str, Any]) -> str:
-    return str(event.get("lastTimestamp") or event["metadata"]["creationTimestamp"])
 
 
 def _hint(cluster: Cluster, plan: Plan) -> str | None:
