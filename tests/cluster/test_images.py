@@ -19,8 +19,10 @@ def say(_line: str) -> None:
 
 
 @pytest.fixture
-def engine() -> Engine:
-    return DockerProvider().own.start(say)
+def engine() -> Iterator[Engine]:
+    provider = DockerProvider()
+    yield provider.own.start(say)
+    provider.tidy()
 
 
 @pytest.fixture
