@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .frames import builder, id_at, record_id
+from .puts import put_at_once
 
 #: What is read where nobody has written, and where there is something else than a whole record.
 NOTHING, NOT_WHOLE = 0, -1
@@ -48,9 +48,8 @@ class Values:
         return record_id(self._writer, sequence)
 
     def put(self, fd: int, offset: int, sequence: int) -> None:
-        """One pwrite(2). Raises OSError, also where it took fewer bytes."""
-        if os.pwrite(fd, self._build(sequence), offset) != self._bytes:
-            raise OSError(errno.EIO, "a short write")
+        """One pwrite(2). Raises OSError."""
+        put_at_once(fd, self._build(sequence), offset)
 
     def get(self, fd: int, offset: int) -> int:
         """One pread(2): the value's number, NOTHING or NOT_WHOLE. Raises OSError."""

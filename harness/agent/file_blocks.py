@@ -8,7 +8,6 @@ is read in two halves, with a pause between them), `mixed-write` (each block is 
 from __future__ import annotations
 
 import contextlib
-import errno
 import mmap
 import os
 import time
@@ -17,6 +16,7 @@ from .block_frames import FRAME_BYTES, block_of, text_of
 from .cells import Turns
 from .frames import record_id
 from .hand import Hand, Unsure
+from .puts import put_at_once
 
 #: Between the halves of what a shim takes apart.
 _LINGER_S = 0.003
@@ -100,13 +100,11 @@ class _Blocks:
         view = memoryview(self._memory)
         if self._hand.shim == "mixed-write":
             middle = self._middle()
-            written = os.pwrite(self._fd, view[:middle], at)
+            put_at_once(self._fd, view[:middle], at)
             time.sleep(_LINGER_S)
-            written += os.pwrite(self._fd, view[middle:], at + middle)
+            put_at_once(self._fd, view[middle:], at + middle)
         else:
-            written = os.pwrite(self._fd, view, at)
-        if written != self._length:
-            raise OSError(errno.EIO, "a short write")
+            put_at_once(self._fd, view, at)
 
     def _read(self, fd: int, at: int, *, halves: bool) -> bytes:
         view = memoryview(self._memory)

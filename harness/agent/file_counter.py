@@ -17,6 +17,7 @@ import zlib
 
 from .cells import Turns
 from .hand import Hand, Unsure
+from .puts import put_at_once
 
 _NUMBER = struct.Struct("<Q")
 _RECORD = struct.Struct("<QI")
@@ -102,5 +103,4 @@ class _Counter:
 
     def _write(self, number: int) -> None:
         data = _RECORD.pack(number, zlib.crc32(_NUMBER.pack(number)))
-        if os.pwrite(self._fd, data, 0) != len(data):
-            raise OSError(errno.EIO, "a short write")
+        put_at_once(self._fd, data, 0)

@@ -31,8 +31,14 @@ _READ_BYTES = 1 << 20
 #: What the process runs: an offset and a record on standard input, `+` on standard output for each. An error is
 #: told as `-` with its errno, and is the end.
 _WRITER = """
-import errno, os, struct, sys
+import os, struct, sys
 size, early, lazy, kept = int(sys.argv[2]), sys.argv[3] == "early-ack", False, []
+
+def put(at, data):
+    while data:
+        done = os.pwrite(fd, data, at)
+        data, at = data[done:], at + done  # after a short one the rest tells why
+
 try:
     fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
     while True:
@@ -42,8 +48,7 @@ try:
         kept.append(data)
         if not early or len(kept) == 8:
             for each in kept:
-                if os.pwrite(fd, each[8:], struct.unpack("<Q", each[:8])[0]) != size:
-                    raise OSError(errno.EIO, "a short write")
+                put(struct.unpack("<Q", each[:8])[0], each[8:])
             if not lazy:
                 os.fsync(fd)
             lazy = sys.argv[3] == "no-sync"

@@ -168,11 +168,11 @@ class _Names:
 
 
 def _write(path: str, data: bytes, flags: int) -> None:
-    """One write(2). Raises OSError."""
+    """One write(2), if the file system takes all of it. Raises OSError."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o644)
     try:
-        if data and os.write(fd, data) != len(data):
-            raise OSError(errno.EIO, "a short write")
+        while data:
+            data = data[os.write(fd, data) :]  # after a short one the rest tells why
     finally:
         os.close(fd)
 

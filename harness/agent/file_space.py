@@ -16,6 +16,7 @@ import os
 from .file_durable import tell_kept
 from .frames import builder, record_id
 from .hand import REST_S, Hand, Unsure
+from .puts import put_whole
 
 #: What a volume says that has no room: none at all, none for this user or directory, or something broke below.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -70,11 +71,7 @@ class _Deposits:
         fd = self._hand.open(self._path, _FLAGS)
         try:
             self._call = "write"
-            done = os.pwrite(fd, record, at)
-            if done != self._length:
-                done += os.pwrite(fd, record[done:], at + done)  # the rest tells why
-            if done != self._length:
-                raise OSError(errno.ENOSPC, "a short write, twice")
+            put_whole(fd, record, at)
             if synced:
                 self._call = "fsync"
                 os.fsync(fd)
