@@ -15,14 +15,18 @@ import yaml
 
 from harness import session
 from harness.model.places import vms_dir
+from harness.ports import TakesSnapshots
 from harness.providers import snapshots
+from harness.providers.libvirt import OwnLibvirt
 from harness.session import Live, Options
+from harness.transport.netns import connect_in
 from tests.cluster_cli import Ended, only_run, start
 from tests.cluster_guests import NEED_GUESTS_AND_TIME, RUN_TIMEOUT_S, named_after_runs
 from tests.cluster_traces import Traces
 
 LINE_TIMEOUT_S = 1800.0
 DOWN_TIMEOUT_S = 300.0
+MESH_TIMEOUT_S = 180.0
 pytestmark = NEED_GUESTS_AND_TIME
 #: Nobody else's topology has so much memory: what is taken and spoilt here is the test's own.
 ALONE: dict[str, Any] = {
@@ -44,6 +48,15 @@ MESH: dict[str, Any] = {
     },
     "checks": [{"connectivity": {"timeout_s": 5}}],
 }
+#: What answers by itself: listeners of checks come with agents, long after a machine has been woken.
+HELLO = b"hello"
+SERVER = f"""
+import socketserver
+class Hello(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.request.sendall({HELLO!r})
+socketserver.ThreadingTCPServer(("", 5000), Hello).serve_forever()
+"""
 
 
 def place() -> Path:
@@ -126,17 +139,19 @@ def test_a_snapshot_that_was_interrupted_or_spoilt_is_taken_anew(tmp_path: Path)
 # --- three machines
 
 
-def up(folder: Path) -> tuple[Live, dict[str, float]]:
-    """A live cluster of `MESH`, and after how many seconds what was said."""
+def up(folder: Path, topology: dict[str, Any], *, woken: bool) -> tuple[Live, dict[str, float]]:
+    """A live cluster, and after how many seconds what was said."""
     options, began = Options(seed=1), time.monotonic()
-    plan = session.make_plan(session.topology_of(written(folder, MESH), options), options, run=session.new_run())
+    plan = session.make_plan(
+        session.topology_of(written(folder, topology), options), options, run=session.new_run()
+    )
     said: dict[str, float] = {}
 
     def say(line: str) -> None:
         said[line] = round(time.monotonic() - began, 1)
         print(f"{said[line]:8.1f} s  {line}")
 
-    return session.up(plan, say, snapshots=True), said
+    return session.up(plan, say, snapshots=woken), said
 
 
 def test_a_woken_swarm_answers_through_its_mesh_and_knows_what_time_it_is(tmp_path: Path) -> None:
@@ -146,7 +161,7 @@ def test_a_woken_swarm_answers_through_its_mesh_and_knows_what_time_it_is(tmp_pa
     [name] = entries() - before
     taken = snapshots.read(place() / name)
     assert taken is not None
-    live, said = up(tmp_path)
+    live, said = up(tmp_path, MESH, woken=True)
     try:
         age_s = time.time() - taken.taken_s
         for host in live.cluster.hosts.values():
@@ -164,3 +179,40 @@ def test_a_woken_swarm_answers_through_its_mesh_and_knows_what_time_it_is(tmp_pa
         assert not results["skipped"]
     assert json.loads((Path(second.stdout) / "env.json").read_text())["woken"]
     print(f"asleep {age_s:.0f} s; deployed after {max(said.values())} s")
+
+
+def answers(address: str) -> bool:
+    own = OwnLibvirt()
+    try:
+        with connect_in(own.netns, address, 8000, timeout_s=3) as connection:
+            connection.settimeout(3)
+            return connection.recv(64) == HELLO
+    except OSError:
+        return False
+
+
+def test_a_service_that_ran_when_its_swarm_fell_asleep_answers_through_the_mesh_of_all(tmp_path: Path) -> None:
+    """Three machines, one task: by two of them the answer comes from another (IPVS, an overlay)."""
+    web = {**MESH["services"]["web"], "command": ["python3", "-c", SERVER]}
+    memory = {**MESH["cluster"], "memory_mb": 1019}  # nobody else's snapshot has a service in it
+    live, _said = up(tmp_path, {**MESH, "cluster": memory, "services": {"web": web}}, woken=False)
+    try:
+        taker, waking_s = live.provider, 0.0
+        assert isinstance(taker, TakesSnapshots)
+
+        def say(line: str) -> None:
+            nonlocal waking_s
+            if line.startswith("waking "):
+                waking_s = time.monotonic()
+
+        cluster = taker.take_snapshot(live.cluster, live.plan, say)
+        assert cluster.woken, "was made anew"
+        waiting = {name: host.address for name, host in cluster.hosts.items()}
+        deadline = time.monotonic() + MESH_TIMEOUT_S
+        while waiting and time.monotonic() < deadline:
+            for name in [name for name, address in waiting.items() if answers(address)]:
+                print(f"{name} answers {time.monotonic() - waking_s:.1f} s after its waking began")
+                del waiting[name]
+        assert not waiting
+    finally:
+        session.down(live.cluster.name)
