@@ -60,8 +60,6 @@ from harness.reproduce.catalog import read_scenario
 
 app = typer.Typer(
     name="harness",
-    help="Deploys networks and shared volumes on real multi-node clusters from YAML, checks them across hosts "
-    "under faults, and reports.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -318,6 +316,22 @@ def version() -> int:
     """Print the version."""
     print(__version__)
     return EXIT_PASS
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        raise typer.Exit(version())
+
+
+@app.callback()
+def options_of_all(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Deploys networks and shared volumes on real multi-node clusters from YAML, checks them across hosts under
+    faults, and reports.
+    """
 
 
 def main(arguments: Sequence[str]) -> int:

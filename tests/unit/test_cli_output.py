@@ -43,8 +43,9 @@ def run(lab: Lab, *arguments: object, **changes: Any) -> int:
     return harness("run", write_topology(lab.folder, **changes), "--runs-dir", lab.folder / "runs", *arguments)
 
 
-def test_version_is_the_packages(capsys: Capture) -> None:
-    assert harness("version") == 0
+@pytest.mark.parametrize("word", ["version", "--version"])
+def test_version_is_the_packages(word: str, capsys: Capture) -> None:
+    assert harness(word) == 0
     assert capsys.readouterr().out == f"{__version__}\n"
 
 
