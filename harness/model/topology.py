@@ -65,6 +65,9 @@ class Cluster(Part):
     cni_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
         None, description="Digest of these manifests: a file that has changed is refused. A run's folder says it"
     )
+    workload_image: Annotated[str, Field(min_length=1)] | None = Field(
+        None, description="What containers are made of whose service names no image; default: the harness's own"
+    )
     memory_mb: int | None = Field(None, ge=512, le=1 << 20, description="Of each machine, for provider vagrant")
     cpus: int | None = Field(None, ge=1, le=64, description="Of each machine, for provider vagrant")
 

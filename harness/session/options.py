@@ -42,8 +42,12 @@ class Options:
 
     @property
     def overrides(self) -> tuple[tuple[str, str], ...]:
-        """All that is laid over the file, `--provider` and `--orchestrator` last."""
-        named = (("cluster.provider", self.provider), ("cluster.orchestrator", self.orchestrator))
+        """All that is laid over the file, what has an option of its own last."""
+        named = (
+            ("cluster.provider", self.provider),
+            ("cluster.orchestrator", self.orchestrator),
+            ("cluster.workload_image", self.workload_image),
+        )
         return (*self.settings, *((key, value) for key, value in named if value is not None))
 
 

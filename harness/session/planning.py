@@ -101,7 +101,7 @@ def make_plan(topology: Topology, options: Options, *, run: str) -> Plan:
         CHOICES[topology.cluster.orchestrator],
         run=run,
         seed=seed,
-        workload_image=options.workload_image or images.tag("workload"),
+        workload_image=topology.cluster.workload_image or images.tag("workload"),
         demands=list(_demands(chosen)),
         wire_mtu=_wire_mtu(chosen),
     )

@@ -95,6 +95,14 @@ def test_the_rendered_topology_can_be_run_again(lab: Lab) -> None:
     assert again == result.view.plan.topology
 
 
+def test_an_image_instead_of_ours_is_that_of_the_run_done_again(lab: Lab) -> None:
+    result = run(lab, workload_image="registry.test/mine:1")
+    options = lab.options()
+    again = session.topology_of(result.folder / "topology.yaml", options)
+    assert session.make_plan(again, options, run="again").workload_image == "registry.test/mine:1"
+    assert session.make_plan(again, options, run="again").images == ("registry.test/mine:1",)
+
+
 def test_a_check_that_fails_fails_the_run_and_the_next_one_is_still_run(lab: Lab) -> None:
     lab.network.largest = 1400
     result = run(lab)
