@@ -25,6 +25,8 @@ TOKEN_BYTES = 64
 NOTHING, NOT_WHOLE = 0, -1
 #: Between the steps of what a shim takes apart.
 _LINGER_S = 0.002
+#: Of a file that is not whole.
+_SHOWN_BYTES = 24
 #: How a server says that somebody else has the name.
 _LOST = (errno.EEXIST, errno.ENOTEMPTY)
 
@@ -140,13 +142,15 @@ class _Names:
         self._hand.do("peek", self._key, self._peek, changes=False)
 
     def _peek(self) -> str:
-        """The token in the file, NOTHING where there is no file, NOT_WHOLE where it is anything else."""
+        """The token in the file, NOTHING where there is no file, NOT_WHOLE where it is anything else, and then how
+        long that is, and how it begins.
+        """
         try:
             data = _read(self._current)
         except FileNotFoundError:
             return str(NOTHING)
         found = id_at(data, 0, TOKEN_BYTES) if len(data) == TOKEN_BYTES else None
-        return str(NOT_WHOLE if found is None else found)
+        return f"{NOT_WHOLE} #{len(data)}:{data[:_SHOWN_BYTES].hex()}" if found is None else str(found)
 
     def owners(self) -> None:
         names = self._hand.do(

@@ -102,7 +102,7 @@ def check(history: History, plan: Plan, check: Check) -> Verdict:
         found=len(workers_of(claims)),
         what="workers raced",
     )
-    seen = {int(value) for value in set(peeks["value"].tolist())} - {NOTHING, NOT_WHOLE}
+    seen = {_token(value) for value in set(peeks["value"].tolist())} - {NOTHING, NOT_WHOLE}
     if len(seen) < 2:
         doubts.append(f"readers saw {len(seen)} different files under the name that was replaced")
     answered = len(claims.only(outcome=("ok", "fail"))) + len(history.only(f="replace", outcome="ok")) + len(peeks)
@@ -171,14 +171,26 @@ def _rename(rows: History) -> Measured:
     known, reserved = {int(row.value) for row in replaces.ops()}, Reserved(rows)
     bad: list[tuple[Op, str]] = []
     for peek in peeks.ops():
-        value = int(peek.value)
+        value = _token(peek.value)
         if value == NOT_WHOLE:
-            bad.append((peek, "neither the old file nor the new one, but a mix or a part"))
+            bad.append((peek, f"neither the old file nor the new one, but {_shown(peek.value)}"))
         elif value == NOTHING and peek.start_ns - peek.err_ns > there_ns:
             bad.append((peek, "no file, though one had been there since the first rename"))
         elif value > NOTHING and value not in known and value not in reserved:
             bad.append((peek, "a file that nobody put there"))
     return Measured(len(bad), under_way, f"{_who(bad[0][0])} found {bad[0][1]}" if bad else "")
+
+
+def _token(value: object) -> int:
+    return int(str(value).partition(" #")[0])
+
+
+def _shown(value: object) -> str:
+    """What stands behind NOT_WHOLE: how long it was, and how it began."""
+    length, _, start = str(value).partition(" #")[2].partition(":")
+    if length == "0":
+        return "an empty one"
+    return f"a mix or a part: {length} bytes, {bytes.fromhex(start).hex(' ', -4)}" if length else "a mix or a part"
 
 
 def _who(op: Op) -> str:

@@ -55,7 +55,7 @@ def replace_(worker: int, start: int, end: int | None) -> Op:
                outcome="info" if end is None else "ok")  # fmt: skip
 
 
-def peek(value: int, start: int, end: int, worker: int = 1, outcome: str = "ok") -> Op:
+def peek(value: int | str, start: int, end: int, worker: int = 1, outcome: str = "ok") -> Op:
     host = HOSTS[worker % 2]
     return row("peek", "names", process=f"w{worker}", host=host, at=f"edge.{host}", key="data",
                value=str(value), start_ns=start, end_ns=end, outcome=outcome)  # fmt: skip
@@ -137,7 +137,9 @@ def test_an_owner_that_could_not_be_read_says_nothing() -> None:
     ("bad", "words"),
     [
         (peek(0, 22, 28, 2), "no file, though one had been there"),
-        (peek(-1, 22, 28, 2), "a mix or a part"),
+        (peek(-1, 22, 28, 2), "a mix or a part (volume"),
+        (peek("-1 #0:", 22, 28, 2), "but an empty one"),
+        (peek("-1 #36:484c4f4700000003", 22, 28, 2), "a mix or a part: 36 bytes, 484c4f47 00000003"),
         (peek(token(9, 9), 22, 28, 2), "that nobody put there"),
     ],
 )
