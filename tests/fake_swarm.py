@@ -102,6 +102,8 @@ class FakeSwarm:
         self.attach_races = 0
         self.busy_removals = 0
         self.exits: set[str] = set()
+        #: Services of which the manager still counts so many tasks.
+        self.still_counted: dict[str, int] = {}
         self.dead: list[dict[str, str]] = []
         self.refuse_join = ""
         self.update_ends = "completed"
@@ -290,10 +292,13 @@ class FakeSwarm:
 
     def _look(self, _host: FakeHost, _argv: list[str], _stdin: bytes) -> Result:
         rows = [
-            {"Name": service.name, "Replicas": f"{len(list(self._tasks(name)))}/{service.wanted}"}
+            {"Name": service.name, "Replicas": f"{self._counted(name)}/{service.wanted}"}
             for name, service in self.services.items()
         ]
         return Result(0, "\n".join(json.dumps(row) for row in [*rows, *self.dead]), "")
+
+    def _counted(self, service: str) -> int:
+        return self.still_counted.get(service, len(list(self._tasks(service))))
 
     def _look_with_nodes(self, host: FakeHost, argv: list[str], stdin: bytes) -> Result:
         parts = [self._docker_node_ls(host, argv, stdin), self._look(host, argv, stdin)]

@@ -347,6 +347,16 @@ def test_a_host_that_does_not_answer_contributes_no_container(
     assert "node n3 is Down" in Swarm().state(cluster, made).complaints
 
 
+def test_a_task_that_swarm_still_has_as_running_and_its_engine_has_not_is_missed(
+    running: FakeSwarm, cluster: Cluster, made: Plan
+) -> None:
+    """Its node lost its power and is Ready again: nobody has told the manager yet."""
+    box = next(box for box in running.hosts["n3"].boxes if box.labels["harness.service"] == "edge")
+    box.running = False
+    running.still_counted["edge"] = 3
+    assert Swarm().state(cluster, made).complaints == ("service edge has 2 of 3 containers",)
+
+
 def test_a_manager_that_does_not_answer_is_not_healthy(running: FakeSwarm, cluster: Cluster, made: Plan) -> None:
     running.manager.silent = True
     complaints = Swarm().state(cluster, made).complaints

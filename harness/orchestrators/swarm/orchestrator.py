@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from harness.model.errors import HarnessError, UsageError
@@ -43,9 +44,10 @@ class Swarm:
 
     def state(self, cluster: Cluster, plan: Plan) -> State:
         with ThreadPoolExecutor(max_workers=1) as pool:
-            found = pool.submit(looking.containers, cluster, plan)
-            complaints = _complaints(cluster, plan)
-        running = Counter(container.service for container in found.result())
+            asked = pool.submit(looking.containers, cluster, plan)
+            look = _look(cluster, plan)
+        running = Counter(container.service for container in asked.result())
+        complaints = _complaints(plan, look, running) if isinstance(look, waiting.Look) else (look,)
         absent = [t.service for t in plan.targets if t.kind == "plain" and not running[t.service]]
         return State((*complaints, *(f"container {name} does not run" for name in absent)), running)
 
@@ -74,19 +76,22 @@ def _holds(subnet: str, address: str) -> bool:
     return ipaddress.ip_address(address) in ipaddress.ip_network(subnet)
 
 
-def _complaints(cluster: Cluster, plan: Plan) -> list[str]:
+def _look(cluster: Cluster, plan: Plan) -> waiting.Look | str:
+    """What the manager knows, or why it does not say."""
     try:
-        look = waiting.look(cluster.hosts[plan.managers[0]], plan, nodes=True)
+        return waiting.look(cluster.hosts[plan.managers[0]], plan, nodes=True)
     except HarnessError as error:
-        return [f"the manager does not answer: {error.message}"]
-    return [*look.unready, *_unfinished(plan, look)]
+        return f"the manager does not answer: {error.message}"
 
 
-def _unfinished(plan: Plan, state: waiting.Look) -> list[str]:
-    """Scaling changes what is wanted: Swarm's own count is the measure."""
-    found = []
+def _complaints(plan: Plan, look: waiting.Look, seen: Mapping[str, int]) -> list[str]:
+    """Scaling changes what is wanted: Swarm's own count is the measure. It still has tasks as running that ended
+    when their node lost its power, for a moment after that is Ready again: what engines run counts as well.
+    """
+    found = [*look.unready]
     for target in names.scheduled(plan):
-        running, wanted = state.replicas.get(target.service, (0, target.containers))
-        if running != wanted:
-            found.append(f"service {target.service} has {running} of {wanted} containers")
+        running, wanted = look.replicas.get(target.service, (0, target.containers))
+        there = min(running, seen.get(target.service, 0))
+        if there != wanted:
+            found.append(f"service {target.service} has {there} of {wanted} containers")
     return found
