@@ -42,6 +42,14 @@ class Race:
         return [claim for claim in self.claims if claim.outcome == "ok"]
 
     @property
+    def blank(self) -> frozenset[str]:
+        """Hosts that found no token where another host found one: their view of what was written is late, which
+        other promises are about, and says nothing of who won.
+        """
+        empty = frozenset(host for host, tokens in self.owners.items() if not tokens)
+        return empty if len(empty) < len(self.owners) else frozenset()
+
+    @property
     def contended(self) -> bool:
         """Whether two claims ran at the same time."""
         spans = sorted((claim.start_ns, claim.end_ns) for claim in self.claims)
@@ -62,7 +70,8 @@ class Race:
         if len(told) > 1:
             yield f"{told[0]} and {told[1]} were both told that they had made it"
         tokens = {int(claim.value): claim for claim in self.claims}
-        for host in sorted(hosts & set(self.owners)):
+        seeing = sorted((hosts & set(self.owners)) - self.blank)
+        for host in seeing:
             found = self.owners[host]
             if len(found) > 1:
                 yield f"{host} finds {len(found)} winners in it: {', '.join(map(str, sorted(found)))}"
@@ -75,7 +84,7 @@ class Race:
             yield f"{told[0]} was told that it had made it, but {missing[0]} does not find the name"
         if missing == sorted(hosts) and all(claim.outcome == "fail" for claim in self.claims):
             yield f"all {len(self.claims)} were told that it exists, and it does not"
-        if len({self.owners[host] for host in hosts if host in self.owners}) > 1:
+        if len({self.owners[host] for host in seeing}) > 1:
             yield "hosts find different winners in it"
 
 
@@ -125,6 +134,7 @@ def _figures(history: History, seen: int) -> dict[str, int]:
         **{f"{kind}_races": sum(race.kind == kind for race in found) for kind in _DID},
         **{f"{kind}_contended": contended[kind] for kind in _DID},
         "told_otherwise": sum(race.resent for race in found),
+        "found_blank": sum(len(race.blank) for race in found),
         "replaced": len(history.only(f="replace", outcome="ok")),
         "peeks": len(history.only(f="peek", outcome="ok")),
         "peek_errors": len(history.only(f="peek", outcome="fail")),

@@ -88,6 +88,7 @@ BROKEN: dict[str, tuple[list[Op], str]] = {
     "two tokens": ([*RACE, *everywhere(token(1), token(2))], "finds 2 winners"),
     "another's token": ([*RACE, *everywhere(token(2))], "does not find its token"),
     "nobody's token": ([*RACE, *everywhere(token(7))], "what none of those left"),
+    "no token": ([*RACE, *everywhere()], "does not find its token"),
     "no whole token": ([*RACE, *everywhere(-1)], "what none of those left"),
     "gone": ([*RACE, *listed()], "does not find the name"),
     "gone for one": ([*RACE, *listed(), owner("n1", token(1))], "n2 does not find the name"),
@@ -121,6 +122,15 @@ def test_a_winner_that_was_not_told_so_is_still_the_one_winner(claims: list[Op])
     verdict = verdict_on([*claims, *everywhere(token(1)), *RENAMES])
     assert broken(verdict) == []
     assert verdict.verdict == "pass", verdict.reason
+
+
+def test_a_host_that_does_not_see_yet_what_the_winner_wrote_says_nothing_of_who_won() -> None:
+    late = [*listed(), owner("n1", token(1)), owner("n2")]
+    verdict = verdict_on([*RACE, *late, *RENAMES])
+    assert verdict.verdict == "pass", verdict.reason
+    assert verdict.figures["found_blank"] == 1
+    both = verdict_on([claim(1, "ok"), claim(2, "ok"), *late, *RENAMES])
+    assert broken(both) == ["exclusive-create"]
 
 
 def test_a_token_that_was_reserved_and_never_told_of_is_no_phantom() -> None:
