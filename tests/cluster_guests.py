@@ -33,8 +33,8 @@ def results_of(topology: str, runs: Path, *arguments: str) -> dict[str, Any]:
 
 
 def named_after_runs() -> list[str]:
-    """Disks and folders of runs, which libvirt's end does not take away."""
-    found = [*(vms_dir() / "lib" / "images").glob("harness-2*"), *(vms_dir() / "runs").glob("*")]
+    """Disks and folders of runs, which libvirt's end does not take away; boxes, named after a hash, stay."""
+    found = [*(vms_dir() / "lib" / "images").glob("harness-20??????-*"), *(vms_dir() / "runs").glob("*")]
     return sorted(path.name for path in found)
 
 
