@@ -33,7 +33,7 @@ verify: $(STAMP) ## Lint, types, floors and unit tests; runs everything, then re
 	@bash ci/verify.sh $(BIN)
 
 nightly: setup ## Long histories, every fault on every store, long scenarios, repeated accidents
-	HARNESS_HISTORIES=20000 $(BIN)/pytest tests/unit -q -k "brute"
+	HARNESS_HISTORIES=20000 $(BIN)/pytest tests/unit -q -k "brute or simulated"
 	$(BIN)/pytest tests/cluster -m "cluster and nightly and not vm" -q --durations=0
 	for round in 1 2 3; do $(BIN)/pytest tests/cluster -m "cluster and not nightly and not vm" -q; done
 
