@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from harness.model.errors import HarnessError, UsageError
 from harness.model.plan import Demand, Plan
@@ -44,10 +44,9 @@ class Swarm:
 
     def state(self, cluster: Cluster, plan: Plan) -> State:
         with ThreadPoolExecutor(max_workers=1) as pool:
-            asked = pool.submit(looking.containers, cluster, plan)
-            look = _look(cluster, plan)
-        running = Counter(container.service for container in asked.result())
-        complaints = _complaints(plan, look, running) if isinstance(look, waiting.Look) else (look,)
+            told = pool.submit(waiting.look, cluster.hosts[plan.managers[0]], plan, nodes=True)
+            running = Counter(container.service for container in looking.containers(cluster, plan))
+        complaints = _complaints(plan, told, running)
         absent = [t.service for t in plan.targets if t.kind == "plain" and not running[t.service]]
         return State((*complaints, *(f"container {name} does not run" for name in absent)), running)
 
@@ -76,18 +75,14 @@ def _holds(subnet: str, address: str) -> bool:
     return ipaddress.ip_address(address) in ipaddress.ip_network(subnet)
 
 
-def _look(cluster: Cluster, plan: Plan) -> waiting.Look | str:
-    """What the manager knows, or why it does not say."""
-    try:
-        return waiting.look(cluster.hosts[plan.managers[0]], plan, nodes=True)
-    except HarnessError as error:
-        return f"the manager does not answer: {error.message}"
-
-
-def _complaints(plan: Plan, look: waiting.Look, seen: Mapping[str, int]) -> list[str]:
+def _complaints(plan: Plan, told: Future[waiting.Look], seen: Mapping[str, int]) -> list[str]:
     """Scaling changes what is wanted: Swarm's own count is the measure. It still has tasks as running that ended
     when their node lost its power, for a moment after that is Ready again: what engines run counts as well.
     """
+    try:
+        look = told.result()
+    except HarnessError as error:
+        return [f"the manager does not answer: {error.message}"]
     found = [*look.unready]
     for target in names.scheduled(plan):
         running, wanted = look.replicas.get(target.service, (0, target.containers))
